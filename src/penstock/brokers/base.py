@@ -1,0 +1,149 @@
+"""What a broker does: the path of a job through a store, in eight required methods and some with defaults.
+
+A broker is synchronous, works in batches, and fences every ending by the claim of its lease. It is not thread-safe:
+whoever opens it owns it, and calls it from one thread at a time. Driver exceptions never leave a broker: they become
+`penstock.errors.StoreError` and its kin. Every statement that depends on time takes `now` as a parameter.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from enum import StrEnum
+from typing import ClassVar
+
+import msgspec
+
+from penstock.core.job import Holder, Lease, NewJob
+from penstock.core.outcome import Ending, Outcome
+
+
+class Feature(StrEnum):
+    """What a broker may lack; a task that needs it fails at start, by name."""
+
+    DELAY = "delay"
+    PRIORITY = "priority"
+    UNIQUE = "unique"
+    RESULTS = "results"
+    CANCEL = "cancel"
+    INSPECT = "inspect"
+    BATCH = "batch"
+
+
+class Exchange(msgspec.Struct, frozen=True, gc=False):
+    """What an exchange gave: new leases in the order to run them, and the outcomes that came too late."""
+
+    leases: list[Lease]
+    stale: list[Outcome]
+
+
+class WorkerInfo(msgspec.Struct, frozen=True):
+    """A worker as it shows itself with each heartbeat. `id` is its incarnation; `started_at` is epoch seconds."""
+
+    id: str
+    host: str
+    pid: int
+    pool: str
+    slots: int
+    queues: tuple[str, ...]
+    started_at: float
+
+
+class Broker(ABC):
+    """A store that keeps jobs and hands them out."""
+
+    features: ClassVar[frozenset[Feature]]
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect, and bring the store's tables up to date. Safe to call in many processes at once."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Disconnect. May be called twice."""
+
+    @abstractmethod
+    def install(self) -> None:
+        """Create or upgrade the store's tables; nothing to do where they are current."""
+
+    @abstractmethod
+    def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
+        """Store all the jobs or none, and wake waiting workers by the same commit.
+
+        A job whose id is stored already is left as it is. A job whose unique key is taken is not stored.
+
+        Parameters:
+            tx: a connection of the user's own, for brokers that can join its transaction.
+
+        Returns:
+            The id that stands for each job: its own, or that of the job which holds its unique key.
+        """
+
+    @abstractmethod
+    def exchange(
+        self,
+        outcomes: Sequence[Outcome],
+        queues: Sequence[str],
+        limit: int,
+        holder: Holder,
+        *,
+        now: float | None = None,
+    ) -> Exchange:
+        """Hand in outcomes and take up to `limit` new leases, in one transaction; never waits for work.
+
+        An outcome whose lease is no longer in force changes nothing and is returned as stale. Higher priorities
+        come first, then older positions; across queues, no queue starves another.
+        """
+
+    def requeue(self, leases: Sequence[Lease], holder: Holder) -> list[Lease]:
+        """Give back leases that were not run; no attempt is counted. Returns those that were stale."""
+        outcomes = [Outcome(lease, Ending.RELEASED) for lease in leases]
+        return [outcome.lease for outcome in self.exchange(outcomes, (), 0, holder).stale]
+
+    @abstractmethod
+    def abandon(self, holder: Holder, crashed: Sequence[bytes] = ()) -> int:
+        """Give back everything that a dead process held; returns how many jobs.
+
+        The jobs in `crashed` were running when it died: each counts a crash. Jobs that may not run twice
+        (`at_most_once`) become dead letters that say so.
+        """
+
+    @abstractmethod
+    def purge(self, queue: str) -> int:
+        """Delete the ready and delayed jobs of a queue; returns how many."""
+
+    @abstractmethod
+    def heartbeat(self, worker: WorkerInfo, *, now: float | None = None) -> None:
+        """Say that the worker lives. One write, however many jobs and processes it has."""
+
+    def depart(self, worker: str) -> None:
+        """A worker that stopped in order takes its name off the list, and gives back what it may still hold."""
+        return None
+
+    def promote(self, *, now: float | None = None, limit: int = 10_000) -> float | None:
+        """Make delayed jobs that are due ready. Returns when the next one is due (epoch seconds), if any."""
+        return None
+
+    def rescue(self, *, dead_after: float, now: float | None = None) -> int:
+        """Give back the jobs of workers whose last heartbeat is `dead_after` seconds old; returns how many."""
+        return 0
+
+    def unpark(self, tasks: Sequence[str]) -> int:
+        """Make parked jobs of these tasks ready again; returns how many."""
+        return 0
+
+    def prune(self, *, now: float | None = None) -> int:
+        """Delete results that have expired; returns how many rows."""
+        return 0
+
+    def depth(self, queue: str) -> int:
+        """How many jobs of a queue are ready."""
+        return 0
+
+    def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
+        """While the context is open, call `wake` from a thread when there may be new work.
+
+        `wake` may block for as long as nobody is idle. It is a hint: a poll makes up for one that is lost.
+        """
+        return nullcontext()

@@ -1,0 +1,94 @@
+"""The reading and repairing side of a store, for the command line and for job handles; workers do not need it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from penstock.core.job import JobRecord
+from penstock.core.states import State
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """Which jobs: all that fit every field that is given."""
+
+    ids: tuple[bytes, ...] | None = None
+    state: State | None = None
+    queue: str | None = None
+    task: str | None = None
+    batch: bytes | None = None
+
+
+class QueueCounts(msgspec.Struct, frozen=True):
+    """How many jobs of a queue are in each state."""
+
+    queue: str
+    ready: int = 0
+    running: int = 0
+    delayed: int = 0
+    parked: int = 0
+    dead: int = 0
+
+
+class WorkerRecord(msgspec.Struct, frozen=True):
+    """A worker that is, or was lately, alive. `started_at` is epoch seconds, `silent_for` seconds."""
+
+    id: str
+    host: str
+    pid: int
+    pool: str
+    slots: int
+    queues: tuple[str, ...]
+    started_at: float
+    silent_for: float
+    running: int
+
+
+class BatchRecord(msgspec.Struct, frozen=True):
+    """The counters of a batch, in items; the rest of `total` is still under way."""
+
+    id: bytes
+    total: int
+    done: int
+    failed: int
+    retried: int
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """What is known of a job's end: its state and, where it is kept, the encoded result."""
+
+    state: State
+    value: bytes | None = None
+
+
+class Inspector(Protocol):
+    """Reads and repairs; every method may be called while workers run."""
+
+    def get(self, id: bytes) -> JobRecord | None:
+        """One job, or None when it is not stored (any more)."""
+
+    def list(self, selection: Selection, *, limit: int = 50, after: bytes | None = None) -> Sequence[JobRecord]:
+        """Jobs in the order of their ids (so, of their making), from after the id `after`."""
+
+    def count(self) -> Sequence[QueueCounts]:
+        """Every queue that holds a job."""
+
+    def workers(self) -> Sequence[WorkerRecord]:
+        """Every worker on the list."""
+
+    def result(self, id: bytes, *, now: float | None = None) -> bytes | None:
+        """The encoded result of a job that ended well, if it is kept."""
+
+    def batch(self, id: bytes) -> BatchRecord | None:
+        """A batch's counters."""
+
+    def cancel(self, selection: Selection) -> int:
+        """Cancel jobs that have not started; returns how many."""
+
+    def retry(self, selection: Selection) -> int:
+        """Make dead and cancelled jobs ready again, with all their attempts; returns how many."""
+
+    def delete(self, selection: Selection) -> int:
+        """Delete jobs that are not running; returns how many."""

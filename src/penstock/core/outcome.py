@@ -1,0 +1,49 @@
+"""How a lease ends: one frozen value, decided in one place and written in one statement."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+from penstock.core.job import Failure, Lease, NewJob
+
+
+class Ending(IntEnum):
+    """What becomes of the job."""
+
+    DONE = 0
+    RETRY = 1  # failed: counts an attempt and runs again after `delay`
+    SNOOZE = 2  # not failed: runs again after `delay`
+    DEAD = 3
+    CANCELLED = 4
+    PARKED = 5  # this worker does not know the task; one that does will take it
+    RELEASED = 6  # given back where it was; nothing is counted
+
+
+class Step(msgspec.Struct, frozen=True, gc=False):
+    """What an outcome adds to the counters of a batch, in items."""
+
+    batch: bytes
+    done: int = 0
+    failed: int = 0
+    retried: int = 0
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """The ending of one lease, with everything that commits together with it.
+
+    `delay` and `result_ttl` are in seconds. `payload` replaces the job's own when it goes on later (what is left
+    of a packed row, say). `follow_ups` are stored in the same transaction, and so are the counter `steps`.
+    """
+
+    lease: Lease
+    ending: Ending = Ending.DONE
+    delay: float = 0.0
+    result: bytes | None = None
+    result_ttl: float = 0.0
+    failure: Failure | None = None
+    payload: bytes | None = None
+    items: int | None = None
+    follow_ups: tuple[NewJob, ...] = ()
+    steps: tuple[Step, ...] = ()
