@@ -15,8 +15,10 @@ from typing import ClassVar
 
 import msgspec
 
+from penstock.brokers.inspect import Inspector
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
+from penstock.errors import MissingFeature
 
 
 class Feature(StrEnum):
@@ -115,7 +117,10 @@ class Broker(ABC):
 
     @abstractmethod
     def heartbeat(self, worker: WorkerInfo, *, now: float | None = None) -> None:
-        """Say that the worker lives. One write, however many jobs and processes it has."""
+        """Say that the worker lives. One write, however many jobs and processes it has.
+
+        `now` is in seconds on the clock that the store judges liveness by, which is never one that a user can set.
+        """
 
     def depart(self, worker: str) -> None:
         """A worker that stopped in order takes its name off the list, and gives back what it may still hold."""
@@ -126,7 +131,10 @@ class Broker(ABC):
         return None
 
     def rescue(self, *, dead_after: float, now: float | None = None) -> int:
-        """Give back the jobs of workers whose last heartbeat is `dead_after` seconds old; returns how many."""
+        """Give back the jobs of workers whose last heartbeat is `dead_after` seconds old; returns how many.
+
+        `now` is on the same clock as that of `heartbeat`.
+        """
         return 0
 
     def unpark(self, tasks: Sequence[str]) -> int:
@@ -140,6 +148,10 @@ class Broker(ABC):
     def depth(self, queue: str) -> int:
         """How many jobs of a queue are ready."""
         return 0
+
+    def inspector(self) -> Inspector:
+        """The reading and repairing side, for as long as the broker is open."""
+        raise MissingFeature(f"{type(self).__name__} can't list or repair jobs")
 
     def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
         """While the context is open, call `wake` from a thread when there may be new work.

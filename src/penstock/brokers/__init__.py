@@ -1,0 +1,26 @@
+"""The one table of broker URL schemes; a broker's module is imported when its scheme is first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from urllib.parse import urlsplit
+
+from penstock.brokers.base import Broker
+from penstock.errors import ConfigError
+
+#: scheme -> "module:class"; adding a broker is its file and its row here.
+SCHEMES: dict[str, str] = {
+    "sqlite": "penstock.brokers.sqlite:SqliteBroker",
+}
+
+
+def connect(url: str) -> Broker:
+    """Make the broker that a URL names, not yet opened; raises `ConfigError` for a scheme that none has."""
+    scheme = urlsplit(url).scheme
+    try:
+        module, _, name = SCHEMES[scheme].partition(":")
+    except KeyError:
+        known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        raise ConfigError(f"no broker for {scheme or url!r}: a broker's URL starts with {known}") from None
+    broker: Broker = getattr(import_module(module), name)(url)
+    return broker

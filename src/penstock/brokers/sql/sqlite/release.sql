@@ -1,0 +1,3 @@
+-- Put jobs back where they were in the ready set. In: JSON array of seqs.
+insert into penstock_ready (queue, rank, position, seq)
+select queue, 9 - priority, coalesce(position, seq), seq from penstock_job where seq in (select value from json_each(?1))

@@ -1,0 +1,161 @@
+"""Reading and repairing a SQLite queue."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import sqlite3
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import msgspec
+
+from penstock.brokers.base import WorkerInfo
+from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, WorkerRecord
+from penstock.core.job import Failure, JobRecord
+from penstock.core.states import State
+from penstock.stores import sqlite
+from penstock.stores.statements import Statements
+
+_COUNTED = ("ready", "running", "delayed", "parked", "dead")
+
+
+class SqliteInspector:
+    """See `penstock.brokers.inspect.Inspector`. Made by `SqliteBroker.inspector`, whose connection it uses."""
+
+    def __init__(
+        self,
+        path: str,
+        connection: sqlite3.Connection,
+        transaction: Callable[[], AbstractContextManager[sqlite3.Connection]],
+        sql: Statements,
+    ) -> None:
+        self._path = path
+        self._connection = connection
+        self._transaction = transaction
+        self._sql = sql
+
+    def get(self, id: bytes) -> JobRecord | None:
+        """See `Inspector.get`."""
+        with sqlite.translating(self._path):
+            row = self._connection.execute(self._sql["record"], (id,)).fetchone()
+        return None if row is None else _record(row)
+
+    def list(self, selection: Selection, *, limit: int = 50, after: bytes | None = None) -> Sequence[JobRecord]:
+        """See `Inspector.list`."""
+        with sqlite.translating(self._path):
+            keys = json.dumps(self._seqs(selection, limit, after))
+            return [_record(row) for row in self._connection.execute(self._sql["records"], (keys,)).fetchall()]
+
+    def count(self) -> Sequence[QueueCounts]:
+        """See `Inspector.count`."""
+        counts: dict[str, dict[str, int]] = defaultdict(dict)
+        with sqlite.translating(self._path):
+            for state in _COUNTED:
+                for queue, count in self._connection.execute(self._sql[f"count_{state}"]):
+                    counts[queue][state] = count
+        return [QueueCounts(queue, **counts[queue]) for queue in sorted(counts)]
+
+    def workers(self) -> Sequence[WorkerRecord]:
+        """See `Inspector.workers`."""
+        now = time.monotonic()
+        with sqlite.translating(self._path):
+            running = dict(self._connection.execute(self._sql["running_of_worker"]).fetchall())
+            rows = self._connection.execute(self._sql["workers"]).fetchall()
+        return [_worker(msgspec.msgpack.decode(info, type=WorkerInfo), now - beat, running) for _, info, beat, _ in rows]
+
+    def result(self, id: bytes, *, now: float | None = None) -> bytes | None:
+        """See `Inspector.result`."""
+        with sqlite.translating(self._path):
+            row = self._connection.execute(self._sql["get_result"], (id, time.time() if now is None else now)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def batch(self, id: bytes) -> BatchRecord | None:
+        """See `Inspector.batch`."""
+        with sqlite.translating(self._path):
+            row = self._connection.execute(self._sql["get_batch"], (id,)).fetchone()
+        return None if row is None else BatchRecord(id, *row)
+
+    def cancel(self, selection: Selection) -> int:
+        """See `Inspector.cancel`."""
+        with self._transaction() as connection:
+            seqs = self._waiting(selection)
+            keys = json.dumps(seqs)
+            for statement in ("undelay", "unready", "unpark_jobs", "cancel_jobs"):
+                connection.execute(self._sql[statement], (keys,))
+            connection.execute(self._sql["end_all"], (keys, "cancelled", time.time()))
+            connection.execute(self._sql["batch_failed"], (keys, 1))
+        return len(seqs)
+
+    def retry(self, selection: Selection) -> int:
+        """See `Inspector.retry`."""
+        with self._transaction() as connection:
+            states = (State.DEAD, State.CANCELLED) if selection.state is None else (selection.state,)
+            wanted = [msgspec.structs.replace(selection, state=state) for state in states if state in _ENDED]
+            seqs = [seq for each in wanted for seq in self._seqs(each, -1, None)]
+            keys = json.dumps(seqs)
+            for statement in ("unend", "fresh_attempts", "to_the_back", "release"):
+                connection.execute(self._sql[statement], (keys,))
+            connection.execute(self._sql["batch_failed"], (keys, -1))
+        return len(seqs)
+
+    def delete(self, selection: Selection) -> int:
+        """See `Inspector.delete`."""
+        with self._transaction() as connection:
+            found = json.dumps(self._seqs(selection, -1, None))
+            keys = connection.execute(self._sql["not_running"], (found,)).fetchone()[0]
+            ended = [seq for state in _ENDED for seq in self._seqs(Selection(state=state), -1, None)]
+            gone = set(json.loads(keys))
+            # A job that ended is counted in its batch already; one that waits takes its items with it.
+            connection.execute(self._sql["batch_shrink"], (json.dumps(sorted(gone.difference(ended))),))
+            for statement in ("undelay", "unready", "unpark_jobs", "unend", "delete_jobs"):
+                connection.execute(self._sql[statement], (keys,))
+        return len(gone)
+
+    def _waiting(self, selection: Selection) -> builtins.list[int]:
+        """The jobs that fit and have neither started nor ended."""
+        waiting = (State.READY, State.DELAYED, State.PARKED)
+        states = waiting if selection.state is None else (selection.state,)
+        wanted = [msgspec.structs.replace(selection, state=state) for state in states if state in waiting]
+        return [seq for each in wanted for seq in self._seqs(each, -1, None)]
+
+    def _seqs(self, selection: Selection, limit: int, after: bytes | None) -> builtins.list[int]:
+        """The keys of the jobs that fit; a `limit` of -1 is none."""
+        if selection.state is State.DONE:
+            return []
+        state = None if selection.state is None else selection.state.value
+        values: tuple[object, ...] = (state, selection.queue, selection.task, selection.batch, after, limit)
+        if selection.ids is not None:
+            found = (self._connection.execute(self._sql["seq_of"], (id,)).fetchone() for id in selection.ids)
+            values = (*values, json.dumps([row[0] for row in found if row is not None]))
+            statement = "select_among"
+        elif selection.batch is not None:
+            statement = "select_batch"
+        else:
+            statement = "select_ended" if selection.state in _ENDED else "select_jobs"
+        return [seq for (seq,) in self._connection.execute(self._sql[statement], values).fetchall()]
+
+
+_ENDED = (State.DEAD, State.CANCELLED)
+
+
+def _record(row: tuple[Any, ...]) -> JobRecord:
+    (id, task, queue, priority, state, attempt, crashes, created_at, payload, items, packed, item, batch, unique, run_at,
+     ended_at, failure, worker, process) = row  # fmt: skip
+    return JobRecord(
+        id=id, task=task, queue=queue, priority=priority, state=State(state), attempt=attempt, crashes=crashes,
+        created_at=created_at, payload=payload, items=items, packed=bool(packed), item=item, batch=batch, unique=unique,
+        run_at=run_at if state == State.DELAYED else None, ended_at=ended_at,
+        failure=None if failure is None else msgspec.msgpack.decode(failure, type=Failure),
+        worker=None if worker is None else f"{worker}/{process}",
+    )  # fmt: skip
+
+
+def _worker(info: WorkerInfo, silent_for: float, running: dict[str, int]) -> WorkerRecord:
+    return WorkerRecord(
+        info.id, info.host, info.pid, info.pool, info.slots, info.queues, info.started_at, silent_for,
+        running.get(info.id, 0),
+    )  # fmt: skip

@@ -1,0 +1,109 @@
+"""Waking the workers of a SQLite file: Unix datagram sockets beside it, instead of polling.
+
+Each listener binds one, and whoever commits new jobs sends a byte to every one of them. A ring is a hint and never
+waits: a listener that is busy does not read, its buffer fills, and further rings cost one failed system call. A socket
+that nobody holds any more also tells, at once and without a clock, that its worker is dead.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+
+class Doorbell:
+    """The doorbells beside one file.
+
+    Parameters:
+        path: of the database file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._folder = os.path.dirname(os.path.abspath(path))
+        self._base = os.path.basename(path)
+        self._descriptor: int | None = None
+        self._sender: socket.socket | None = None
+        #: The name of the socket this process listens at, while it does.
+        self.name: str | None = None
+
+    def ring(self, name: str) -> None:
+        """Wake a listener, if it is there and has room for one more ring."""
+        if self._sender is None:
+            self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._sender.setblocking(False)
+        with suppress(OSError):
+            self._sender.sendto(b"!", self._address(name))
+
+    def is_dead(self, name: str | None) -> bool:
+        """True when nobody holds that socket any more; False when there is none to judge by."""
+        if name is None:
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect(self._address(name))
+            except (ConnectionRefusedError, FileNotFoundError):
+                return True
+            except OSError:
+                return False
+        return False
+
+    def remove(self, name: str | None) -> None:
+        """Delete a dead listener's socket."""
+        if name is not None:
+            with suppress(OSError):
+                os.unlink(os.path.join(self._folder, name))
+
+    @contextmanager
+    def listening(self, wake: Callable[[], None]) -> Iterator[None]:
+        """Call `wake` from a thread at every ring while the context is open."""
+        name = f".{self._base[:40]}-{secrets.token_hex(6)}.sock"
+        bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            bell.bind(self._address(name))
+        except OSError:
+            # A folder or file system without sockets: the poll that makes up for lost rings has to do.
+            bell.close()
+            yield
+            return
+        os.chmod(os.path.join(self._folder, name), 0o600)
+        self.name = name
+        stopping = threading.Event()
+        thread = threading.Thread(target=_listen, args=(bell, wake, stopping), name="penstock-listen", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopping.set()
+            self.ring(name)
+            self.name = None
+            self.remove(name)
+
+    def close(self) -> None:
+        """Let go of the sending socket."""
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _address(self, name: str) -> str:
+        """A short way to name a socket: an address may have 107 bytes at most, a folder's path many more."""
+        direct = os.path.join(self._folder, name)
+        if len(os.fsencode(direct)) < 100 or not os.path.isdir("/proc/self/fd"):
+            return direct
+        if self._descriptor is None:
+            self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return f"/proc/self/fd/{self._descriptor}/{name}"
+
+
+def _listen(bell: socket.socket, wake: Callable[[], None], stopping: threading.Event) -> None:
+    with bell:
+        while not stopping.is_set():
+            bell.recv(16)
+            if not stopping.is_set():
+                wake()

@@ -1,0 +1,61 @@
+"""What every broker must do, as a test suite that anybody can run on theirs.
+
+    import pytest
+    from penstock.testing.contract import BrokerContract, broker_machine
+
+    class TestMyBroker(BrokerContract):
+        @pytest.fixture
+        def url(self, tmp_path):
+            return f"mine://{tmp_path}/queue"          # a fresh, empty store for every test
+
+    def test_my_broker_against_the_model(tmp_path):
+        numbers = itertools.count()
+        check_machine(lambda: f"mine://{tmp_path}/{next(numbers)}")
+
+The URL must take a `namespace` parameter that keeps two users of one store apart. Put
+`pytest.register_assert_rewrite("penstock.testing.contract")` into `conftest.py` to see what a failed assertion
+compared. The suite uses no sleeps and no mocks: it passes `now` where time matters, and starts real processes where
+processes matter.
+"""
+
+from __future__ import annotations
+
+from penstock.testing.contract.batches import BatchContract
+from penstock.testing.contract.concurrency import ConcurrencyContract
+from penstock.testing.contract.crashes import CrashContract
+from penstock.testing.contract.delays import DelayContract
+from penstock.testing.contract.endings import EndingContract
+from penstock.testing.contract.enqueueing import EnqueueContract
+from penstock.testing.contract.fencing import FencingContract
+from penstock.testing.contract.inspecting import InspectorContract
+from penstock.testing.contract.lifecycle import LifecycleContract
+from penstock.testing.contract.listening import ListenContract
+from penstock.testing.contract.machine import BrokerMachine, check_machine
+from penstock.testing.contract.namespaces import NamespaceContract
+from penstock.testing.contract.ordering import OrderContract
+from penstock.testing.contract.rescuing import RescueContract
+from penstock.testing.contract.results import ResultContract
+from penstock.testing.contract.uniqueness import UniqueContract
+
+
+class BrokerContract(
+    LifecycleContract,
+    EnqueueContract,
+    OrderContract,
+    EndingContract,
+    FencingContract,
+    DelayContract,
+    UniqueContract,
+    BatchContract,
+    ResultContract,
+    RescueContract,
+    InspectorContract,
+    NamespaceContract,
+    ListenContract,
+    ConcurrencyContract,
+    CrashContract,
+):
+    """The whole contract. Subclass it, and give it a `url` fixture."""
+
+
+__all__ = ["BrokerContract", "BrokerMachine", "check_machine"]
