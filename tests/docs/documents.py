@@ -1,0 +1,115 @@
+"""The project's documents, as the tests read them, and the runner of their snippets.
+
+Run as `python documents.py DOCUMENT` it runs the document's ```python blocks in one namespace and its `$ penstock`
+lines, in order, in the current directory. A ```python block whose first line is `# name.py` is written to that file
+and imported, so that a worker can import it too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+PENSTOCK = Path(sys.executable).with_name("penstock")
+LANGUAGES = {"python", "console", "text", "json", "toml", "sql"}
+
+_MARKDOWN = MarkdownIt("commonmark").enable("table")
+_FILE_NAME = re.compile(r"# (\w+)\.py\n")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its text, and the line that its text begins on."""
+
+    language: str
+    text: str
+    line: int
+
+
+def tokens(document: Path) -> list[Token]:
+    return _MARKDOWN.parse(document.read_text("utf-8"))
+
+
+def blocks(document: Path) -> Iterator[Block]:
+    for token in tokens(document):
+        if token.type == "fence":
+            assert token.map is not None
+            yield Block(token.info.strip(), token.content, token.map[0] + 2)
+
+
+def links(document: Path) -> Iterator[str]:
+    for token in tokens(document):
+        for child in token.children or []:
+            target = child.attrs.get("href") or child.attrs.get("src")
+            if target:
+                yield str(target)
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors that a document's headings get on the usual hosts."""
+    parsed = tokens(document)
+    headings = [after.content for token, after in pairwise(parsed) if token.type == "heading_open"]
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def commands(block: Block) -> list[str]:
+    """The `$ penstock` lines of a console block."""
+    lines = [line.removeprefix("$ ") for line in block.text.splitlines() if line.startswith("$ ")]
+    return [line for line in lines if line.split()[0] == "penstock"]
+
+
+def runs(document: Path) -> bool:
+    return any(
+        block.language == "python" or (block.language == "console" and commands(block)) for block in blocks(document)
+    )
+
+
+def _run_python(block: Block, document: Path, namespace: dict[str, Any]) -> None:
+    named = _FILE_NAME.match(block.text)
+    if named:
+        Path(f"{named[1]}.py").write_text(block.text, "utf-8")
+        importlib.invalidate_caches()
+        namespace.update(vars(importlib.import_module(named[1])))
+        return
+    exec(compile("\n" * (block.line - 1) + block.text, str(document), "exec"), namespace)
+
+
+def _run_command(line: str, document: Path) -> None:
+    words = shlex.split(line)
+    ended = subprocess.run([str(PENSTOCK), *words[1:]], capture_output=True, text=True, timeout=120, check=False)
+    print(f"$ {line}\n{ended.stdout}{ended.stderr}", flush=True)
+    if ended.returncode:
+        raise SystemExit(f"{document.name}: `{line}` ended with exit code {ended.returncode}")
+
+
+def run(document: Path) -> None:
+    sys.path.insert(0, str(Path.cwd()))
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks(document):
+        if block.language == "python":
+            _run_python(block, document, namespace)
+        elif block.language == "console":
+            for line in commands(block):
+                _run_command(line, document)
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]))
