@@ -1,0 +1,185 @@
+"""The way in: storing jobs, and asking what became of them. One client an app; safe in threads and after a fork."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from penstock.brokers import connect
+from penstock.brokers.base import Broker
+from penstock.brokers.inspect import BatchRecord, Ended, Inspector, Selection
+from penstock.core.ids import uuid7s
+from penstock.core.job import NewJob
+from penstock.core.states import State
+from penstock.errors import JobCancelled, JobFailed, ResultTimeout
+
+#: Brokers of parent processes, kept so that a forked child's garbage collector doesn't close what it inherited.
+_INHERITED: list[Broker] = []
+_SHORTEST_POLL = 0.001
+_LONGEST_POLL = 0.05
+
+
+class Client:
+    """Stores jobs with a broker, and reads what became of them.
+
+    Parameters:
+        url: of the broker; connected at the first use.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._broker: Broker | None = None
+        self._owner = 0
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[list[NewJob], asyncio.AbstractEventLoop, asyncio.Future[list[bytes]]]] = []
+        self._flushing = False
+        self._gathering = threading.Lock()
+
+    @contextmanager
+    def broker(self) -> Iterator[Broker]:
+        """The open broker, for the caller alone until the context ends."""
+        if self._owner != os.getpid():
+            self._adopt()
+        with self._lock:
+            if self._broker is None:
+                broker = connect(self.url)
+                broker.open()
+                self._broker = broker
+            yield self._broker
+
+    def _adopt(self) -> None:
+        """Start anew in a forked child: the parent's connection and lock are the parent's."""
+        if self._broker is not None:
+            _INHERITED.append(self._broker)
+        self._broker, self._lock, self._owner = None, threading.Lock(), os.getpid()
+        self._waiting, self._flushing, self._gathering = [], False, threading.Lock()
+
+    @contextmanager
+    def inspector(self) -> Iterator[Inspector]:
+        """The reading side, for the caller alone until the context ends."""
+        with self.broker() as broker:
+            yield broker.inspector()
+
+    def close(self) -> None:
+        """Disconnect; the next use connects again."""
+        if self._broker is not None and self._owner == os.getpid():
+            with self._lock:
+                self._broker.close()
+                self._broker = None
+
+    # --- storing
+
+    def enqueue(self, jobs: Sequence[NewJob], tx: object | None = None) -> list[bytes]:
+        """Store jobs, all or none; returns the ids that stand for them."""
+        with self.broker() as broker:
+            return broker.enqueue(jobs, tx=tx)
+
+    async def enqueue_async(self, jobs: list[NewJob]) -> list[bytes]:
+        """Store jobs without blocking the event loop; what other tasks store meanwhile shares the next commit."""
+        if self._owner != os.getpid():
+            self._adopt()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[bytes]] = loop.create_future()
+        with self._gathering:
+            self._waiting.append((jobs, loop, future))
+            start, self._flushing = not self._flushing, True
+        if start:
+            loop.run_in_executor(None, self._flush)
+        return await future
+
+    def _flush(self) -> None:
+        """Commit what has gathered, until nothing gathers any more; runs in a thread."""
+        while True:
+            with self._gathering:
+                gathered, self._waiting = self._waiting, []
+                if not gathered:
+                    self._flushing = False
+                    return
+            try:
+                ids = self.enqueue([job for jobs, _, _ in gathered for job in jobs])
+            except Exception as error:  # handed on to every caller
+                for _, loop, future in gathered:
+                    loop.call_soon_threadsafe(_fail, future, error)
+                continue
+            start = 0
+            for jobs, loop, future in gathered:
+                loop.call_soon_threadsafe(_finish, future, ids[start : start + len(jobs)])
+                start += len(jobs)
+
+    # --- reading
+
+    def state(self, id: bytes) -> State:
+        """Where a job is; one that is no longer stored counts as done."""
+        with self.inspector() as inspector:
+            record = inspector.get(id)
+        return State.DONE if record is None else record.state
+
+    def ended(self, id: bytes) -> Ended | None:
+        """How a job ended, or None while it has not; `JobFailed` and `JobCancelled` for those that ended so."""
+        with self.inspector() as inspector:
+            record = inspector.get(id)
+            if record is None:
+                return Ended(State.DONE, inspector.result(id))
+        if record.state is State.DEAD:
+            failure = record.failure
+            raise JobFailed(str(failure), "" if failure is None else failure.traceback)
+        if record.state is State.CANCELLED:
+            raise JobCancelled("the job was cancelled")
+        return None
+
+    def wait(self, id: bytes, timeout: float | None) -> bytes | None:
+        """Wait for a job's end; returns its encoded result, if it kept one. `timeout` in seconds, None for ever."""
+        for _ in self._polls(timeout):
+            ended = self.ended(id)
+            if ended is not None:
+                return ended.value
+        raise ResultTimeout(f"the job did not end within {timeout:g} s")
+
+    def batch(self, id: bytes) -> BatchRecord:
+        """A batch's counters."""
+        with self.inspector() as inspector:
+            return inspector.batch(id) or BatchRecord(id, 0, 0, 0, 0)
+
+    def wait_batch(self, id: bytes, timeout: float | None) -> BatchRecord:
+        """Wait until no item of a batch is under way."""
+        for _ in self._polls(timeout):
+            record = self.batch(id)
+            if record.done + record.failed >= record.total:
+                return record
+        raise ResultTimeout(f"the batch did not end within {timeout:g} s")
+
+    def cancel(self, selection: Selection) -> int:
+        """Cancel jobs that have not started; returns how many."""
+        with self.inspector() as inspector:
+            return inspector.cancel(selection)
+
+    def _polls(self, timeout: float | None) -> Iterator[None]:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = _SHORTEST_POLL
+        gate = threading.Event()
+        while True:
+            yield
+            left = pause if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                return
+            gate.wait(min(pause, left))
+            pause = min(pause * 1.5, _LONGEST_POLL)
+
+
+def new_ids(count: int) -> list[bytes]:
+    """Fresh job ids, ascending."""
+    return uuid7s(count, time.time_ns() // 1_000_000, os.urandom(10))
+
+
+def _finish(future: asyncio.Future[list[bytes]], ids: list[bytes]) -> None:
+    if not future.done():
+        future.set_result(ids)
+
+
+def _fail(future: asyncio.Future[list[bytes]], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

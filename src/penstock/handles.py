@@ -1,0 +1,97 @@
+"""What an enqueue gives back: a handle on one job, or on a batch of items."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from penstock.brokers.inspect import BatchRecord, Selection
+from penstock.client import Client
+from penstock.core.codec import decode_value, encode_value
+from penstock.core.ids import format_id
+from penstock.core.states import State
+
+R = TypeVar("R")
+_NONE = encode_value(None)
+
+
+class Job(Generic[R]):
+    """A job that was enqueued.
+
+    A job that succeeded and returned None leaves nothing behind: from then on it counts as done.
+    """
+
+    __slots__ = ("_client", "_returns", "key")
+
+    def __init__(self, client: Client, key: bytes, returns: Any = Any) -> None:
+        self._client = client
+        self._returns = returns
+        #: The id's 16 bytes.
+        self.key = key
+
+    @property
+    def id(self) -> str:
+        """The job's id, a UUID as text."""
+        return format_id(self.key)
+
+    def state(self) -> State:
+        """Where the job is now."""
+        return self._client.state(self.key)
+
+    def result(self, timeout: float | None = None) -> R:
+        """Wait for the job's end and return what the task returned.
+
+        Parameters:
+            timeout: seconds to wait at most; None waits for ever, 0 only looks.
+
+        Raises:
+            JobFailed: the job became a dead letter; `.traceback` has the remote traceback.
+            JobCancelled: it was cancelled.
+            ResultTimeout: it did not end in time.
+        """
+        value = self._client.wait(self.key, timeout)
+        # A result of None is never stored; its absence is the value, whatever R is.
+        result: R = decode_value(_NONE if value is None else value, Any if value is None else self._returns)
+        return result
+
+    def cancel(self) -> bool:
+        """Cancel the job if it has not started; tells whether it was cancelled."""
+        return self._client.cancel(Selection(ids=(self.key,))) == 1
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and other.key == self.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+class Batch:
+    """Many items that were enqueued together by `.map`; what their task returns is not kept."""
+
+    __slots__ = ("_client", "key")
+
+    def __init__(self, client: Client, key: bytes) -> None:
+        self._client = client
+        self.key = key
+
+    @property
+    def id(self) -> str:
+        """The batch's id, a UUID as text."""
+        return format_id(self.key)
+
+    def counts(self) -> BatchRecord:
+        """How many items there are, are done, have failed for good, and were retried."""
+        return self._client.batch(self.key)
+
+    def wait(self, timeout: float | None = None) -> BatchRecord:
+        """Wait until every item is done or has failed for good; `ResultTimeout` after `timeout` seconds."""
+        return self._client.wait_batch(self.key, timeout)
+
+    def cancel(self) -> int:
+        """Cancel what has not started; returns how many stored rows that were."""
+        return self._client.cancel(Selection(batch=self.key))
+
+    def __repr__(self) -> str:
+        return f"<Batch {self.id}>"

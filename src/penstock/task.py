@@ -1,0 +1,259 @@
+"""Tasks: functions that can be called later, elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import time
+import typing
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property, update_wrapper
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+
+import msgspec
+
+from penstock.client import Client, new_ids
+from penstock.core.codec import Signature, encode_value
+from penstock.core.decide import JobOptions, Policy
+from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, PRIORITIES, NewJob
+from penstock.core.packed import pack, row_size, rows
+from penstock.errors import ConfigError
+from penstock.handles import Batch, Job
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: How many workers `.map` cuts its rows for; with more of them, some wait while the last rows run.
+_MAP_WORKERS = 8
+_ROWS_PER_COMMIT = 50
+
+
+class Sending(msgspec.Struct, frozen=True):
+    """How a job is to be sent: a task's own settings, changed by `.options(...)` for one call."""
+
+    queue: str = DEFAULT_QUEUE
+    priority: int = DEFAULT_PRIORITY
+    delay: float | None = None
+    at: float | None = None
+    unique: str | bool | None = None
+    at_most_once: bool = False
+    job: JobOptions = JobOptions()
+    tx: object | None = None
+
+    def run_at(self) -> float | None:
+        """When to run, in epoch seconds; None is at once."""
+        if self.at is not None:
+            return self.at
+        return None if not self.delay else time.time() + self.delay
+
+
+class Runs(Protocol):
+    """What runs a job in the caller's own thread; the app's inline mode."""
+
+    def __call__(self, job: NewJob) -> None: ...
+
+
+class Task(Generic[P, R]):
+    """A function with a name, that can be called now, or later by a worker.
+
+    Made by `@app.task`. A plain call runs the function here; `.delay` and its kin store a job.
+    """
+
+    def __init__(
+        self,
+        function: Callable[P, R] | Callable[P, Coroutine[Any, Any, R]],
+        name: str,
+        client: Client,
+        sending: Sending,
+        policy: Policy,
+        inline: Runs | None = None,
+    ) -> None:
+        self.name = name
+        self.policy = policy
+        self.function = function
+        self.sending = sending
+        self.signature = Signature(name, function)
+        self.is_async = inspect.iscoroutinefunction(function)
+        self._client = client
+        self._inline = inline
+        update_wrapper(typing.cast(Callable[..., Any], self), function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Run the function here and now."""
+        return self.function(*args, **kwargs)
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """Store a job that calls the function with these arguments; returns a handle on it.
+
+        Raises:
+            TypeError: the function can't be called so, or an argument can't be encoded.
+            StoreError: the broker refused; nothing was stored.
+        """
+        return self._send([self._job(self.sending, args, kwargs, new_ids(1)[0])])[0]
+
+    async def delay_async(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """As `delay`, without blocking the event loop; concurrent calls share commits."""
+        job = self._job(self.sending, args, kwargs, new_ids(1)[0])
+        if self._inline is not None:
+            self._inline(job)
+            return Job(self._client, job.id, self._returns)
+        ids = await self._client.enqueue_async([job])
+        return Job(self._client, ids[0], self._returns)
+
+    def delay_many(self, calls: Iterable[Sequence[Any]]) -> list[Job[R]]:
+        """Store one job for each tuple of positional arguments, in few commits; returns their handles in order."""
+        jobs: list[Job[R]] = []
+        for chunk in _chunks(calls, 1000):
+            ids = new_ids(len(chunk))
+            jobs += self._send([self._job(self.sending, args, {}, id) for args, id in zip(chunk, ids, strict=True)])
+        return jobs
+
+    def map(self, items: Iterable[Any]) -> Batch:
+        """Call the task once for each item, as its one argument: the fastest way in.
+
+        Many items share one stored row. It is claimed as a whole, and an item that fails leaves it as a job of its
+        own. What the task returns is not kept.
+
+        Parameters:
+            items: may be a generator; it is read as it is stored.
+        """
+        key = new_ids(1)[0]
+        bind, encode = self.signature.struct, self.signature.encode_bound
+        start = 0
+        for chunk in _chunks(items, _ROWS_PER_COMMIT * 1000):
+            try:
+                arguments = [bind(item) for item in chunk]
+                encode(arguments[0])
+            except TypeError as error:
+                raise TypeError(f"{self.name}() must take one argument for .map: {error}") from None
+            size = row_size(len(chunk), _MAP_WORKERS)
+            spans = list(rows(len(chunk), size))
+            self._send(
+                [
+                    self._packed(id, key, arguments[span.start : span.stop], start + span.start)
+                    for id, span in zip(new_ids(len(spans)), spans, strict=True)
+                ]
+            )
+            start += len(chunk)
+        return Batch(self._client, key)
+
+    def options(
+        self,
+        *,
+        queue: str | None = None,
+        priority: int | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        unique: str | bool | None = None,
+        retries: int | None = None,
+        result_ttl: float | None = None,
+        tx: object | None = None,
+    ) -> Task[P, R]:
+        """This task with other settings for what is sent through the task that is returned.
+
+        Parameters:
+            delay: seconds to wait before the job may run.
+            at: an aware datetime to wait for instead.
+            unique: a key of which only one job may wait or run at a time, or True for a key made of the arguments.
+            tx: a connection of your own whose transaction the job is stored in.
+        """
+        if at is not None and at.tzinfo is None:
+            raise ConfigError("at= takes a datetime with a time zone: datetime.now(timezone.utc), say")
+        changes: dict[str, Any] = {
+            name: value
+            for name, value in {
+                "queue": queue, "priority": priority, "delay": delay, "unique": unique, "tx": tx,
+                "at": None if at is None else at.timestamp(),
+            }.items()
+            if value is not None
+        }  # fmt: skip
+        old = self.sending.job
+        job = JobOptions(
+            old.retries if retries is None else retries, old.result_ttl if result_ttl is None else result_ttl
+        )
+        sending = msgspec.structs.replace(self.sending, job=job, **changes)
+        check_sending(sending)
+        return Task(self.function, self.name, self._client, sending, self.policy, self._inline)
+
+    def job(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJob:
+        """The job that `.delay` would store, not stored."""
+        return self._job(self.sending, args, kwargs, new_ids(1)[0])
+
+    def send(self, jobs: Sequence[NewJob]) -> list[Job[R]]:
+        """Store jobs of this task that were made by `job`."""
+        return self._send(jobs)
+
+    def _job(self, sending: Sending, args: Sequence[Any], kwargs: Mapping[str, Any], id: bytes) -> NewJob:
+        payload = self.signature.encode(args, kwargs)
+        unique = sending.unique
+        if unique is True:
+            unique = f"{self.name}:{hashlib.blake2b(payload, digest_size=16).hexdigest()}"
+        return NewJob(
+            id,
+            self.name,
+            payload,
+            sending.queue,
+            sending.priority,
+            sending.run_at(),
+            unique or None,
+            None if sending.job == _NO_OPTIONS else encode_value(sending.job),
+            at_most_once=sending.at_most_once,
+        )
+
+    def _packed(self, id: bytes, batch: bytes, arguments: Sequence[Any], first: int) -> NewJob:
+        return NewJob(
+            id=id,
+            task=self.name,
+            payload=pack(arguments, range(first, first + len(arguments))),
+            queue=self.sending.queue,
+            priority=self.sending.priority,
+            run_at=self.sending.run_at(),
+            options=None if self.sending.job == _NO_OPTIONS else encode_value(self.sending.job),
+            batch=batch,
+            items=len(arguments),
+            packed=True,
+            at_most_once=self.sending.at_most_once,
+        )
+
+    def _send(self, jobs: Sequence[NewJob]) -> list[Job[R]]:
+        client, returns = self._client, self._returns
+        if self._inline is not None:
+            for job in jobs:
+                self._inline(job)
+            return [Job(client, job.id, returns) for job in jobs]
+        return [Job(client, id, returns) for id in client.enqueue(jobs, self.sending.tx)]
+
+    @cached_property
+    def _returns(self) -> Any:
+        """The type to decode results as."""
+        try:
+            hint = typing.get_type_hints(self.function).get("return", Any)
+        except NameError:
+            return Any
+        return Any if hint is None else hint
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name}>"
+
+
+_NO_OPTIONS = JobOptions()
+
+
+def check_sending(sending: Sending) -> None:
+    """Raise `ConfigError` for settings that make no sense."""
+    if sending.priority not in PRIORITIES:
+        raise ConfigError(f"priority is 0 to 9, higher first, not {sending.priority!r}")
+    if not sending.queue or not sending.queue.isprintable() or "," in sending.queue:
+        raise ConfigError(f"a queue's name is printable text without commas, not {sending.queue!r}")
+
+
+def _chunks(items: Iterable[Any], size: int) -> Iterable[list[Any]]:
+    chunk: list[Any] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
