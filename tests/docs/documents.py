@@ -1,13 +1,12 @@
 """The project's documents, as the tests read them, and the runner of their snippets.
 
 Run as `python documents.py DOCUMENT` it runs the document's ```python blocks in one namespace and its `$ penstock`
-lines, in order, in the current directory. A ```python block whose first line is `# name.py` is written to that file
-and imported, so that a worker can import it too.
+lines, in order, in the current directory. A ```python block whose first line is `# name.py` is not run but written to
+that file, for the others to import.
 """
 
 from __future__ import annotations
 
-import importlib
 import re
 import shlex
 import subprocess
@@ -86,8 +85,6 @@ def _run_python(block: Block, document: Path, namespace: dict[str, Any]) -> None
     named = _FILE_NAME.match(block.text)
     if named:
         Path(f"{named[1]}.py").write_text(block.text, "utf-8")
-        importlib.invalidate_caches()
-        namespace.update(vars(importlib.import_module(named[1])))
         return
     exec(compile("\n" * (block.line - 1) + block.text, str(document), "exec"), namespace)
 
