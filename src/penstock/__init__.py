@@ -1,1 +1,27 @@
-"""Penstock."""
+"""Penstock: a task queue and bulk processor that starts as one file."""
+
+from __future__ import annotations
+
+from penstock.app import Penstock
+from penstock.core.backoff import Backoff
+from penstock.core.control import GiveUp, Retry, Snooze
+from penstock.core.states import State
+from penstock.errors import PenstockError
+from penstock.handles import Batch, Job
+from penstock.task import Task
+from penstock.worker.context import CurrentJob, current_job
+
+__all__ = [
+    "Backoff",
+    "Batch",
+    "CurrentJob",
+    "GiveUp",
+    "Job",
+    "Penstock",
+    "PenstockError",
+    "Retry",
+    "Snooze",
+    "State",
+    "Task",
+    "current_job",
+]

@@ -38,6 +38,8 @@ class Client:
         self._waiting: list[tuple[list[NewJob], asyncio.AbstractEventLoop, asyncio.Future[list[bytes]]]] = []
         self._flushing = False
         self._gathering = threading.Lock()
+        #: Results of jobs that ran at once, in an app's inline mode; they were never stored.
+        self.inline_results: dict[bytes, bytes | None] = {}
 
     @contextmanager
     def broker(self) -> Iterator[Broker]:
@@ -120,6 +122,8 @@ class Client:
 
     def ended(self, id: bytes) -> Ended | None:
         """How a job ended, or None while it has not; `JobFailed` and `JobCancelled` for those that ended so."""
+        if id in self.inline_results:
+            return Ended(State.DONE, self.inline_results[id])
         with self.inspector() as inspector:
             record = inspector.get(id)
             if record is None:

@@ -1,0 +1,221 @@
+"""The app: the one place where settings become a broker, tasks and, in a worker, running processes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, ParamSpec, TypeVar, overload
+
+from penstock import settings
+from penstock.brokers.inspect import Inspector
+from penstock.client import Client, new_ids
+from penstock.core.backoff import Backoff
+from penstock.core.decide import DEFAULT_CRASH_LIMIT, DEFAULT_RESULT_TTL, DEFAULT_RETRIES, JobOptions, Policy
+from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, Holder, Lease, NewJob
+from penstock.errors import ConfigError, JobFailed, UnknownTask
+from penstock.task import Sending, Task, check_sending
+from penstock.worker.runner import RowHandler, Runner
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Penstock:
+    """An app: tasks, and the broker their jobs go through.
+
+    Parameters:
+        url: of the broker; without it $PENSTOCK_URL, else `sqlite:///penstock.db`.
+        inline: run every job at `.delay`, in the caller's thread; for tests.
+    """
+
+    def __init__(self, url: str | None = None, *, inline: bool = False) -> None:
+        self.settings = settings.load(url, inline=inline)
+        self.tasks: dict[str, Task[Any, Any]] = {}
+        #: Tasks that end a packed row as a whole, by name.
+        self.row_handlers: dict[str, RowHandler] = {}
+        self._client = Client(self.settings.url)
+
+    @overload
+    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    @overload
+    def task(
+        self,
+        function: None = None,
+        /,
+        *,
+        name: str | None = None,
+        queue: str = DEFAULT_QUEUE,
+        priority: int = DEFAULT_PRIORITY,
+        retries: int = DEFAULT_RETRIES,
+        backoff: Backoff | float | None = None,
+        give_up: Sequence[type[BaseException]] = (),
+        unique: bool = False,
+        result_ttl: float = DEFAULT_RESULT_TTL,
+        at_most_once: bool = False,
+        crash_limit: int = DEFAULT_CRASH_LIMIT,
+    ) -> _Decorator: ...
+
+    def task(
+        self,
+        function: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        queue: str = DEFAULT_QUEUE,
+        priority: int = DEFAULT_PRIORITY,
+        retries: int = DEFAULT_RETRIES,
+        backoff: Backoff | float | None = None,
+        give_up: Sequence[type[BaseException]] = (),
+        unique: bool = False,
+        result_ttl: float = DEFAULT_RESULT_TTL,
+        at_most_once: bool = False,
+        crash_limit: int = DEFAULT_CRASH_LIMIT,
+    ) -> Any:
+        """Make a function a task; plain and `async def` functions alike.
+
+        Parameters:
+            name: by which jobs find the task; without it "module.function".
+            queue: that its jobs go to.
+            priority: 0 to 9, higher first.
+            retries: attempts after a first one that failed.
+            backoff: the wait before each of them, or the first wait in seconds; see `penstock.Backoff`.
+            give_up: exceptions that make the job a dead letter at once.
+            unique: of jobs with the same arguments, only one may wait or run at a time.
+            result_ttl: seconds for which a return value is kept; None is never stored.
+            at_most_once: rather lose the job's run than run it twice: no retries, and a job whose worker died while
+                it held it becomes a dead letter.
+            crash_limit: process deaths after which a job becomes a dead letter.
+        """
+
+        def decorate(function: Callable[..., Any]) -> Task[Any, Any]:
+            sending = Sending(
+                queue=queue, priority=priority, unique=unique or None, at_most_once=at_most_once, job=JobOptions()
+            )
+            check_sending(sending)
+            wait = Backoff(first=backoff) if isinstance(backoff, (int, float)) else backoff or Backoff()
+            policy = Policy(retries, wait, tuple(give_up), result_ttl, crash_limit)
+            full_name = name or f"{_module_name(function)}.{function.__qualname__}"
+            if full_name in self.tasks:
+                raise ConfigError(f"there is a task {full_name!r} already: give one of them another name=")
+            inline = self._run_inline if self.settings.inline else None
+            task: Task[Any, Any] = Task(function, full_name, self._client, sending, policy, inline)
+            self.tasks[full_name] = task
+            return task
+
+        return decorate if function is None else decorate(function)
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The default queue, and those that the tasks name."""
+        return tuple(dict.fromkeys([DEFAULT_QUEUE, *(task.sending.queue for task in self.tasks.values())]))
+
+    def find(self, name: str) -> Task[Any, Any]:
+        """A task by its name, or by the last part of it where that is enough; `UnknownTask` otherwise."""
+        if name in self.tasks:
+            return self.tasks[name]
+        found = [task for full, task in self.tasks.items() if full.rpartition(".")[2] == name]
+        if len(found) == 1:
+            return found[0]
+        raise UnknownTask(f"no task {name!r}: there are {', '.join(sorted(self.tasks)) or 'none'}")
+
+    @property
+    def client(self) -> Client:
+        """The way into the store, for programs that do more than call tasks."""
+        return self._client
+
+    @contextmanager
+    def inspector(self) -> Iterator[Inspector]:
+        """The reading and repairing side of the store, until the context ends."""
+        with self._client.inspector() as inspector:
+            yield inspector
+
+    def runner(self) -> Runner:
+        """What runs this app's jobs."""
+        return Runner(self.tasks, self.row_handlers)
+
+    def drain(self, *, delayed: bool = False, queues: Sequence[str] | None = None) -> int:
+        """Run the jobs that are stored, here and now, until there are none; returns how many ran. For tests.
+
+        Parameters:
+            delayed: run those, too, that wait for their time or for a retry.
+            queues: which; all of the app's own without.
+        """
+        runner, holder, ran = self.runner(), Holder(f"drain-{new_ids(1)[0].hex()}"), 0
+        with self._client.broker() as broker:
+            while True:
+                broker.promote(now=float("inf") if delayed else None)
+                leases = broker.exchange((), queues or self.queues, 1, holder).leases
+                if not leases:
+                    broker.depart(holder.worker)
+                    return ran
+                broker.exchange([runner.run(lease) for lease in leases], (), 0, holder)
+                ran += len(leases)
+
+    def close(self) -> None:
+        """Disconnect from the store; the next use connects again."""
+        self._client.close()
+
+    def _run_inline(self, job: NewJob) -> None:
+        """Run a job as a worker would, but now: through the codec, and raising what it raises."""
+        lease = Lease(job.id, 0, 0, job.task, job.payload, job.queue, job.priority, packed=job.packed, items=job.items)
+        outcome = self.runner().run(lease)
+        failure = outcome.failure or next((job.failure for job in outcome.follow_ups if job.failure), None)
+        if failure is not None:
+            raise JobFailed(str(failure), failure.traceback)
+        self._client.inline_results[job.id] = outcome.result
+
+
+class _Decorator:
+    """The type of `@app.task(...)`; never made."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    def __call__(self, function: Any, /) -> Any:
+        raise TypeError("only a type")
+
+
+def _module_name(function: Callable[..., Any]) -> str:
+    """The module as workers will import it: a program run as a script has its file's name."""
+    module = function.__module__
+    if module != "__main__":
+        return module
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None:
+        return str(spec.name)
+    path = getattr(sys.modules["__main__"], "__file__", None) or "__main__"
+    return path.rpartition("/")[2].removesuffix(".py")
+
+
+def load_app(target: str, arguments: dict[str, str] | None = None) -> Penstock:
+    """The app that "package.module:attribute" names.
+
+    Parameters:
+        target: the attribute may be an app, or a function that makes one when called with `arguments`.
+
+    Raises:
+        ConfigError: there is no such module or attribute, or it is no app.
+    """
+    module, colon, attribute = target.partition(":")
+    if not colon:
+        attribute = "app"
+    try:
+        found = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
+            raise
+        raise ConfigError(f"no module {module!r} here: write package.module:app, from the folder it lies in") from None
+    try:
+        app = getattr(found, attribute)
+    except AttributeError:
+        raise ConfigError(f"{module} has no {attribute!r}: write {module}:NAME with the name of its Penstock()") from None
+    if arguments is not None and callable(app):
+        app = app(**arguments)
+    if not isinstance(app, Penstock):
+        raise ConfigError(f"{target} is a {type(app).__name__}, not a Penstock app")
+    return app

@@ -1,0 +1,87 @@
+"""Typed events, and the emitter that hands them to whoever listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from penstock.core.outcome import Outcome
+
+
+class Event(msgspec.Struct, frozen=True):
+    """The base of all events."""
+
+
+class JobEnded(Event, frozen=True):
+    """A job ran to an outcome in `seconds`."""
+
+    outcome: Outcome
+    seconds: float
+
+
+class WorkerStarted(Event, frozen=True):
+    """A worker's first process is up."""
+
+    worker: str
+    pool: str
+    processes: int
+    slots: int
+    queues: tuple[str, ...]
+    url: str
+
+
+class WorkerStopping(Event, frozen=True):
+    """A worker was told to stop."""
+
+    how: str
+
+
+class WorkerStopped(Event, frozen=True):
+    """A worker's last process is gone."""
+
+
+class ProcessDied(Event, frozen=True):
+    """A process ended that should not have; the jobs it ran then are in `crashed`."""
+
+    pid: int
+    how: str
+    crashed: tuple[bytes, ...]
+    again_in: float
+
+
+class Rescued(Event, frozen=True):
+    """Jobs of dead workers were given back."""
+
+    jobs: int
+
+
+class StoreTrouble(Event, frozen=True):
+    """The store refused; it is tried again."""
+
+    reason: str
+
+
+class StoreBack(Event, frozen=True):
+    """The store answers again."""
+
+
+class Emitter:
+    """Hands events to listeners, in the thread that emits."""
+
+    def __init__(self) -> None:
+        self._listeners: list[tuple[type[Event], Callable[[Event], None]]] = []
+
+    def subscribe(self, kind: type[Event], listener: Callable[[Event], None]) -> None:
+        """Have `listener` called with events of a kind, or of any with `Event`."""
+        self._listeners.append((kind, listener))
+
+    def wants(self, kind: type[Event]) -> bool:
+        """Does anyone listen for a kind? Lets a hot path skip what nobody hears."""
+        return any(issubclass(kind, wanted) for wanted, _ in self._listeners)
+
+    def emit(self, event: Event) -> None:
+        """Hand an event to its listeners."""
+        for kind, listener in self._listeners:
+            if isinstance(event, kind):
+                listener(event)

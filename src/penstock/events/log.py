@@ -1,0 +1,106 @@
+"""Events as log lines; the only place in Penstock that logs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from penstock.core.ids import format_id
+from penstock.core.outcome import Ending
+from penstock.events.emit import (
+    Emitter,
+    Event,
+    JobEnded,
+    ProcessDied,
+    Rescued,
+    StoreBack,
+    StoreTrouble,
+    WorkerStarted,
+    WorkerStopped,
+    WorkerStopping,
+)
+
+_log = logging.getLogger("penstock")
+
+
+def log_events(emitter: Emitter) -> None:
+    """Log what an emitter emits, to the logger `penstock`."""
+    for kind, listener in _LINES.items():
+        emitter.subscribe(kind, listener)
+
+
+def configure(verbose: bool) -> None:
+    """Log to standard error, for programs whose main module is Penstock's own."""
+    level = logging.DEBUG if verbose else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+
+
+def _job_ended(event: Event) -> None:
+    assert isinstance(event, JobEnded)
+    outcome, took = event.outcome, f"{event.seconds * 1000:.1f} ms"
+    lease = outcome.lease
+    job = f"{lease.task} {format_id(lease.id)}"
+    items = f" ({lease.items} items, {len(outcome.follow_ups)} failed)" if lease.packed else ""
+    match outcome.ending:
+        case Ending.DONE:
+            _log.log(logging.WARNING if outcome.follow_ups else logging.DEBUG, "done     %s in %s%s", job, took, items)
+        case Ending.RETRY:
+            _log.warning("retry    %s in %.1f s, after attempt %d: %s", job, outcome.delay, lease.attempt + 1, outcome.failure)
+        case Ending.DEAD:
+            _log.error("dead     %s after attempt %d: %s", job, lease.attempt + 1, outcome.failure)
+            if outcome.failure is not None and outcome.failure.traceback:
+                _log.error("%s", outcome.failure.traceback.rstrip())
+        case Ending.PARKED:
+            _log.warning("parked   %s: no task of that name here", job)
+        case _:
+            _log.debug("%-8s %s", outcome.ending.name.lower(), job)
+
+
+def _started(event: Event) -> None:
+    assert isinstance(event, WorkerStarted)
+    _log.info(
+        "worker %s takes %s from %s: %s, %d processes of %d slots",
+        event.worker[:8], ", ".join(event.queues), event.url, event.pool, event.processes, event.slots,
+    )  # fmt: skip
+
+
+def _stopping(event: Event) -> None:
+    assert isinstance(event, WorkerStopping)
+    _log.info("stopping: %s", event.how)
+
+
+def _stopped(event: Event) -> None:
+    assert isinstance(event, WorkerStopped)
+    _log.info("stopped")
+
+
+def _died(event: Event) -> None:
+    assert isinstance(event, ProcessDied)
+    running = ", ".join(format_id(id) for id in event.crashed) or "nothing"
+    _log.error("process %d %s while it ran %s; the next one starts in %.1f s", event.pid, event.how, running, event.again_in)
+
+
+def _rescued(event: Event) -> None:
+    assert isinstance(event, Rescued)
+    _log.warning("gave back %d jobs of workers that are dead", event.jobs)
+
+
+def _trouble(event: Event) -> None:
+    assert isinstance(event, StoreTrouble)
+    _log.error("%s", event.reason)
+
+
+def _back(event: Event) -> None:
+    _log.info("the store answers again")
+
+
+_LINES: dict[type[Event], Callable[[Event], None]] = {
+    JobEnded: _job_ended,
+    WorkerStarted: _started,
+    WorkerStopping: _stopping,
+    WorkerStopped: _stopped,
+    ProcessDied: _died,
+    Rescued: _rescued,
+    StoreTrouble: _trouble,
+    StoreBack: _back,
+}

@@ -1,0 +1,123 @@
+"""One process as its supervisor sees it: started, spoken to, and replaced when it dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import msgspec
+
+from penstock.worker.board import Board
+
+
+class Lane(msgspec.Struct, frozen=True):
+    """A kind of process, and how many of them run.
+
+    Parameters:
+        target: "package.module:attribute" of an app, or of a function that makes one when called with `arguments`.
+        queues: to take from; None for all that the app's tasks name.
+        stdin: the process inherits standard input.
+    """
+
+    target: str
+    processes: int
+    pool: str = "prefork"
+    slots: int = 1
+    queues: tuple[str, ...] | None = None
+    arguments: dict[str, str] | None = None
+    stdin: bool = False
+
+
+class Orders(msgspec.Struct, frozen=True):
+    """What a process is told on its command line."""
+
+    worker: str
+    process: int
+    link: int
+    board: int
+    lane: Lane
+    burst: bool
+    verbose: bool
+
+
+class Child:
+    """A running process.
+
+    A fresh interpreter rather than a fork: the supervisor has threads and an open store, and a fork would carry both
+    into user code (docs/adr/0003-spawn.md).
+    """
+
+    def __init__(self, module: str, worker: str, number: int, lane: Lane, burst: bool, verbose: bool) -> None:
+        self.number = number
+        self.lane = lane
+        self.board = Board.create(lane.slots)
+        self.link, theirs = socket.socketpair()
+        self.link.setblocking(False)
+        orders = Orders(worker, number, theirs.fileno(), self.board.descriptor, lane, burst, verbose)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, msgspec.json.encode(orders).decode()],
+                pass_fds=(theirs.fileno(), self.board.descriptor),
+                stdin=None if lane.stdin else subprocess.DEVNULL,
+                process_group=0,
+            )
+        self.pid = self._process.pid
+        self.started_at = time.monotonic()
+        self.booted = False
+        self.idle = False
+        self.leaving = False
+        self.heard = b""
+        self.peak_kilobytes = 0
+
+    def tell(self, message: bytes) -> None:
+        """Send a command; a process that is gone tells by its end of the socket."""
+        with suppress(OSError):
+            self.link.send(message)
+
+    def listen(self) -> bytes | None:
+        """What the process says; None when it is gone."""
+        try:
+            return self.link.recv(65536) or None
+        except BlockingIOError:
+            return b""
+        except OSError:
+            return None
+
+    def kill(self) -> None:
+        """End the process, and those it started, now."""
+        with suppress(OSError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def reap(self) -> int:
+        """Collect the process that has closed its socket, ending it if it has not ended; returns its exit status."""
+        try:
+            self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+        self.kill()  # what it started itself
+        self.link.close()
+        return self._process.returncode
+
+    def sample_memory(self) -> int:
+        """The most memory it has had so far, in kilobytes; 0 where the system does not tell."""
+        with suppress(OSError), open(f"/proc/{self.pid}/status", encoding="ascii", errors="replace") as status:
+            for line in status:
+                if line.startswith("VmHWM:"):
+                    self.peak_kilobytes = max(self.peak_kilobytes, int(line.split()[1]))
+        return self.peak_kilobytes
+
+
+def describe_exit(status: int) -> str:
+    """An exit status in words."""
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"

@@ -1,0 +1,52 @@
+"""What a running task can learn about its own job."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from penstock.core.ids import format_id
+from penstock.core.job import Lease
+
+current_lease: ContextVar[Lease | None] = ContextVar("current_lease", default=None)
+
+
+class CurrentJob:
+    """The job that is running; made by `current_job()`."""
+
+    __slots__ = ("_lease",)
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+
+    @property
+    def id(self) -> str:
+        """The job's id, a UUID as text."""
+        return format_id(self._lease.id)
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self._lease.task
+
+    @property
+    def queue(self) -> str:
+        """The queue the job came from."""
+        return self._lease.queue
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1; attempts that were interrupted do not count."""
+        return self._lease.attempt + 1
+
+    @property
+    def item(self) -> int | None:
+        """The number of the item in its batch, for jobs that came from `.map` or `penstock load`."""
+        return self._lease.item
+
+
+def current_job() -> CurrentJob:
+    """The job that the calling task runs for; `RuntimeError` outside of one."""
+    lease = current_lease.get()
+    if lease is None:
+        raise RuntimeError("current_job() works inside a task that a worker runs")
+    return CurrentJob(lease)

@@ -1,0 +1,78 @@
+"""Between pool and broker: hand in what ended, take what there is room for, in one transaction.
+
+The broker belongs to whoever holds the dispatcher's lock. In a process of one slot that is the main thread, which never
+waits for the broker while it has work, and now and then a helper: `relieve` hands in the jobs that ended
+before a slow one, and gives back those behind it, so that neither waits for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from penstock.brokers.base import Broker
+from penstock.core.job import Holder, Lease
+from penstock.core.outcome import Ending, Outcome
+from penstock.pools.base import Pool
+
+
+class Dispatcher:
+    """One process's path to the broker.
+
+    Parameters:
+        broker: open, and this dispatcher's own.
+        holder: in whose name leases are taken.
+        queues: to take from.
+        stale: is told the outcomes that came too late.
+    """
+
+    def __init__(
+        self, broker: Broker, holder: Holder, queues: Sequence[str], stale: Callable[[Sequence[Outcome]], None]
+    ) -> None:
+        self._broker = broker
+        self._holder = holder
+        self._queues = tuple(queues)
+        self._stale = stale
+        self._lock = threading.Lock()
+        self._outcomes: deque[Outcome] = deque()
+        #: Called with each outcome; a deque's append, so that a slot never waits here.
+        self.done: Callable[[Outcome], None] = self._outcomes.append
+
+    @property
+    def waiting(self) -> int:
+        """Outcomes that are not handed in yet."""
+        return len(self._outcomes)
+
+    def tick(self, pool: Pool) -> int:
+        """One exchange, then run or start what it brought; returns how many leases that were."""
+        with self._lock:
+            leases = self._exchange(pool.room())
+        if leases:
+            pool.submit(leases)
+        return len(leases)
+
+    def hand_in(self) -> None:
+        """Hand in what has ended, and take nothing."""
+        with self._lock:
+            if self._outcomes:
+                self._exchange(0)
+
+    def give_back(self, leases: Sequence[Lease]) -> None:
+        """Give back leases that did not run, along with what has ended."""
+        self._outcomes.extend(Outcome(lease, Ending.RELEASED) for lease in leases)
+        self.hand_in()
+
+    def _exchange(self, limit: int) -> list[Lease]:
+        outcomes: list[Outcome] = []
+        while self._outcomes:
+            outcomes.append(self._outcomes.popleft())
+        try:
+            exchange = self._broker.exchange(outcomes, self._queues, limit, self._holder)
+        except BaseException:
+            # Nothing that ended is forgotten: it goes with the next exchange. One that did go through is then stale.
+            self._outcomes.extendleft(reversed(outcomes))
+            raise
+        if exchange.stale:
+            self._stale(exchange.stale)
+        return exchange.leases

@@ -1,0 +1,194 @@
+"""One worker process: takes jobs for its pool until it is told to stop.
+
+Three threads share it. The main thread runs the loop (and, with one slot, the jobs). The link thread sleeps in a read
+of the supervisor's socket. With one slot, a relief thread looks in a hundred times a second while there is work, so
+that a slow job holds up neither the endings before it nor the leases behind it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Sequence
+
+from penstock.brokers.base import Broker
+from penstock.core.job import Holder, Lease
+from penstock.core.outcome import Ending, Outcome
+from penstock.errors import StoreError
+from penstock.events.emit import Emitter, JobEnded, StoreBack, StoreTrouble
+from penstock.pools.base import Pool
+from penstock.pools.prefork import PreforkPool
+from penstock.pools.threads import ThreadsPool
+from penstock.worker import link as message
+from penstock.worker.board import Board
+from penstock.worker.dispatcher import Dispatcher
+from penstock.worker.link import Link
+from penstock.worker.runner import Runner
+
+#: Seconds between looks at a queue that seems empty. Rings make them rare; this is for a ring that was lost.
+_POLL = (0.8, 1.2)
+#: Seconds after which a job counts as slow: what ended before it is handed in, what waits behind it is given back.
+_SLOW = 0.01
+_LONGEST_PAUSE = 10.0
+
+POOLS: dict[str, type[Pool]] = {"prefork": PreforkPool, "threads": ThreadsPool}
+
+
+class Process:
+    """Takes and runs jobs.
+
+    Parameters:
+        broker: open, and this process's own.
+        burst: end when the queues are empty.
+        verbose: report the jobs that ended well, too.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        holder: Holder,
+        queues: Sequence[str],
+        runner: Runner,
+        pool: str,
+        slots: int,
+        board: Board,
+        link: Link,
+        emitter: Emitter,
+        *,
+        burst: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        self._broker = broker
+        self._runner = runner
+        self._link = link
+        self._emitter = emitter
+        self._burst = burst
+        self._verbose = verbose
+        self._wake = threading.Event()
+        self._busy = threading.Event()
+        self._stopping = False
+        self._idle = False
+        self._pause = 0.0
+        self._dispatcher = Dispatcher(broker, holder, queues, self._report_stale)
+        self._inline = pool == "prefork"
+        done = self._dispatcher.done if self._inline else self._done
+        self._pool = POOLS[pool](slots, self._run, done, board.note)
+
+    def run(self) -> None:
+        """Work until stopped, or until the queues are empty where that ends it."""
+        threading.Thread(target=self._listen, name="penstock-link", daemon=True).start()
+        if self._inline:
+            threading.Thread(target=self._relieve, name="penstock-relief", daemon=True).start()
+        while not self._stopping:
+            self._wake.clear()
+            room = self._pool.room()
+            took = self._tick()
+            if took is None:
+                continue
+            if took:
+                self._busy.set()
+                self._idle = False
+                if took >= room:
+                    self._link.send(message.MORE)
+            if self._dispatcher.waiting or (took and self._inline):
+                continue
+            if not took and self._burst and not self._pool.running():
+                break
+            self._rest()
+        self._finish()
+
+    def stop(self) -> None:
+        """Start no more jobs; `run` returns when those that run have ended."""
+        self._stopping = True
+        self._pool.stop()
+        self._wake.set()
+
+    # --- the loop's parts
+
+    def _tick(self) -> int | None:
+        """One exchange; None when the store refused and a pause was made."""
+        try:
+            took = self._dispatcher.tick(self._pool)
+        except StoreError as error:
+            if not self._pause:
+                self._emitter.emit(StoreTrouble(str(error)))
+            self._pause = min(_LONGEST_PAUSE, max(0.1, self._pause * 2))
+            self._wake.wait(self._pause * random.uniform(0.5, 1.0))
+            return None
+        if self._pause:
+            self._pause = 0.0
+            self._emitter.emit(StoreBack())
+        return took
+
+    def _rest(self) -> None:
+        """Nothing to do: say so, and wait for a ring, an ending or the next look."""
+        self._busy.clear()
+        if not self._idle and self._pool.room():
+            self._idle = True
+            self._link.send(message.IDLE)
+        self._wake.wait(random.uniform(*_POLL))
+
+    def _finish(self) -> None:
+        while self._pool.running():
+            self._wake.wait(0.05)
+            self._wake.clear()
+        self._dispatcher.give_back(self._pool.take_back())
+
+    def _done(self, outcome: Outcome) -> None:
+        self._dispatcher.done(outcome)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def _run(self, lease: Lease) -> Outcome:
+        began = time.perf_counter()
+        outcome = self._runner.run(lease)
+        if outcome.ending is not Ending.DONE or outcome.follow_ups or self._verbose:
+            self._emitter.emit(JobEnded(outcome, time.perf_counter() - began))
+        return outcome
+
+    def _report_stale(self, outcomes: Sequence[Outcome]) -> None:
+        self._emitter.emit(StoreTrouble(f"{len(outcomes)} jobs ended too late: they had been given to another worker"))
+
+    # --- the other threads
+
+    def _listen(self) -> None:
+        while True:
+            commands = self._link.receive()
+            if not commands or message.QUIT in commands:
+                # Without a supervisor nobody keeps the leases alive: whoever takes the jobs next must not meet this one.
+                if commands:
+                    self._give_up()
+                os._exit(0 if commands else 1)
+            if message.STOP in commands:
+                self.stop()
+                self._relinquish(self._pool.take_back())
+            self._idle = False
+            self._wake.set()
+
+    def _give_up(self) -> None:
+        self._pool.stop()
+        self._relinquish([*self._pool.take_back(), *self._pool.running()])
+
+    def _relinquish(self, leases: Sequence[Lease]) -> None:
+        """Give leases back; when the store refuses, they stay with the outcomes for the next exchange."""
+        try:
+            self._dispatcher.give_back(leases)
+        except StoreError as error:
+            self._emitter.emit(StoreTrouble(str(error)))
+
+    def _relieve(self) -> None:
+        before: Lease | None = None
+        while True:
+            self._busy.wait()
+            time.sleep(_SLOW)
+            running = self._pool.running()
+            slow = bool(running) and running[0] is before
+            before = running[0] if running else None
+            if slow:
+                if running[0].packed:
+                    self._runner.cut_short = True
+                behind = self._pool.take_back()
+                if behind or self._dispatcher.waiting:
+                    self._relinquish(behind)

@@ -1,0 +1,284 @@
+"""The supervisor: starts processes, wakes as many as there is work for, replaces the dead, and stops them in order.
+
+It loads no user code, so nothing of the user's can hang it. What it needs to know of the app, each process says when
+it has booted.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import selectors
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from penstock.brokers.base import WorkerInfo
+from penstock.core.job import Holder
+from penstock.events.emit import Emitter, ProcessDied, WorkerStarted, WorkerStopped, WorkerStopping
+from penstock.worker import link as message
+from penstock.worker.child import Child, Lane, describe_exit
+from penstock.worker.link import Hello
+from penstock.worker.upkeep import Upkeep
+
+DEFAULT_GRACE = 25.0
+_QUIT_SECONDS = 2.0
+_LONGEST_PAUSE = 30.0
+_STEADY_SECONDS = 10.0
+
+
+class Supervisor:
+    """Runs the processes of one worker.
+
+    Parameters:
+        module: run as `python -m MODULE ORDERS` for each process.
+        lanes: what processes to run.
+        grace: seconds that running jobs have after the first signal to stop.
+        burst: each process ends when its queues are empty, and none is replaced that did.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        lanes: Sequence[Lane],
+        emitter: Emitter,
+        *,
+        grace: float = DEFAULT_GRACE,
+        burst: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        self.id = secrets.token_hex(16)
+        self._module = module
+        self._lanes = tuple(lanes)
+        self._emitter = emitter
+        self._grace = grace
+        self._burst = burst
+        self._verbose = verbose
+        self._selector = selectors.DefaultSelector()
+        self._bell, self._ringer = socket.socketpair()
+        self._signals, self._signaller = socket.socketpair()
+        for end in (self._bell, self._signals, self._signaller):
+            end.setblocking(False)
+        self._anyone_idle = threading.Event()
+        self._children: dict[int, Child] = {}
+        self._numbers = 0
+        self._upkeep: Upkeep | None = None
+        self._pending: list[tuple[float, Lane]] = []
+        self._pause = 0.0
+        self._deadline: float | None = None
+        self._quitting = False
+        self._failed = False
+        self._peak_of_the_gone = 0
+
+    # --- what the command line and `load` use
+
+    def run(self, each_round: Callable[[], None] | None = None, every: float = 1.0) -> int:
+        """Run until stopped (or, in a burst, until all processes have ended); returns an exit status.
+
+        Parameters:
+            each_round: called in between, at least once in `every` seconds; may call `stop`.
+        """
+        previous = self._take_signals()
+        self._selector.register(self._bell, selectors.EVENT_READ)
+        self._selector.register(self._signals, selectors.EVENT_READ)
+        try:
+            for lane in self._lanes:
+                for _ in range(lane.processes):
+                    self._spawn(lane)
+            while self._children or (self._pending and self._deadline is None):
+                self._step(every)
+                if each_round is not None:
+                    each_round()
+        finally:
+            self._end()
+            self._restore_signals(previous)
+        return 1 if self._failed else 0
+
+    def stop(self, how: str = "asked to") -> None:
+        """Stop: the first time running jobs may finish within the grace, the second time they are given back."""
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self._grace
+            self._emitter.emit(WorkerStopping(f"{how}; running jobs have {self._grace:g} s"))
+            self._pending.clear()
+            for child in self._children.values():
+                child.leaving = True
+                child.tell(message.STOP)
+        else:
+            self._quit()
+
+    @property
+    def stopping(self) -> bool:
+        """Was it told to stop, or could it not start?"""
+        return self._deadline is not None
+
+    def peak_kilobytes(self) -> int:
+        """The sum of the most memory that this process and each that runs has had."""
+        own = 0
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            own = next((int(line.split()[1]) for line in status if line.startswith("VmHWM:")), 0)
+        alive = own + sum(child.sample_memory() for child in self._children.values())
+        self._peak_of_the_gone = max(self._peak_of_the_gone, alive)
+        return self._peak_of_the_gone
+
+    # --- one round
+
+    def _step(self, longest: float) -> None:
+        for key, _ in self._selector.select(self._next_deadline(longest)):
+            if key.fileobj is self._bell:
+                self._bell.recv(4096)
+                self._wake_one()
+            elif key.fileobj is self._signals:
+                for number in self._signals.recv(64):
+                    self.stop(f"got {signal.Signals(number).name}")
+            else:
+                self._hear(key.data)
+        now = time.monotonic()
+        due = [lane for at, lane in self._pending if at <= now]
+        self._pending = [(at, lane) for at, lane in self._pending if at > now]
+        for lane in due:
+            self._spawn(lane)
+        if self._deadline is not None and now >= self._deadline:
+            if self._quitting:
+                for child in self._children.values():
+                    child.kill()
+            self._quit()
+
+    def _next_deadline(self, longest: float) -> float:
+        times = [at for at, _ in self._pending]
+        if self._deadline is not None:
+            times.append(self._deadline)
+        return max(0.0, min([longest, *(at - time.monotonic() for at in times)]))
+
+    def _quit(self) -> None:
+        self._quitting = True
+        self._deadline = time.monotonic() + _QUIT_SECONDS
+        for child in self._children.values():
+            child.tell(message.QUIT)
+
+    # --- processes
+
+    def _spawn(self, lane: Lane) -> None:
+        self._numbers += 1
+        child = Child(self._module, self.id, self._numbers, lane, self._burst, self._verbose)
+        self._children[child.number] = child
+        self._selector.register(child.link, selectors.EVENT_READ, child)
+
+    def _hear(self, child: Child) -> None:
+        said = child.listen()
+        if said is None:
+            self._bury(child)
+            return
+        if not child.booted:
+            child.heard += said
+            line, newline, said = child.heard.partition(b"\n")
+            if not newline:
+                return
+            self._welcome(child, msgspec.json.decode(line, type=Hello))
+        if message.MORE in said:
+            self._wake_one()
+        if said:
+            # The last word counts: a process says IDLE as it goes to rest.
+            child.idle = said.endswith(message.IDLE)
+            self._show_idle()
+
+    def _welcome(self, child: Child, hello: Hello) -> None:
+        child.booted = True
+        self._pause = 0.0
+        if self._upkeep is None:
+            slots = sum(lane.processes * lane.slots for lane in self._lanes)
+            pool = "+".join(sorted({lane.pool for lane in self._lanes}))
+            info = WorkerInfo(self.id, socket.gethostname(), os.getpid(), pool, slots, hello.queues, time.time())
+            self._upkeep = Upkeep(hello.url, info, hello.tasks, self._ring, self._emitter)
+            self._upkeep.start()
+            processes = sum(lane.processes for lane in self._lanes)
+            self._emitter.emit(
+                WorkerStarted(self.id, pool, processes, slots // processes, hello.queues, _without_password(hello.url))
+            )
+        child.tell(message.GO)
+
+    def _bury(self, child: Child) -> None:
+        """A process is gone: give back what it held, and start another unless it was to leave."""
+        self._selector.unregister(child.link)
+        crashed = tuple(id for id, _ in child.board.running())
+        status = child.reap()
+        child.board.close()
+        del self._children[child.number]
+        self._show_idle()
+        if self._upkeep is not None and not (status == 0 and not crashed):
+            self._upkeep.abandon(Holder(self.id, child.number), () if child.leaving else crashed)
+        if child.leaving or (self._burst and status == 0):
+            return
+        if self._upkeep is None:
+            # No process ever came up: what it wrote to standard error says why.
+            self._failed = True
+            self.stop("the app can't be started")
+            return
+        if not child.booted or time.monotonic() - child.started_at < _STEADY_SECONDS / 10:
+            self._pause = min(_LONGEST_PAUSE, max(0.5, self._pause * 2))
+        self._emitter.emit(ProcessDied(child.pid, describe_exit(status), crashed, self._pause))
+        self._pending.append((time.monotonic() + self._pause, child.lane))
+
+    # --- waking
+
+    def _ring(self) -> None:
+        """In the listening thread: hold it here while nobody is idle, so that rings cost a busy worker nothing."""
+        self._anyone_idle.wait()
+        self._ringer.send(b"!")
+
+    def _wake_one(self) -> None:
+        for child in self._children.values():
+            if child.idle:
+                child.idle = False
+                child.tell(message.WAKE)
+                break
+        self._show_idle()
+
+    def _show_idle(self) -> None:
+        if any(child.idle for child in self._children.values()):
+            self._anyone_idle.set()
+        else:
+            self._anyone_idle.clear()
+
+    # --- signals and the end
+
+    def _take_signals(self) -> list[tuple[int, Any]]:
+        if threading.current_thread() is not threading.main_thread():
+            return []
+        signal.set_wakeup_fd(self._signaller.fileno(), warn_on_full_buffer=False)
+        return [(number, signal.signal(number, _noted)) for number in (signal.SIGTERM, signal.SIGINT)]
+
+    def _restore_signals(self, previous: list[tuple[int, Any]]) -> None:
+        for number, handler in previous:
+            signal.signal(number, handler)
+        if previous:
+            signal.set_wakeup_fd(-1)
+
+    def _end(self) -> None:
+        for child in list(self._children.values()):
+            child.kill()
+            self._bury_quietly(child)
+        if self._upkeep is not None:
+            self._anyone_idle.set()
+            self._upkeep.stop()
+            self._emitter.emit(WorkerStopped())
+        self._selector.close()
+        for end in (self._bell, self._ringer, self._signals, self._signaller):
+            end.close()
+
+    def _bury_quietly(self, child: Child) -> None:
+        child.leaving = True
+        self._bury(child)
+
+
+def _noted(number: int, frame: object) -> None:
+    """The wake-up descriptor tells; the handler only keeps Python's default from acting."""
+
+
+def _without_password(url: str) -> str:
+    before, at, after = url.rpartition("@")
+    return f"{before.partition('://')[0]}://***@{after}" if at else url

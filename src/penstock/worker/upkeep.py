@@ -1,0 +1,135 @@
+"""What one thread does for a whole worker: heartbeats, delayed jobs, rescue of the dead, and clearing up."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from penstock.brokers import connect
+from penstock.brokers.base import Broker, WorkerInfo
+from penstock.core.job import Holder
+from penstock.errors import StoreError
+from penstock.events.emit import Emitter, Rescued, StoreBack, StoreTrouble
+
+#: Seconds between heartbeats.
+BEAT = 2.0
+#: Seconds of silence after which a worker is dead. Three beats may be lost, and its jobs still start again within 10 s.
+DEAD_AFTER = 6.0
+_PROMOTE = 0.5
+_UNPARK = 5.0
+_PRUNE = 60.0
+
+
+class Upkeep:
+    """Owns a broker connection of its own, in a thread of its own, where no user code can stop it.
+
+    Parameters:
+        url: of the broker.
+        info: what each heartbeat says.
+        tasks: the names this worker knows; jobs parked for want of them are taken up again.
+        ring: called when there may be new work; it may block while nobody is idle.
+    """
+
+    def __init__(
+        self, url: str, info: WorkerInfo, tasks: Sequence[str], ring: Callable[[], None], emitter: Emitter
+    ) -> None:
+        self._url = url
+        self._info = info
+        self._tasks = tuple(tasks)
+        self._ring = ring
+        self._emitter = emitter
+        self._nudge = threading.Event()
+        self._stopping = False
+        self._dead: deque[tuple[Holder, tuple[bytes, ...]]] = deque()
+        self._registered = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="penstock-upkeep", daemon=True)
+        self._due = {"beat": 0.0, "rescue": 0.0, "promote": 0.0, "unpark": 0.0, "prune": 0.0}
+        self._silent = True
+
+    def start(self) -> None:
+        """Start, and return when the first heartbeat is stored (or has failed, and will be tried again)."""
+        self._thread.start()
+        self._registered.wait(30.0)
+
+    def abandon(self, holder: Holder, crashed: Sequence[bytes]) -> None:
+        """Give back what a dead process held, soon."""
+        self._dead.append((holder, tuple(crashed)))
+        self._nudge.set()
+
+    def stop(self) -> None:
+        """Take the worker's name off the list, give back what it may still hold, and end."""
+        self._stopping = True
+        self._nudge.set()
+        self._thread.join(10.0)
+
+    def _run(self) -> None:
+        pause = 0.0
+        while True:
+            broker = connect(self._url)
+            try:
+                broker.open()
+                with broker.listen(self._heard):
+                    self._keep(broker)
+                return
+            except StoreError as error:
+                self._registered.set()
+                if not pause:
+                    self._emitter.emit(StoreTrouble(f"upkeep: {error}"))
+                    self._silent = False
+                if self._stopping:
+                    return
+                pause = min(10.0, max(0.2, pause * 2))
+                self._nudge.wait(pause * random.uniform(0.5, 1.0))
+                self._nudge.clear()
+            finally:
+                broker.close()
+
+    def _keep(self, broker: Broker) -> None:
+        while not self._stopping:
+            self._nudge.clear()
+            wait = self._round(broker)
+            if not self._registered.is_set():
+                self._registered.set()
+            if not self._silent:
+                self._silent = True
+                self._emitter.emit(StoreBack())
+            self._nudge.wait(wait)
+        self._give_back_dead(broker)
+        broker.depart(self._info.id)
+
+    def _round(self, broker: Broker) -> float:
+        """Do what is due; returns the seconds until something is due again."""
+        self._give_back_dead(broker)
+        if self._is_due("beat", BEAT):
+            broker.heartbeat(self._info)
+        if self._is_due("rescue", BEAT * random.uniform(0.8, 1.0)):
+            jobs = broker.rescue(dead_after=DEAD_AFTER)
+            if jobs:
+                self._emitter.emit(Rescued(jobs))
+        if self._is_due("unpark", _UNPARK):
+            broker.unpark(self._tasks)
+        if self._is_due("prune", _PRUNE):
+            broker.prune()
+        next_due = broker.promote()
+        wait = _PROMOTE if next_due is None else max(0.001, min(_PROMOTE, next_due - time.time()))
+        return min(wait, max(0.0, min(self._due[name] for name in ("beat", "rescue")) - time.monotonic()))
+
+    def _is_due(self, name: str, every: float) -> bool:
+        now = time.monotonic()
+        if now < self._due[name]:
+            return False
+        self._due[name] = now + every
+        return True
+
+    def _give_back_dead(self, broker: Broker) -> None:
+        while self._dead:
+            broker.abandon(*self._dead[0])
+            self._dead.popleft()
+
+    def _heard(self) -> None:
+        """In the listening thread: a delayed job may be due sooner now, and there may be work."""
+        self._nudge.set()
+        self._ring()
