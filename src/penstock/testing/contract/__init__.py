@@ -1,7 +1,9 @@
 """What every broker must do, as a test suite that anybody can run on theirs.
 
+    import itertools
+
     import pytest
-    from penstock.testing.contract import BrokerContract, broker_machine
+    from penstock.testing.contract import BrokerContract, check_machine
 
     class TestMyBroker(BrokerContract):
         @pytest.fixture

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from penstock.brokers.base import Broker
 from penstock.core.states import State
-from penstock.testing.contract.harness import NOW, QUEUE, ContractBase, Store, claim, ids, job, jobs, record, state
+from penstock.testing.contract.harness import NOW, QUEUE, ContractBase, claim, ids, job, jobs, record, state
 
 
 class DelayContract(ContractBase):
     """A delayed job becomes ready by the first promotion at or after its time."""
 
-    def test_a_delayed_job_waits_for_its_time(self, store: Store) -> None:
+    def test_a_delayed_job_waits_for_its_time(self, store: Broker) -> None:
         sent = job(run_at=NOW + 60)
         store.enqueue([sent], now=NOW)
         stored = record(store, sent.id)
@@ -24,7 +25,7 @@ class DelayContract(ContractBase):
         store.promote(now=NOW + 60)
         assert ids(claim(store, now=NOW + 60)) == [sent.id]
 
-    def test_promote_says_when_the_next_is_due(self, store: Store) -> None:
+    def test_promote_says_when_the_next_is_due(self, store: Broker) -> None:
         assert store.promote(now=NOW) is None
         store.enqueue([job(run_at=NOW + 300), job(run_at=NOW + 100, queue="b"), job(run_at=NOW + 200)], now=NOW)
         assert store.promote(now=NOW) == pytest.approx(NOW + 100, abs=0.01)
@@ -33,13 +34,13 @@ class DelayContract(ContractBase):
         assert store.promote(now=NOW + 301) is None
         assert store.depth(QUEUE) == 2
 
-    def test_a_time_gone_by_is_due_at_once(self, store: Store) -> None:
+    def test_a_time_gone_by_is_due_at_once(self, store: Broker) -> None:
         sent = job(run_at=NOW - 5)
         store.enqueue([sent], now=NOW)
         assert store.promote(now=NOW) is None
         assert ids(claim(store)) == [sent.id]
 
-    def test_promote_takes_a_limited_number_the_earliest_first(self, store: Store) -> None:
+    def test_promote_takes_a_limited_number_the_earliest_first(self, store: Broker) -> None:
         sent = [job(run_at=NOW + n) for n in (5, 3, 1, 4, 2)]
         store.enqueue(sent, now=NOW)
         upcoming = store.promote(now=NOW + 10, limit=2)
@@ -49,18 +50,18 @@ class DelayContract(ContractBase):
         assert store.promote(now=NOW + 10, limit=10) is None
         assert store.depth(QUEUE) == 3
 
-    def test_promoted_jobs_come_by_priority(self, store: Store) -> None:
+    def test_promoted_jobs_come_by_priority(self, store: Broker) -> None:
         low, high = job(run_at=NOW + 1, priority=1), job(run_at=NOW + 2, priority=8)
         store.enqueue([low, job(), high], now=NOW)
         store.promote(now=NOW + 3)
         assert [lease.priority for lease in claim(store, now=NOW + 3)] == [8, 5, 1]
 
-    def test_delayed_jobs_do_not_hold_up_ready_ones(self, store: Store) -> None:
+    def test_delayed_jobs_do_not_hold_up_ready_ones(self, store: Broker) -> None:
         ready = job()
         store.enqueue([*jobs(500, run_at=NOW + 60, priority=9), ready], now=NOW)
         assert ids(claim(store)) == [ready.id]
 
-    def test_fractions_of_a_second_count(self, store: Store) -> None:
+    def test_fractions_of_a_second_count(self, store: Broker) -> None:
         sent = job(run_at=NOW + 0.5)
         store.enqueue([sent], now=NOW)
         store.promote(now=NOW + 0.4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from penstock.brokers.base import Broker
 from penstock.core.job import Failure
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
@@ -12,7 +13,6 @@ from penstock.testing.contract.harness import (
     NOW,
     QUEUE,
     ContractBase,
-    Store,
     claim,
     claim_one,
     end,
@@ -30,15 +30,15 @@ FAILURE = Failure("ValueError", "not a number: 'ы'", "Traceback (most recent ca
 class EndingContract(ContractBase):
     """Each ending does what it says, once, and all of an exchange commits together."""
 
-    def test_done_leaves_nothing_behind(self, store: Store) -> None:
+    def test_done_leaves_nothing_behind(self, store: Broker) -> None:
         sent = job()
         store.enqueue([sent], now=NOW)
         end(store, claim_one(store))
-        assert store.get(sent.id) is None
+        assert store.inspector().get(sent.id) is None
         assert claim(store) == []
-        assert [one for one in store.count() if one.ready or one.running] == []
+        assert [one for one in store.inspector().count() if one.ready or one.running] == []
 
-    def test_a_claimed_job_is_not_handed_out_again(self, store: Store) -> None:
+    def test_a_claimed_job_is_not_handed_out_again(self, store: Broker) -> None:
         sent = job()
         store.enqueue([sent], now=NOW)
         claim_one(store)
@@ -46,7 +46,7 @@ class EndingContract(ContractBase):
         assert state(store, sent.id) is State.RUNNING
         assert store.depth(QUEUE) == 0
 
-    def test_a_retry_counts_an_attempt_and_waits(self, store: Store) -> None:
+    def test_a_retry_counts_an_attempt_and_waits(self, store: Broker) -> None:
         sent = job()
         store.enqueue([sent], now=NOW)
         first = claim_one(store)
@@ -60,7 +60,7 @@ class EndingContract(ContractBase):
         assert (second.attempt, second.crashes) == (1, 0)
         assert second.claim > first.claim
 
-    def test_a_retry_without_delay_is_due_at_once(self, store: Store) -> None:
+    def test_a_retry_without_delay_is_due_at_once(self, store: Broker) -> None:
         store.enqueue(jobs(1), now=NOW)
         for attempt in range(4):
             lease = claim_one(store)
@@ -68,7 +68,7 @@ class EndingContract(ContractBase):
             end(store, lease, Ending.RETRY, failure=FAILURE)
             store.promote(now=NOW)
 
-    def test_a_snooze_waits_and_counts_nothing(self, store: Store) -> None:
+    def test_a_snooze_waits_and_counts_nothing(self, store: Broker) -> None:
         sent = job(attempt=2)
         store.enqueue([sent], now=NOW)
         end(store, claim_one(store), Ending.SNOOZE, delay=30.0)
@@ -78,14 +78,14 @@ class EndingContract(ContractBase):
         store.promote(now=NOW + 31)
         assert claim_one(store, now=NOW + 31).attempt == 2
 
-    def test_a_release_counts_nothing(self, store: Store) -> None:
+    def test_a_release_counts_nothing(self, store: Broker) -> None:
         store.enqueue(jobs(1), now=NOW)
         for _ in range(3):
             lease = claim_one(store)
             assert (lease.attempt, lease.crashes) == (0, 0)
             end(store, lease, Ending.RELEASED)
 
-    def test_requeue_burns_no_attempt(self, store: Store) -> None:
+    def test_requeue_burns_no_attempt(self, store: Broker) -> None:
         sent = jobs(3, attempt=1)
         store.enqueue(sent, now=NOW)
         before = claim(store)
@@ -95,7 +95,7 @@ class EndingContract(ContractBase):
         assert all(new.claim > old.claim for new, old in zip(after, before, strict=True))
 
     @pytest.mark.parametrize("ending", [Ending.RELEASED, Ending.RETRY, Ending.SNOOZE])
-    def test_a_job_that_goes_on_may_get_a_new_payload(self, store: Store, ending: Ending) -> None:
+    def test_a_job_that_goes_on_may_get_a_new_payload(self, store: Broker, ending: Ending) -> None:
         store.enqueue([job(items=5, packed=True)], now=NOW)
         end(store, claim_one(store), ending, payload=b"the rest", items=2)
         store.promote(now=NOW)
@@ -106,7 +106,7 @@ class EndingContract(ContractBase):
         lease = claim_one(store)
         assert (lease.payload, lease.items) == (b"the rest", 2)
 
-    def test_dead_letters_are_kept_with_their_failure(self, store: Store) -> None:
+    def test_dead_letters_are_kept_with_their_failure(self, store: Broker) -> None:
         sent = job()
         store.enqueue([sent], now=NOW)
         end(store, claim_one(store), Ending.DEAD, failure=FAILURE)
@@ -115,14 +115,14 @@ class EndingContract(ContractBase):
         assert claim(store, now=NOW + 1e6) == []
         assert store.depth(QUEUE) == 0
 
-    def test_cancelled_jobs_do_not_run(self, store: Store) -> None:
+    def test_cancelled_jobs_do_not_run(self, store: Broker) -> None:
         sent = job()
         store.enqueue([sent], now=NOW)
         end(store, claim_one(store), Ending.CANCELLED)
         assert state(store, sent.id) is State.CANCELLED
         assert claim(store, now=NOW + 1e6) == []
 
-    def test_parked_jobs_wait_for_a_worker_that_knows_their_task(self, store: Store) -> None:
+    def test_parked_jobs_wait_for_a_worker_that_knows_their_task(self, store: Broker) -> None:
         known, unknown = job(task="known"), job(task="unknown", attempt=1)
         store.enqueue([known, unknown], now=NOW)
         for lease in claim(store):
@@ -137,7 +137,7 @@ class EndingContract(ContractBase):
         assert store.unpark(["unknown", "known"]) == 1
         assert claim_one(store).id == known.id
 
-    def test_one_exchange_takes_every_kind_of_ending(self, store: Store) -> None:
+    def test_one_exchange_takes_every_kind_of_ending(self, store: Broker) -> None:
         sent = jobs(len(Ending) + 1)
         store.enqueue(sent, now=NOW)
         leases = claim(store)
@@ -163,14 +163,14 @@ class EndingContract(ContractBase):
             State.DONE,
         ]
 
-    def test_an_ending_handed_in_twice_counts_once(self, store: Store) -> None:
+    def test_an_ending_handed_in_twice_counts_once(self, store: Broker) -> None:
         store.enqueue(jobs(1), now=NOW)
         done = Outcome(claim_one(store), follow_ups=(job(task="after"),))
         assert hand_in(store, done) == []
         assert hand_in(store, done) == [done]
         assert [lease.task for lease in claim(store)] == ["after"]
 
-    def test_follow_ups_commit_with_their_outcome(self, store: Store) -> None:
+    def test_follow_ups_commit_with_their_outcome(self, store: Broker) -> None:
         store.enqueue(jobs(2), now=NOW)
         first, second = claim(store)
         plain, late = job(task="plain"), job(task="late", run_at=NOW + 60)
@@ -187,14 +187,14 @@ class EndingContract(ContractBase):
         assert (stored.failure, stored.item) == (FAILURE, 4)
         assert {lease.task for lease in claim(store)} == {"app.task", "plain", "other"}
 
-    def test_a_follow_up_can_be_claimed_by_the_same_exchange_or_the_next(self, store: Store) -> None:
+    def test_a_follow_up_can_be_claimed_by_the_same_exchange_or_the_next(self, store: Broker) -> None:
         store.enqueue(jobs(1), now=NOW)
         follow_up = job()
         done = Outcome(claim_one(store), follow_ups=(follow_up,))
         given = store.exchange([done], [QUEUE], 10, ALICE, now=NOW)
         assert ids([*given.leases, *claim(store)]) == [follow_up.id]
 
-    def test_a_follow_up_that_is_stored_already_is_left_as_it_is(self, store: Store) -> None:
+    def test_a_follow_up_that_is_stored_already_is_left_as_it_is(self, store: Broker) -> None:
         first, there = job(), job(payload=b"there")
         store.enqueue([first, there], now=NOW)
         (lease,) = claim(store, 1)
@@ -202,7 +202,7 @@ class EndingContract(ContractBase):
         assert claim_one(store).payload == b"there"
 
     @pytest.mark.parametrize("text", ["", "nul\x00byte", "lone \udcff surrogate", "📦" * 10_000])
-    def test_a_failure_may_say_anything(self, store: Store, text: str) -> None:
+    def test_a_failure_may_say_anything(self, store: Broker, text: str) -> None:
         sent = job()
         store.enqueue([sent], now=NOW)
         end(store, claim_one(store), Ending.DEAD, failure=Failure("E", text, text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from penstock.brokers.base import Broker
 from penstock.core.job import Failure, NewJob
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
@@ -12,7 +13,6 @@ from penstock.testing.contract.harness import (
     NOW,
     QUEUE,
     ContractBase,
-    Store,
     claim,
     claim_one,
     end,
@@ -29,7 +29,7 @@ from penstock.testing.contract.harness import (
 class EnqueueContract(ContractBase):
     """Enqueue stores all or nothing, each id once, and gives back what it was given."""
 
-    def test_a_job_is_claimed_as_it_was_enqueued(self, store: Store) -> None:
+    def test_a_job_is_claimed_as_it_was_enqueued(self, store: Broker) -> None:
         sent = job(
             task="shop.send",
             payload=b"\x00\xff binary",
@@ -45,13 +45,11 @@ class EnqueueContract(ContractBase):
         )
         assert store.enqueue([sent], now=NOW) == [sent.id]
         (lease,) = claim(store, queues=["mail"])
-        for field in (
-            "id task payload queue priority options batch items packed item at_most_once attempt".split()
-        ):
+        for field in "id task payload queue priority options batch items packed item at_most_once attempt".split():
             assert getattr(lease, field) == getattr(sent, field), field
         assert lease.crashes == 0
 
-    def test_plain_values_are_the_defaults(self, store: Store) -> None:
+    def test_plain_values_are_the_defaults(self, store: Broker) -> None:
         sent = NewJob(id=new_id(), task="t", payload=b"p")
         store.enqueue([sent])
         lease = claim_one(store)
@@ -59,23 +57,23 @@ class EnqueueContract(ContractBase):
         assert (lease.options, lease.batch, lease.item) == (None, None, None)
         assert (lease.packed, lease.at_most_once) == (False, False)
 
-    def test_ids_come_back_in_the_order_given(self, store: Store) -> None:
+    def test_ids_come_back_in_the_order_given(self, store: Broker) -> None:
         sent = jobs(50)
         assert store.enqueue(sent, now=NOW) == ids(sent)
         assert store.depth(QUEUE) == 50
 
-    def test_nothing_to_enqueue(self, store: Store) -> None:
+    def test_nothing_to_enqueue(self, store: Broker) -> None:
         assert store.enqueue([], now=NOW) == []
         assert claim(store) == []
 
-    def test_ten_thousand_at_once(self, store: Store) -> None:
+    def test_ten_thousand_at_once(self, store: Broker) -> None:
         sent = jobs(10_000)
         assert store.enqueue(sent, now=NOW) == ids(sent)
         assert store.depth(QUEUE) == 10_000
         assert ids(claim(store, 10_000)) == ids(sent)
 
     @pytest.mark.parametrize("wrong", [None, job(task="\ud800")], ids=["no job", "lone surrogate"])
-    def test_one_bad_job_keeps_the_whole_batch_out(self, store: Store, wrong: NewJob) -> None:
+    def test_one_bad_job_keeps_the_whole_batch_out(self, store: Broker, wrong: NewJob) -> None:
         with pytest.raises((PenstockError, TypeError, AttributeError, ValueError)):
             store.enqueue([job(), job(), wrong, job()], now=NOW)
         assert claim(store) == []
@@ -83,7 +81,7 @@ class EnqueueContract(ContractBase):
         store.enqueue([good], now=NOW)
         assert ids(claim(store)) == [good.id]
 
-    def test_an_id_enqueued_again_is_left_as_it_is(self, store: Store) -> None:
+    def test_an_id_enqueued_again_is_left_as_it_is(self, store: Broker) -> None:
         first = job(payload=b"first")
         again = job(id=first.id, payload=b"second", queue="other", priority=9)
         other = job()
@@ -91,13 +89,13 @@ class EnqueueContract(ContractBase):
         assert store.enqueue([again, other], now=NOW) == [first.id, other.id]
         assert [lease.payload for lease in claim(store, queues=[QUEUE, "other"])] == [b"first", b"payload"]
 
-    def test_an_id_twice_in_one_batch_is_stored_once(self, store: Store) -> None:
+    def test_an_id_twice_in_one_batch_is_stored_once(self, store: Broker) -> None:
         first = job(payload=b"first")
         twin = job(id=first.id, payload=b"second")
         assert store.enqueue([first, twin], now=NOW) == [first.id, first.id]
         assert claim_one(store).payload == b"first"
 
-    def test_an_id_enqueued_again_while_it_runs_does_not_run_twice(self, store: Store) -> None:
+    def test_an_id_enqueued_again_while_it_runs_does_not_run_twice(self, store: Broker) -> None:
         sent = job()
         store.enqueue([sent], now=NOW)
         lease = claim_one(store)
@@ -108,16 +106,16 @@ class EnqueueContract(ContractBase):
         assert claim(store) == []
 
     @pytest.mark.parametrize("ending", [Ending.DEAD, Ending.CANCELLED, Ending.PARKED, Ending.SNOOZE])
-    def test_an_id_enqueued_again_while_it_is_kept_changes_nothing(self, store: Store, ending: Ending) -> None:
+    def test_an_id_enqueued_again_while_it_is_kept_changes_nothing(self, store: Broker, ending: Ending) -> None:
         sent = job()
         store.enqueue([sent], now=NOW)
         end(store, claim_one(store), ending, delay=60.0, failure=Failure("E", "m"))
-        before = store.get(sent.id)
+        before = store.inspector().get(sent.id)
         assert store.enqueue([sent], now=NOW) == [sent.id]
-        assert store.get(sent.id) == before
+        assert store.inspector().get(sent.id) == before
         assert claim(store) == []
 
-    def test_a_job_may_be_born_dead(self, store: Store) -> None:
+    def test_a_job_may_be_born_dead(self, store: Broker) -> None:
         sent = job(dead=True, failure=Failure("ValueError", "no", "Traceback ..."), attempt=3, item=17)
         store.enqueue([sent], now=NOW)
         assert claim(store) == []
@@ -125,7 +123,7 @@ class EnqueueContract(ContractBase):
         assert (stored.state, stored.failure, stored.attempt, stored.item) == (State.DEAD, sent.failure, 3, 17)
 
     @pytest.mark.parametrize("text", ["почта/📦", "a b\tc\n", "quote'\"\\%_", "é" * 200, "{}[]*:#"])
-    def test_names_may_be_any_text(self, store: Store, text: str) -> None:
+    def test_names_may_be_any_text(self, store: Broker, text: str) -> None:
         sent = job(task=text, queue=text, unique=text)
         store.enqueue([sent], now=NOW)
         assert claim(store, queues=["почта/📪"]) == []
@@ -135,7 +133,7 @@ class EnqueueContract(ContractBase):
         assert record(store, sent.id).unique == text
 
     @pytest.mark.parametrize("size", [0, 1, 1 << 16, 5_000_000])
-    def test_payloads_of_any_size(self, store: Store, size: int) -> None:
+    def test_payloads_of_any_size(self, store: Broker, size: int) -> None:
         payload = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
         store.enqueue([job(payload=payload)], now=NOW)
         lease = claim_one(store)

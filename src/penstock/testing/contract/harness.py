@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import itertools
 import os
-from abc import ABC
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pytest
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker, WorkerInfo
-from penstock.brokers.inspect import Inspector
 from penstock.core.ids import uuid7s
 from penstock.core.job import Holder, JobRecord, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
@@ -29,10 +27,6 @@ QUEUE = "default"
 _numbers = itertools.count()
 
 
-class Store(Broker, Inspector, ABC):
-    """A broker that can be read and repaired as well: what `connect` gives."""
-
-
 class ContractBase:
     """The fixtures of every part of the contract."""
 
@@ -42,12 +36,12 @@ class ContractBase:
         raise NotImplementedError("give your subclass of the contract a `url` fixture")
 
     @pytest.fixture
-    def open_store(self, url: str) -> Iterator[Callable[..., Store]]:
+    def open_store(self, url: str) -> Iterator[Callable[..., Broker]]:
         """Opens another connection, to the same store unless told otherwise; closed when the test ends."""
         with ExitStack() as stack:
 
-            def open_one(where: str = url) -> Store:
-                store = connect_store(where)
+            def open_one(where: str = url) -> Broker:
+                store = connect(where)
                 stack.callback(store.close)
                 store.open()
                 return store
@@ -55,14 +49,9 @@ class ContractBase:
             yield open_one
 
     @pytest.fixture
-    def store(self, open_store: Callable[..., Store]) -> Store:
+    def store(self, open_store: Callable[..., Broker]) -> Broker:
         """The broker under test, open."""
         return open_store()
-
-
-def connect_store(url: str) -> Store:
-    """The broker behind a URL, not open yet."""
-    return cast("Store", connect(url))
 
 
 def with_namespace(url: str, namespace: str) -> str:
@@ -120,24 +109,22 @@ def end(store: Broker, lease: Lease, ending: Ending = Ending.DONE, **fields: Any
     assert hand_in(store, Outcome(lease, ending, **fields)) == []
 
 
-def state(store: Store, id: bytes) -> State:
+def state(store: Broker, id: bytes) -> State:
     """The state of a job; one that is not stored any more counts as done."""
-    record = store.get(id)
+    record = store.inspector().get(id)
     return State.DONE if record is None else record.state
 
 
-def record(store: Store, id: bytes) -> JobRecord:
+def record(store: Broker, id: bytes) -> JobRecord:
     """A job that must be stored."""
-    found = store.get(id)
+    found = store.inspector().get(id)
     assert found is not None
     return found
 
 
 def beat(store: Broker, worker: str, now: float = NOW) -> None:
     """A heartbeat of a worker that is of no further interest."""
-    info = WorkerInfo(
-        id=worker, host="host", pid=1, pool="threads", slots=4, queues=(QUEUE,), started_at=NOW
-    )
+    info = WorkerInfo(id=worker, host="host", pid=1, pool="threads", slots=4, queues=(QUEUE,), started_at=NOW)
     store.heartbeat(info, now=now)
 
 

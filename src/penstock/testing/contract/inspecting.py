@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.brokers.base import WorkerInfo
+from penstock.brokers.base import Broker, WorkerInfo
 from penstock.brokers.inspect import QueueCounts, Selection
 from penstock.core.job import Failure, NewJob
 from penstock.core.outcome import Ending, Outcome
@@ -15,7 +15,6 @@ from penstock.testing.contract.harness import (
     NOW,
     QUEUE,
     ContractBase,
-    Store,
     beat,
     claim,
     claim_one,
@@ -33,7 +32,7 @@ FAILURE = Failure("E", "message", "traceback")
 ENDED = {"dead": Ending.DEAD, "cancelled": Ending.CANCELLED, "parked": Ending.PARKED, "delayed": Ending.SNOOZE}
 
 
-def one_of_each(store: Store) -> dict[str, NewJob]:
+def one_of_each(store: Broker) -> dict[str, NewJob]:
     """A job in every state that a row can have, by the state's name."""
     sent = {name: job(task=f"task.{name}") for name in ("running", *ENDED, "ready")}
     store.enqueue(list(sent.values()), now=NOW)
@@ -48,11 +47,11 @@ def one_of_each(store: Store) -> dict[str, NewJob]:
 class InspectorContract(ContractBase):
     """The Inspector shows what is stored, and repairs it while workers run."""
 
-    def test_every_state_is_shown(self, store: Store) -> None:
+    def test_every_state_is_shown(self, store: Broker) -> None:
         for name, one in one_of_each(store).items():
             assert state(store, one.id) is State(name)
 
-    def test_a_record_tells_what_was_enqueued(self, store: Store) -> None:
+    def test_a_record_tells_what_was_enqueued(self, store: Broker) -> None:
         sent = job(
             task="ы",
             queue="mail",
@@ -73,15 +72,15 @@ class InspectorContract(ContractBase):
         assert stored.created_at == pytest.approx(NOW, abs=60)
         assert (stored.crashes, stored.ended_at, stored.failure, stored.worker) == (0, None, None, None)
 
-    def test_a_running_job_shows_its_worker(self, store: Store) -> None:
+    def test_a_running_job_shows_its_worker(self, store: Broker) -> None:
         sent = job()
         store.enqueue([sent], now=NOW)
         claim_one(store)
-        assert record(store, sent.id).worker == ALICE.worker
+        assert (record(store, sent.id).worker or "").startswith(ALICE.worker)
         store.abandon(ALICE)
         assert record(store, sent.id).worker is None
 
-    def test_an_ended_job_shows_when(self, store: Store) -> None:
+    def test_an_ended_job_shows_when(self, store: Broker) -> None:
         sent = job()
         store.enqueue([sent], now=NOW)
         lease = claim_one(store)
@@ -90,23 +89,23 @@ class InspectorContract(ContractBase):
         assert stored.ended_at == pytest.approx(NOW + 7, abs=0.01)
         assert stored.worker is None
 
-    def test_an_unknown_job(self, store: Store) -> None:
-        assert store.get(new_id()) is None
+    def test_an_unknown_job(self, store: Broker) -> None:
+        assert store.inspector().get(new_id()) is None
 
-    def test_jobs_are_listed_by_id_page_by_page(self, store: Store) -> None:
+    def test_jobs_are_listed_by_id_page_by_page(self, store: Broker) -> None:
         sent = jobs(25)
         store.enqueue(sent[::-1], now=NOW)
         claim(store, 5)
         pages, after = [], None
-        while page := store.list(Selection(), limit=10, after=after):
+        while page := store.inspector().list(Selection(), limit=10, after=after):
             pages.append(ids(page))
             after = page[-1].id
         assert [len(page) for page in pages] == [10, 10, 5]
-        assert sum(pages, []) == ids(sent)
-        assert len(store.list(Selection())) == 25
-        assert store.list(Selection(), limit=0) == []
+        assert [id for page in pages for id in page] == ids(sent)
+        assert len(store.inspector().list(Selection())) == 25
+        assert store.inspector().list(Selection(), limit=0) == []
 
-    def test_a_selection_narrows_by_every_field(self, store: Store) -> None:
+    def test_a_selection_narrows_by_every_field(self, store: Broker) -> None:
         batch = new_id()
         sent = [
             job(),
@@ -118,58 +117,57 @@ class InspectorContract(ContractBase):
         ]
         store.enqueue(sent, now=NOW)
 
-        def chosen(**fields: object) -> list[int]:
-            found = store.list(Selection(**fields))  # type: ignore[arg-type]
-            return [ids(sent).index(id) for id in ids(found)]
+        def chosen(selection: Selection) -> list[int]:
+            return [ids(sent).index(id) for id in ids(store.inspector().list(selection))]
 
-        assert chosen() == [0, 1, 2, 3, 4, 5]
-        assert chosen(queue="b") == [1, 4, 5]
-        assert chosen(task="other") == [2, 4, 5]
-        assert chosen(batch=batch) == [3, 4, 5]
-        assert chosen(state=State.DELAYED) == [4]
-        assert chosen(state=State.READY) == [0, 1, 2, 3]
-        assert chosen(state=State.DEAD) == [5]
-        assert chosen(state=State.RUNNING) == []
-        assert chosen(ids=(sent[5].id, sent[0].id, new_id())) == [0, 5]
-        assert chosen(ids=(), state=State.READY) == []
-        assert chosen(queue="b", task="other", batch=batch, state=State.DEAD) == [5]
-        assert chosen(queue="none") == []
+        assert chosen(Selection()) == [0, 1, 2, 3, 4, 5]
+        assert chosen(Selection(queue="b")) == [1, 4, 5]
+        assert chosen(Selection(task="other")) == [2, 4, 5]
+        assert chosen(Selection(batch=batch)) == [3, 4, 5]
+        assert chosen(Selection(state=State.DELAYED)) == [4]
+        assert chosen(Selection(state=State.READY)) == [0, 1, 2, 3]
+        assert chosen(Selection(state=State.DEAD)) == [5]
+        assert chosen(Selection(state=State.RUNNING)) == []
+        assert chosen(Selection(ids=(sent[5].id, sent[0].id, new_id()))) == [0, 5]
+        assert chosen(Selection(ids=(), state=State.READY)) == []
+        assert chosen(Selection(queue="b", task="other", batch=batch, state=State.DEAD)) == [5]
+        assert chosen(Selection(queue="none")) == []
 
-    def test_queues_are_counted_by_state(self, store: Store) -> None:
-        assert list(store.count()) == []
+    def test_queues_are_counted_by_state(self, store: Broker) -> None:
+        assert list(store.inspector().count()) == []
         one_of_each(store)
         store.enqueue([*jobs(3, queue="b"), job(queue="c", run_at=NOW + 60)], now=NOW)
-        counts = {one.queue: one for one in store.count()}
+        counts = {one.queue: one for one in store.inspector().count()}
         assert counts == {
             QUEUE: QueueCounts(QUEUE, ready=1, running=1, delayed=1, parked=1, dead=1),
             "b": QueueCounts("b", ready=3),
             "c": QueueCounts("c", delayed=1),
         }
 
-    def test_workers_are_listed(self, store: Store) -> None:
-        assert list(store.workers()) == []
+    def test_workers_are_listed(self, store: Broker) -> None:
+        assert list(store.inspector().workers()) == []
         info = WorkerInfo("wörker", "hóst", 4711, "prefork", 8, ("a", "ы"), NOW)
         store.heartbeat(info)
         store.heartbeat(info)
         store.enqueue(jobs(3), now=NOW)
         claim(store, holder=BOB)
-        (shown,) = store.workers()
+        (shown,) = store.inspector().workers()
         for field in "id host pid pool slots queues started_at".split():
             assert getattr(shown, field) == getattr(info, field), field
         assert 0 <= shown.silent_for < 30
         assert shown.running == 0
 
-    def test_a_worker_shows_how_much_it_runs(self, store: Store) -> None:
+    def test_a_worker_shows_how_much_it_runs(self, store: Broker) -> None:
         beat(store, ALICE.worker)
         store.enqueue(jobs(3), now=NOW)
         leases = claim(store, 2)
-        assert [worker.running for worker in store.workers()] == [2]
+        assert [worker.running for worker in store.inspector().workers()] == [2]
         end(store, leases[0])
-        assert [worker.running for worker in store.workers()] == [1]
+        assert [worker.running for worker in store.inspector().workers()] == [1]
 
-    def test_cancel_stops_what_has_not_started(self, store: Store) -> None:
+    def test_cancel_stops_what_has_not_started(self, store: Broker) -> None:
         sent = one_of_each(store)
-        assert store.cancel(Selection()) == 3
+        assert store.inspector().cancel(Selection()) == 3
         after = {name: state(store, one.id) for name, one in sent.items()}
         assert after["ready"] is after["delayed"] is after["parked"] is State.CANCELLED
         assert (after["running"], after["dead"]) == (State.RUNNING, State.DEAD)
@@ -177,50 +175,50 @@ class InspectorContract(ContractBase):
         assert store.promote(now=NOW + 1000) is None
         assert store.unpark(["task.parked"]) == 0
         assert claim(store, now=NOW + 1000) == []
-        assert store.cancel(Selection(ids=(new_id(),))) == 0
+        assert store.inspector().cancel(Selection(ids=(new_id(),))) == 0
 
-    def test_cancel_takes_a_selection(self, store: Store) -> None:
+    def test_cancel_takes_a_selection(self, store: Broker) -> None:
         keep, drop = job(), job(task="drop")
         store.enqueue([keep, drop], now=NOW)
-        assert store.cancel(Selection(task="drop")) == 1
+        assert store.inspector().cancel(Selection(task="drop")) == 1
         assert ids(claim(store)) == [keep.id]
 
-    def test_retry_brings_dead_letters_back_with_all_their_attempts(self, store: Store) -> None:
+    def test_retry_brings_dead_letters_back_with_all_their_attempts(self, store: Broker) -> None:
         sent = job(attempt=4)
         store.enqueue([sent], now=NOW)
         claim_one(store)
         store.abandon(ALICE, [sent.id])
         first = claim_one(store)
         end(store, first, Ending.DEAD, failure=FAILURE)
-        assert store.retry(Selection(ids=(sent.id,))) == 1
+        assert store.inspector().retry(Selection(ids=(sent.id,))) == 1
         second = claim_one(store)
         assert (second.attempt, second.payload) == (0, sent.payload)
         assert second.claim > first.claim
         end(store, second)
 
-    def test_retry_takes_dead_and_cancelled_only(self, store: Store) -> None:
+    def test_retry_takes_dead_and_cancelled_only(self, store: Broker) -> None:
         sent = one_of_each(store)
-        assert store.retry(Selection()) == 2
+        assert store.inspector().retry(Selection()) == 2
         after = {name: state(store, one.id) for name, one in sent.items()}
         assert after.pop("dead") is State.READY
         assert after.pop("cancelled") is State.READY
         assert after == {name: State(name) for name in after}
-        assert store.retry(Selection()) == 0
+        assert store.inspector().retry(Selection()) == 0
 
-    def test_retry_takes_a_selection(self, store: Store) -> None:
+    def test_retry_takes_a_selection(self, store: Broker) -> None:
         one, other = job(dead=True), job(dead=True, queue="b")
         store.enqueue([one, other], now=NOW)
-        assert store.retry(Selection(state=State.CANCELLED)) == 0
-        assert store.retry(Selection(queue="b", state=State.DEAD)) == 1
+        assert store.inspector().retry(Selection(state=State.CANCELLED)) == 0
+        assert store.inspector().retry(Selection(queue="b", state=State.DEAD)) == 1
         assert state(store, one.id) is State.DEAD
         assert ids(claim(store, queues=["b"])) == [other.id]
 
-    def test_delete_leaves_what_runs(self, store: Store) -> None:
+    def test_delete_leaves_what_runs(self, store: Broker) -> None:
         sent = one_of_each(store)
-        assert store.delete(Selection(state=State.DEAD)) == 1
-        assert store.get(sent["dead"].id) is None
-        assert store.delete(Selection()) == 4
-        assert ids(store.list(Selection())) == [sent["running"].id]
-        assert store.delete(Selection()) == 0
-        (running,) = store.list(Selection())
-        assert running.worker == BOB.worker
+        assert store.inspector().delete(Selection(state=State.DEAD)) == 1
+        assert store.inspector().get(sent["dead"].id) is None
+        assert store.inspector().delete(Selection()) == 4
+        assert ids(store.inspector().list(Selection())) == [sent["running"].id]
+        assert store.inspector().delete(Selection()) == 0
+        (running,) = store.inspector().list(Selection())
+        assert (running.worker or "").startswith(BOB.worker)

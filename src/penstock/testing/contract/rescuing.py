@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from penstock.brokers.base import Broker
 from penstock.core.job import Holder
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
@@ -13,7 +14,6 @@ from penstock.testing.contract.harness import (
     NOW,
     QUEUE,
     ContractBase,
-    Store,
     beat,
     claim,
     claim_one,
@@ -31,7 +31,7 @@ from penstock.testing.contract.harness import (
 class RescueContract(ContractBase):
     """What a dead holder held comes back unharmed; what may not run twice becomes a dead letter."""
 
-    def test_only_silent_workers_lose_their_jobs(self, store: Store) -> None:
+    def test_only_silent_workers_lose_their_jobs(self, store: Broker) -> None:
         sent = jobs(4)
         store.enqueue(sent, now=NOW)
         beat(store, ALICE.worker, NOW)
@@ -45,7 +45,7 @@ class RescueContract(ContractBase):
         assert store.rescue(dead_after=10, now=NOW + 11) == 0
         assert store.rescue(dead_after=10, now=NOW + 16) == 2
 
-    def test_a_heartbeat_covers_every_process_of_the_worker(self, store: Store) -> None:
+    def test_a_heartbeat_covers_every_process_of_the_worker(self, store: Broker) -> None:
         store.enqueue(jobs(6), now=NOW)
         beat(store, "w", NOW)
         for process in range(3):
@@ -54,7 +54,7 @@ class RescueContract(ContractBase):
         assert store.rescue(dead_after=10, now=NOW + 15) == 0
         assert store.rescue(dead_after=10, now=NOW + 19) == 6
 
-    def test_rescued_jobs_burn_no_attempt(self, store: Store) -> None:
+    def test_rescued_jobs_burn_no_attempt(self, store: Broker) -> None:
         store.enqueue(jobs(1, attempt=2), now=NOW)
         first = claim_one(store)
         assert rescue_from(store, ALICE) == 1
@@ -62,7 +62,7 @@ class RescueContract(ContractBase):
         assert second.attempt == 2
         assert second.claim > first.claim
 
-    def test_a_worker_that_comes_back_works_on(self, store: Store) -> None:
+    def test_a_worker_that_comes_back_works_on(self, store: Broker) -> None:
         store.enqueue(jobs(1), now=NOW)
         lease = claim_one(store)
         rescue_from(store, ALICE)
@@ -73,10 +73,10 @@ class RescueContract(ContractBase):
         assert store.rescue(dead_after=10, now=NOW + 25) == 0
         end(store, again)
 
-    def test_rescue_without_workers(self, store: Store) -> None:
+    def test_rescue_without_workers(self, store: Broker) -> None:
         assert store.rescue(dead_after=10, now=NOW) == 0
 
-    def test_a_worker_that_departs_gives_back_what_it_held(self, store: Store) -> None:
+    def test_a_worker_that_departs_gives_back_what_it_held(self, store: Broker) -> None:
         store.enqueue(jobs(3), now=NOW)
         beat(store, "w")
         claim(store, 1, holder=Holder("w", 1))
@@ -85,11 +85,11 @@ class RescueContract(ContractBase):
         beat(store, BOB.worker)
         store.depart("w")
         assert store.depth(QUEUE) == 2
-        assert [worker.id for worker in store.workers()] == [BOB.worker]
+        assert [worker.id for worker in store.inspector().workers()] == [BOB.worker]
         assert [lease.crashes for lease in claim(store)] == [0, 0]
         store.depart("nobody")
 
-    def test_abandon_gives_back_one_process_only(self, store: Store) -> None:
+    def test_abandon_gives_back_one_process_only(self, store: Broker) -> None:
         store.enqueue(jobs(4), now=NOW)
         claim(store, 2, holder=Holder("w", 1))
         kept = claim(store, 1, holder=Holder("w", 2)) + claim(store, 1, holder=Holder("v", 1))
@@ -98,7 +98,7 @@ class RescueContract(ContractBase):
         assert store.depth(QUEUE) == 2
         assert [state(store, one.id) for one in kept] == [State.RUNNING] * 2
 
-    def test_only_what_ran_counts_a_crash(self, store: Store) -> None:
+    def test_only_what_ran_counts_a_crash(self, store: Broker) -> None:
         ran, waited = jobs(2, attempt=1)
         store.enqueue([ran, waited], now=NOW)
         claim(store)
@@ -108,7 +108,7 @@ class RescueContract(ContractBase):
         assert store.abandon(ALICE, [ran.id]) == 2
         assert record(store, ran.id).crashes == 2
 
-    def test_crashes_are_counted_for_what_was_held_only(self, store: Store) -> None:
+    def test_crashes_are_counted_for_what_was_held_only(self, store: Broker) -> None:
         mine, theirs, waiting = jobs(3)
         store.enqueue([mine, theirs, waiting], now=NOW)
         claim(store, 1)
@@ -118,7 +118,7 @@ class RescueContract(ContractBase):
         assert state(store, theirs.id) is State.RUNNING
 
     @pytest.mark.parametrize("way", ["abandon", "rescue"])
-    def test_what_may_not_run_twice_becomes_a_dead_letter(self, store: Store, way: str) -> None:
+    def test_what_may_not_run_twice_becomes_a_dead_letter(self, store: Broker, way: str) -> None:
         once, other = job(at_most_once=True), job()
         store.enqueue([once, other], now=NOW)
         claim(store)
@@ -132,7 +132,7 @@ class RescueContract(ContractBase):
         assert stored.failure is not None
         assert stored.failure.message
 
-    def test_what_may_not_run_twice_can_be_given_back_unrun(self, store: Store) -> None:
+    def test_what_may_not_run_twice_can_be_given_back_unrun(self, store: Broker) -> None:
         once = job(at_most_once=True)
         store.enqueue([once], now=NOW)
         assert store.requeue([claim_one(store)], ALICE) == []

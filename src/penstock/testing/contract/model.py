@@ -1,0 +1,125 @@
+"""What a queue is, without a store: the model that the state machine compares a broker with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from penstock.core.job import Holder, Lease, NewJob
+from penstock.core.outcome import Ending, Outcome
+from penstock.core.states import LIVE, State
+
+
+@dataclass
+class Row:
+    """One job as the model knows it. Without a `position`, the contract leaves open where in its priority it stands."""
+
+    job: NewJob
+    state: State
+    attempt: int
+    payload: bytes
+    position: int | None
+    run_at: float = 0.0
+    unique: str | None = None
+    claim: int = 0
+    holder: Holder | None = None
+
+
+class Model:
+    """Every job there is, and what became of it."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, Row] = {}
+        self.steps = 0
+        self._position = 0
+
+    def enqueue(self, jobs: Iterable[NewJob], now: float) -> list[bytes]:
+        """Returns the ids that must come back."""
+        return [self._store(job, now) for job in jobs]
+
+    def _store(self, job: NewJob, now: float) -> bytes:
+        if job.id in self.rows:
+            return job.id
+        if job.unique is not None and not job.dead:
+            for id, row in self.rows.items():
+                if row.unique == job.unique and row.state in LIVE:
+                    return id
+        self._position += 1
+        state = State.READY if job.run_at is None else State.DELAYED
+        self.rows[job.id] = Row(
+            job,
+            State.DEAD if job.dead else state,
+            job.attempt,
+            job.payload,
+            self._position if job.run_at is None else None,
+            job.run_at or now,
+            job.unique,
+        )
+        return job.id
+
+    def in_state(self, *states: State) -> list[Row]:
+        """The jobs in any of these states."""
+        return [row for row in self.rows.values() if row.state in states]
+
+    def promote(self, now: float) -> float | None:
+        """Makes what is due ready; returns when the next is due."""
+        for row in self.in_state(State.DELAYED):
+            if row.run_at <= now:
+                row.state, row.position = State.READY, None
+        return min((row.run_at for row in self.in_state(State.DELAYED)), default=None)
+
+    def claim(self, leases: Iterable[Lease], holder: Holder) -> None:
+        """Takes over which jobs the broker chose, after `may_choose` said that it might."""
+        for lease in leases:
+            row = self.rows[lease.id]
+            row.state, row.claim, row.holder = State.RUNNING, lease.claim, holder
+
+    def may_choose(self, leases: list[Lease], queue: str) -> bool:
+        """Whether these jobs of one queue, in this order, are the head of it."""
+        chosen = [self.rows[lease.id] for lease in leases]
+        left = [row for row in self.in_state(State.READY) if row.job.queue == queue and row not in chosen]
+        priorities = [row.job.priority for row in chosen]
+        if priorities != sorted(priorities, reverse=True):
+            return False
+        for priority in set(priorities):
+            places = [row.position for row in chosen if row.job.priority == priority and row.position is not None]
+            behind = [row.position for row in left if row.job.priority == priority and row.position is not None]
+            if places != sorted(places) or (places and behind and min(behind) < places[-1]):
+                return False
+        return not chosen or all(row.job.priority <= priorities[-1] for row in left)
+
+    def hand_in(self, outcome: Outcome, now: float) -> bool:
+        """Applies an outcome; returns whether its lease was in force."""
+        row = self.rows.get(outcome.lease.id)
+        if row is None or row.state is not State.RUNNING or row.claim != outcome.lease.claim:
+            return False
+        self._end(row, outcome, now)
+        self.enqueue(outcome.follow_ups, now)
+        self.steps += sum(step.done for step in outcome.steps)
+        return True
+
+    def _end(self, row: Row, outcome: Outcome, now: float) -> None:
+        if outcome.payload is not None:
+            row.payload = outcome.payload
+        row.holder = None
+        match outcome.ending:
+            case Ending.DONE:
+                del self.rows[row.job.id]
+            case Ending.RETRY | Ending.SNOOZE:
+                row.state, row.run_at, row.position = State.DELAYED, now + outcome.delay, None
+                row.attempt += outcome.ending is Ending.RETRY
+            case Ending.RELEASED:
+                row.state = State.READY
+            case Ending.PARKED:
+                row.state, row.position = State.PARKED, None
+            case Ending.DEAD | Ending.CANCELLED:
+                row.state = State.DEAD if outcome.ending is Ending.DEAD else State.CANCELLED
+                row.unique = None
+
+    def give_back(self, rows: list[Row]) -> int:
+        """A dead holder's jobs come back, or die if they may not run twice."""
+        for row in rows:
+            row.holder, row.position = None, None
+            row.state = State.DEAD if row.job.at_most_once else State.READY
+            row.unique = None if row.job.at_most_once else row.unique
+        return len(rows)
