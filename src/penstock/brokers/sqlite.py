@@ -45,7 +45,6 @@ class SqliteBroker(Broker):
         self._connection: sqlite3.Connection | None = None
         self._lock = sqlite.FileLock(parsed.path)
         self._bell = doorbell.Doorbell(parsed.path)
-        self._holders: dict[Holder, int] = {}
         self._turn = 0
 
     def open(self) -> None:
@@ -66,7 +65,6 @@ class SqliteBroker(Broker):
             self._connection = None
         self._lock.close()
         self._bell.close()
-        self._holders.clear()
 
     def install(self) -> None:
         """See `Broker.install`."""
@@ -124,21 +122,22 @@ class SqliteBroker(Broker):
     def _standing_for(self, connection: sqlite3.Connection, job: NewJob) -> bytes:
         if job.unique is None:
             return job.id
-        row = connection.execute(self._sql["unique_holder"], (job.unique,)).fetchone()
-        return job.id if row is None else bytes(row[0])
+        return bytes(connection.execute(self._sql["unique_holder"], (job.id, job.unique)).fetchone()[0])
 
     def _insert(self, connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float) -> int:
         """Store jobs; returns the seq after which all of them stand."""
         before: int = connection.execute(self._sql["last_seq"]).fetchone()[0]
         alive = [job for job in jobs if not job.dead]
         if alive:
-            connection.executemany(self._sql["insert_job"], [_row(job, now) for job in alive])
+            rows = [(seq, *_row(job, now)) for seq, job in enumerate(alive, before + 1)]
+            connection.executemany(self._sql["insert_job"], rows)
             connection.execute(self._sql["ready_new"], (before,))
             if any(job.run_at is not None for job in alive):
                 connection.execute(self._sql["delay_new"], (before,))
         if len(alive) < len(jobs):
-            last: int = connection.execute(self._sql["last_seq"]).fetchone()[0]
-            connection.executemany(self._sql["insert_job"], [_row(job, now) for job in jobs if job.dead])
+            last = before + len(alive)
+            rows = [(seq, *_row(job, now)) for seq, job in enumerate((job for job in jobs if job.dead), last + 1)]
+            connection.executemany(self._sql["insert_job"], rows)
             connection.execute(self._sql["dead_new"], (last, now))
         return before
 
@@ -231,12 +230,12 @@ class SqliteBroker(Broker):
         if born:
             self._insert(connection, born, now)
         for step in steps.values():
-            connection.execute(self._sql["batch_step"], (step.batch, step.done, step.failed, step.retried))
+            connection.execute(self._sql["batch_step"], (step.batch, step.done, step.failed, step.retried, step.total))
 
     def _apply_slow(self, connection: sqlite3.Connection, outcome: Outcome, now: float) -> None:
         """The endings that are rarer, one statement or two each."""
         seq = outcome.lease.key
-        failure = None if outcome.failure is None else msgspec.msgpack.encode(outcome.failure)
+        failure = _encoded(outcome.failure)
         match outcome.ending:
             case Ending.RETRY | Ending.SNOOZE:
                 run_at = now + outcome.delay
@@ -256,8 +255,8 @@ class SqliteBroker(Broker):
 
     def _to_the_back(self, connection: sqlite3.Connection, seqs: Sequence[int]) -> None:
         keys = json.dumps(seqs)
-        connection.execute(self._sql["to_the_back"], (keys,))
-        connection.execute(self._sql["release"], (keys,))
+        for statement in ("reserve_places", "to_the_back", "release"):
+            connection.execute(self._sql[statement], (keys,))
 
     def _claim(self, connection: sqlite3.Connection, queues: Sequence[str], limit: int, holder: Holder) -> list[Lease]:
         leases: list[Lease] = []
@@ -280,12 +279,12 @@ class SqliteBroker(Broker):
         return leases
 
     def _holder_key(self, connection: sqlite3.Connection, holder: Holder) -> int:
-        key = self._holders.get(holder)
-        if key is None:
+        # Asked at every claim: a worker that was given up for dead, and lives, must not go on under a key that is gone.
+        found = connection.execute(self._sql["holder_key"], (holder.worker, holder.process)).fetchone()
+        if found is None:
             connection.execute(self._sql["holder_add"], (holder.worker, holder.process, time.monotonic()))
             found = connection.execute(self._sql["holder_key"], (holder.worker, holder.process)).fetchone()
-            key = self._holders[holder] = int(found[0])
-        return key
+        return int(found[0])
 
     # --- giving back
 
@@ -307,7 +306,7 @@ class SqliteBroker(Broker):
                 connection.execute(self._sql["end_job"], (seq, 1, msgspec.msgpack.encode(_INTERRUPTED)))
                 connection.execute(self._sql["ended"], (seq, "dead", now))
                 if batch is not None:
-                    connection.execute(self._sql["batch_step"], (batch, 0, items, 0))
+                    connection.execute(self._sql["batch_step"], (batch, 0, items, 0, 0))
         return len(rows)
 
     def purge(self, queue: str) -> int:
@@ -377,7 +376,7 @@ class SqliteBroker(Broker):
                 return None if row is None else float(row[0])
             with self._transaction() as connection:
                 keys, _ = connection.execute(self._sql["due"], (now, limit)).fetchone()
-                for statement in ("undelay", "to_the_back", "release"):
+                for statement in ("undelay", "reserve_places", "to_the_back", "release"):
                     connection.execute(self._sql[statement], (keys,))
 
     def unpark(self, tasks: Sequence[str]) -> int:
@@ -411,6 +410,17 @@ def _keys(outcomes: Sequence[Outcome]) -> str:
     return json.dumps([outcome.lease.key for outcome in outcomes])
 
 
+def _encoded(failure: Failure | None) -> bytes | None:
+    """A failure as bytes. An exception may quote a file name that is no Unicode, which is no reason to lose its end."""
+    if failure is None:
+        return None
+    try:
+        return msgspec.msgpack.encode(failure)
+    except UnicodeEncodeError:
+        texts = (failure.kind, failure.message, failure.traceback)
+        return msgspec.msgpack.encode(Failure(*(text.encode("utf-8", "backslashreplace").decode() for text in texts)))
+
+
 def _rank(row: tuple[Any, ...]) -> int:
     return int(row[-2])
 
@@ -418,11 +428,13 @@ def _rank(row: tuple[Any, ...]) -> int:
 def _add(sum: Step | None, step: Step) -> Step:
     if sum is None:
         return step
-    return Step(step.batch, sum.done + step.done, sum.failed + step.failed, sum.retried + step.retried)
+    return Step(
+        step.batch, sum.done + step.done, sum.failed + step.failed, sum.retried + step.retried, sum.total + step.total
+    )
 
 
 def _row(job: NewJob, now: float) -> tuple[object, ...]:
-    failure = None if job.failure is None else msgspec.msgpack.encode(job.failure)
+    failure = _encoded(job.failure)
     unique = None if job.dead else job.unique
     # fmt: off
     return (

@@ -97,7 +97,7 @@ class SqliteInspector:
             wanted = [msgspec.structs.replace(selection, state=state) for state in states if state in _ENDED]
             seqs = [seq for each in wanted for seq in self._seqs(each, -1, None)]
             keys = json.dumps(seqs)
-            for statement in ("unend", "fresh_attempts", "to_the_back", "release"):
+            for statement in ("unend", "fresh_attempts", "reserve_places", "to_the_back", "release"):
                 connection.execute(self._sql[statement], (keys,))
             connection.execute(self._sql["batch_failed"], (keys, -1))
         return len(seqs)

@@ -1,3 +1,6 @@
--- Give jobs a new place, behind all that are stored. In: JSON array of seqs.
-update penstock_job set run_at = null, position = (select max(seq) from penstock_job)
-where seq in (select value from json_each(?1))
+-- Give jobs the places that reserve_places took, in the order given. In: JSON array of seqs.
+update penstock_job
+set run_at = null,
+    position = (select value - json_array_length(?1) from penstock_meta where name = 'place') + these.key + 1
+from json_each(?1) as these
+where penstock_job.seq = these.value

@@ -92,7 +92,7 @@ create table penstock_meta (
   name text primary key,
   value integer not null
 ) without rowid;
-insert into penstock_meta values ('claim', 0);
+insert into penstock_meta values ('claim', 0), ('place', 0);
 
 -- Each job and where it stands.
 create view penstock_record as
