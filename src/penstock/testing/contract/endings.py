@@ -208,4 +208,4 @@ class EndingContract(ContractBase):
         end(store, claim_one(store), Ending.DEAD, failure=Failure("E", text, text))
         stored = record(store, sent.id)
         assert stored.failure is not None
-        assert stored.failure.message[:4] == text[:4].encode("utf-8", "replace").decode()[:4]
+        assert stored.failure.message.startswith(text[:3])
