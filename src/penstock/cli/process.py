@@ -32,7 +32,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     orders = msgspec.json.decode(sys.argv[1], type=Orders)
     _die_with(os.getppid())
-    configure(orders.verbose)
+    if not orders.lane.quiet:
+        configure(orders.verbose)
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -43,7 +44,8 @@ def main() -> int:
         print(f"penstock: {error}", file=sys.stderr)
         return 2
     emitter = Emitter()
-    log_events(emitter)
+    if not orders.lane.quiet:
+        log_events(emitter)
     link = Link(orders.link)
     queues = orders.lane.queues or app.queues
     link.hello(Hello(app.settings.url, queues, tuple(app.tasks)))

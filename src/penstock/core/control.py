@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from penstock.core.job import NewJob
+from penstock.core.outcome import Step
 
 
 class Control(Exception):
@@ -37,8 +38,11 @@ class Continue(Control):
     For jobs that feed others in slices, such as the reader of `penstock load`.
     """
 
-    def __init__(self, payload: bytes, follow_ups: Sequence[NewJob] = (), in_: float = 0.0) -> None:
+    def __init__(
+        self, payload: bytes, follow_ups: Sequence[NewJob] = (), steps: Sequence[Step] = (), in_: float = 0.0
+    ) -> None:
         super().__init__("to be continued")
         self.payload = payload
         self.follow_ups = tuple(follow_ups)
+        self.steps = tuple(steps)
         self.in_ = in_

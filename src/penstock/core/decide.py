@@ -69,8 +69,9 @@ def failed(lease: Lease, policy: Policy, error: BaseException, traceback: str, c
             return Outcome(lease, Ending.SNOOZE, delay=error.in_)
         case Continue():
             return Outcome(
-                lease, Ending.SNOOZE, delay=error.in_, payload=error.payload, follow_ups=error.follow_ups
-            )
+                lease, Ending.SNOOZE, delay=error.in_, payload=error.payload,
+                follow_ups=error.follow_ups, steps=error.steps,
+            )  # fmt: skip
     failure = Failure(_kind(error), str(error), traceback)
     final = isinstance(error, GiveUp) or (policy.give_up and isinstance(error, policy.give_up))
     if final or lease.at_most_once or lease.attempt >= policy.retries:

@@ -28,6 +28,7 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     done: int = 0
     failed: int = 0
     retried: int = 0
+    total: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):

@@ -22,6 +22,7 @@ class Lane(msgspec.Struct, frozen=True):
         target: "package.module:attribute" of an app, or of a function that makes one when called with `arguments`.
         queues: to take from; None for all that the app's tasks name.
         stdin: the process inherits standard input.
+        quiet: the process logs nothing; whoever started it shows what happens.
     """
 
     target: str
@@ -31,6 +32,7 @@ class Lane(msgspec.Struct, frozen=True):
     queues: tuple[str, ...] | None = None
     arguments: dict[str, str] | None = None
     stdin: bool = False
+    quiet: bool = False
 
 
 class Orders(msgspec.Struct, frozen=True):

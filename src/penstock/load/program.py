@@ -1,0 +1,196 @@
+"""What the processes of a load run: one reads slices of the file into the queue, the others write its rows."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import msgspec
+
+from penstock.app import Penstock, load_app
+from penstock.client import new_ids
+from penstock.core.codec import Signature
+from penstock.core.control import Continue
+from penstock.core.job import Failure, Lease, NewJob
+from penstock.core.outcome import Outcome, Step
+from penstock.core.packed import pack, row_size, rows
+from penstock.errors import ConfigError, PayloadError, SinkError, SourceError
+from penstock.load.plan import READ, WRITE, Plan, Progress
+from penstock.load.slices import Slice
+from penstock.load.sources import Source
+from penstock.sinks import open_sink
+from penstock.sinks.base import Sink
+
+#: Records that are read for one transaction, and their text in bytes.
+_SLICE_RECORDS = 16_000
+_SLICE_BYTES = 8 << 20
+#: Rows of records that may wait in the queue; with more, reading waits.
+_DEEPEST = 64
+_DEPTH_POLL = 0.005
+_NEVER = 10 * 365 * 86400.0
+_encoder = msgspec.msgpack.Encoder()
+
+
+def build(plan: str) -> Penstock:
+    """The app of a load's own processes; `plan` is a Plan as JSON."""
+    told = msgspec.json.decode(plan, type=Plan)
+    app = Penstock(told.queue) if told.to is None else load_target(told.to)[0]
+    reader = _Reader(app, told)
+    # What a reader can't read it can't read on the next attempt either; the store may come back.
+    app.task(name=READ, queue=told.read_lane, retries=8, give_up=(SourceError, SinkError, ConfigError))(reader.read)
+    if told.into is not None:
+        writer = _Writer(told)
+        app.task(name=WRITE, queue=told.lane, retries=12)(_written_as_a_whole)
+        app.row_handlers[WRITE] = writer.write
+    return app
+
+
+def load_target(to: str) -> tuple[Penstock, Any]:
+    """The app and the task that "package.module:app.task" names."""
+    target, dot, name = to.rpartition(".")
+    if ":" not in target or not dot:
+        raise ConfigError(f"--to takes package.module:app.task, not {to!r}")
+    app = load_app(target)
+    return app, app.find(name)
+
+
+def _written_as_a_whole(record: dict[str, Any]) -> None:
+    """Stands for the rows that are written; they never come one record at a time."""
+    raise PayloadError("a single record of a load can't be written: start the load again")
+
+
+class _Reader:
+    """Reads the next slice each time its job runs; the open file is kept in between."""
+
+    def __init__(self, app: Penstock, plan: Plan) -> None:
+        self._app = app
+        self._plan = plan
+        self._source: Source | None = None
+        self._signature: Signature | None = None
+        self._queue, self._task = plan.lane, WRITE
+        if plan.to is not None:
+            _, task = load_target(plan.to)
+            self._queue, self._task, self._signature = task.sending.queue, task.name, task.signature
+
+    def read(self, progress: Progress) -> None:
+        """Read one slice, and go on with the rest in the next run."""
+        self._wait_for_room()
+        source = self._open(progress)
+        slice = source.read(_SLICE_RECORDS, _SLICE_BYTES)
+        if progress.position is None and slice.records and self._plan.create and self._plan.into is not None:
+            _create_table(self._plan, slice)
+        jobs, sizes = self._rows(progress, slice)
+        bad = [self._dead(progress.batch, each.line, each.raw, Failure("BadRecord", each.reason)) for each in slice.bad]
+        after = msgspec.structs.replace(
+            progress,
+            position=slice.position,
+            consumed=source.consumed(),
+            size=source.size,
+            sizes=sizes,
+            end=slice.end,
+        )
+        failed = len(bad) + sum(job.dead for job in jobs)
+        step = Step(progress.batch, failed=failed, total=len(slice.records) + len(bad))
+        raise Continue(_encoder.encode((after,)), [*jobs, *bad], [step], in_=_NEVER if slice.end else 0.0)
+
+    def _open(self, progress: Progress) -> Source:
+        if self._source is not None and self._source.position != progress.position and progress.position is not None:
+            self._source.close()
+            self._source = None
+        if self._source is None:
+            self._source = Source.open(self._plan.source, format=self._plan.format, position=progress.position)
+        return self._source
+
+    def _wait_for_room(self) -> None:
+        gate = threading.Event()
+        while True:
+            with self._app.client.broker() as broker:
+                if broker.depth(self._queue) <= _DEEPEST:
+                    return
+            gate.wait(_DEPTH_POLL)
+
+    def _rows(self, progress: Progress, slice: Slice) -> tuple[list[NewJob], dict[int, int]]:
+        sizes = dict(progress.sizes)
+        jobs: list[NewJob] = []
+        spans = list(rows(len(slice.records), row_size(len(slice.records), self._plan.workers)))
+        for id, span in zip(new_ids(len(spans)), spans, strict=True):
+            items: list[Any] = slice.records[span.start : span.stop]
+            lines = slice.lines[span.start : span.stop]
+            if self._signature is not None:
+                items, lines = self._arguments(progress.batch, items, lines, jobs)
+            sizes[len(items)] = sizes.get(len(items), 0) + 1
+            jobs.append(self._row(id, progress.batch, pack(items, lines), len(items)))
+        return jobs, sizes
+
+    def _row(self, id: bytes, batch: bytes, payload: bytes, items: int) -> NewJob:
+        return NewJob(id, self._task, payload, self._queue, batch=batch, items=items, packed=True)
+
+    def _arguments(
+        self, batch: bytes, records: list[Any], lines: list[int], jobs: list[NewJob]
+    ) -> tuple[list[Any], list[int]]:
+        """Records as arguments: whole for a task of one parameter, else each field for the parameter of its name."""
+        signature = self._signature
+        assert signature is not None
+        single = len(signature.names) == 1
+        bound: list[Any] = []
+        numbers: list[int] = []
+        for record, line in zip(records, lines, strict=True):
+            try:
+                bound.append(signature.bind((record,), {}) if single else signature.bind((), record))
+                numbers.append(line)
+            except TypeError as error:
+                jobs.append(self._dead(batch, line, record, Failure("TypeError", str(error))))
+        return bound, numbers
+
+    def _dead(self, batch: bytes, line: int, record: Any, failure: Failure) -> NewJob:
+        payload = _encoder.encode([record])
+        return NewJob(
+            new_ids(1)[0], self._task, payload, self._queue, batch=batch, item=line, failure=failure, dead=True
+        )
+
+
+class _Writer:
+    """Writes packed rows of records into the sink, each exactly once."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._sink: Sink | None = None
+        self._decoder = msgspec.msgpack.Decoder(tuple[msgspec.Raw, int, list[int] | None])
+
+    def write(self, lease: Lease) -> Outcome:
+        """Write one row; the records that were refused become dead letters with the reason."""
+        try:
+            items, first, numbers = self._decoder.decode(lease.payload)
+        except msgspec.MsgspecError as error:
+            raise PayloadError(str(error)) from None
+        if self._sink is None:
+            self._sink = open_sink(str(self._plan.into), str(self._plan.table))
+        written = self._sink.write(ledger_key(lease.batch or b"", lease.id), bytes(items))
+        if not written.rejected:
+            return Outcome(lease, steps=(Step(lease.batch or b"", done=lease.items),))
+        records = msgspec.msgpack.decode(items, type=list[msgspec.Raw])
+        dead = [
+            NewJob(
+                id, lease.task, _encoder.encode([records[each.index]]), lease.queue, batch=lease.batch, dead=True,
+                item=first + each.index if numbers is None else numbers[each.index],
+                failure=Failure("Rejected", each.reason),
+            )
+            for id, each in zip(new_ids(len(written.rejected)), written.rejected, strict=True)
+        ]  # fmt: skip
+        step = Step(lease.batch or b"", done=lease.items - len(dead), failed=len(dead))
+        return Outcome(lease, follow_ups=tuple(dead), steps=(step,))
+
+
+def ledger_key(batch: bytes, row: bytes) -> bytes:
+    """What a sink's ledger knows a row by: the load first, so that a whole load can be forgotten at its end."""
+    return batch + row
+
+
+def _create_table(plan: Plan, slice: Slice) -> None:
+    sink = open_sink(str(plan.into), str(plan.table))
+    try:
+        if not sink.exists():
+            sink.create(slice.records)
+    finally:
+        sink.close()

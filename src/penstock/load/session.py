@@ -1,0 +1,234 @@
+"""One run of a load: starts or goes on, watches over it, and finishes it. The progress shown is told by the store."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+
+from penstock.app import Penstock
+from penstock.brokers.inspect import BatchRecord, Selection
+from penstock.client import new_ids
+from penstock.core.codec import encode_value
+from penstock.core.job import JobRecord, NewJob
+from penstock.core.states import State
+from penstock.errors import ConfigError, PenstockError, SinkError, SourceError
+from penstock.events.emit import Emitter
+from penstock.load.files import STDIN
+from penstock.load.plan import READ, Plan, Progress
+from penstock.load.program import load_target
+from penstock.load.rejects import export_rejects
+from penstock.load.sources import Source
+from penstock.sinks import open_sink
+from penstock.stores.sqlite import parse
+from penstock.worker.child import Lane
+from penstock.worker.supervisor import Supervisor
+
+_ROUND_SECONDS = 0.1
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How a load stands: what the progress bar shows. Records and seconds of this run, but `done` of all runs."""
+
+    done: int
+    failed: int
+    retried: int
+    seen: int
+    total: int | None
+    seconds: float
+    records_per_second: float
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """How a load ended.
+
+    Parameters:
+        records: that were written (or given to the task with success), in all runs.
+        rejects: that were refused, listed in `rejects_file`.
+        seconds, records_per_second: of this run.
+        batch_sizes: how many writes of which number of records.
+        peak_memory: bytes, summed over all processes of this run.
+    """
+
+    complete: bool
+    records: int
+    rejects: int
+    rejects_file: str | None
+    retries: int
+    seconds: float
+    records_per_second: float
+    batch_sizes: dict[int, int]
+    peak_memory: int
+    resumed_at: int
+
+
+class Session:
+    """One run of a plan.
+
+    Parameters:
+        emitter: is told of processes that die and stores that refuse.
+        keep_queue: the queue's file is the user's own and stays.
+    """
+
+    def __init__(self, plan: Plan, emitter: Emitter, *, keep_queue: bool) -> None:
+        self.plan = plan
+        self._keep_queue = keep_queue
+        self._app = Penstock(plan.queue) if plan.to is None else load_target(plan.to)[0]
+        self._began = time.monotonic()
+        self._before = BatchRecord(b"", 0, 0, 0, 0)
+        self._progress = Progress(new_ids(1)[0])
+        self._batch = self._before
+        self._shown = 0.0
+        arguments = {"plan": msgspec.json.encode(plan).decode()}
+        reading = Lane(
+            "penstock.load.program:build", 1, queues=(plan.read_lane,), arguments=arguments, quiet=True,
+            stdin=plan.source == STDIN,
+        )  # fmt: skip
+        self._supervisor = Supervisor("penstock.cli.process", [reading, self._writing(arguments)], emitter, grace=5.0)
+
+    def _writing(self, arguments: dict[str, str]) -> Lane:
+        plan = self.plan
+        if plan.to is None:
+            target, queue = "penstock.load.program:build", plan.lane
+            return Lane(target, plan.workers, queues=(queue,), arguments=arguments, quiet=True)
+        target = plan.to.rpartition(".")[0]
+        return Lane(target, plan.workers, queues=(load_target(plan.to)[1].sending.queue,), quiet=True)
+
+    def run(self, show: Callable[[Standing], None], every: float = 0.1) -> Summary:
+        """Load until all is written, or until a signal stops it.
+
+        Parameters:
+            show: called with how the load stands, about once in `every` seconds.
+
+        Raises:
+            SourceError, SinkError: the file can't be read on, or the table can't be written; what was loaded stays,
+                and the same command goes on from there.
+        """
+        self._begin()
+        failure: PenstockError | None = None
+
+        def look() -> None:
+            nonlocal failure
+            now = time.monotonic()
+            if now - self._shown < every or self._supervisor.stopping:
+                return
+            self._shown = now
+            record = self._look()
+            self._supervisor.peak_kilobytes()
+            show(self.standing())
+            if record is None or record.state is State.DEAD:
+                failure = SourceError(_reason(record, self.plan))
+            if failure is not None or self._is_complete():
+                self._supervisor.stop()
+
+        status = self._supervisor.run(look, _ROUND_SECONDS)
+        self._look()
+        if failure is not None:
+            raise failure
+        if status:
+            raise ConfigError("the processes of the load could not be started")
+        return self._finish()
+
+    def standing(self) -> Standing:
+        """How the load stands now."""
+        batch, seconds = self._batch, time.monotonic() - self._began
+        ended = batch.done + batch.failed
+        fresh = ended - self._before.done - self._before.failed
+        return Standing(
+            batch.done, batch.failed, batch.retried, batch.total, self._progress.estimated_total(batch.total),
+            seconds, fresh / seconds if seconds else 0.0,
+        )  # fmt: skip
+
+    # --- the parts of a run
+
+    def _begin(self) -> None:
+        """Refuse what can't work before any process starts; then start anew, or go on."""
+        if self.plan.source != STDIN:
+            Source.open(self.plan.source, format=self.plan.format).close()
+        if self.plan.into is not None:
+            sink = open_sink(self.plan.into, str(self.plan.table))
+            try:
+                if not self.plan.create and not sink.exists():
+                    raise SinkError(
+                        f"there is no table {self.plan.table} in {self.plan.into}: --create makes one from the records"
+                    )
+            finally:
+                sink.close()
+        job = NewJob(self.plan.key, READ, encode_value((self._progress,)), self.plan.read_lane)
+        with self._app.client.broker() as broker:
+            broker.enqueue([job])
+            # One that gave up in an earlier run, over a file that could not be read, gets another try.
+            broker.inspector().retry(Selection(ids=(self.plan.key,)))
+        self._look()
+        self._before = self._batch
+
+    def _look(self) -> JobRecord | None:
+        """Read how far reader and writers have got; None when another run has finished the load."""
+        with self._app.client.inspector() as inspector:
+            record = inspector.get(self.plan.key)
+            if record is None:
+                return None
+            self._progress = msgspec.msgpack.decode(record.payload, type=tuple[Progress])[0]
+            self._batch = inspector.batch(self._progress.batch) or BatchRecord(self._progress.batch, 0, 0, 0, 0)
+        return record
+
+    def _is_complete(self) -> bool:
+        return self._progress.end and self._batch.done + self._batch.failed >= self._batch.total
+
+    def _finish(self) -> Summary:
+        """Write the rejects file, and clear away what only this load needed; repeated harmlessly after a kill."""
+        complete = self._is_complete()
+        rejects_file: str | None = None
+        if complete:
+            rejects_file = export_rejects(self._app, self._progress.batch, self.plan, self._batch.failed)
+            self._clear()
+        summary = self._summary(complete, rejects_file)
+        self._app.close()
+        if complete and self.plan.to is None and not self._keep_queue:
+            path = parse(self.plan.queue).path
+            for end in ("-wal", "-shm", "-lock", ""):
+                with suppress(FileNotFoundError):
+                    os.unlink(path + end)
+        return summary
+
+    def _clear(self) -> None:
+        if self.plan.into is not None:
+            sink = open_sink(self.plan.into, str(self.plan.table))
+            try:
+                sink.forget([])
+            finally:
+                sink.close()
+        with self._app.client.inspector() as inspector:
+            if self.plan.to is None:
+                inspector.delete(Selection(batch=self._progress.batch))
+            inspector.delete(Selection(ids=(self.plan.key,)))
+
+    def _summary(self, complete: bool, rejects_file: str | None) -> Summary:
+        standing = self.standing()
+        return Summary(
+            complete=complete,
+            records=standing.done,
+            rejects=standing.failed,
+            rejects_file=rejects_file,
+            retries=standing.retried,
+            seconds=standing.seconds,
+            records_per_second=standing.records_per_second,
+            batch_sizes=dict(sorted(self._progress.sizes.items(), reverse=True)),
+            peak_memory=self._supervisor.peak_kilobytes() * 1024,
+            resumed_at=self._before.done + self._before.failed,
+        )
+
+
+def _reason(record: JobRecord | None, plan: Plan) -> str:
+    if record is None:
+        return f"another run has finished loading {plan.source}"
+    text = "unknown" if record.failure is None else record.failure.message
+    return f"{text}; what was read is kept, and the same command goes on from there"
+
+
+def default_queue(source: str) -> str:
+    """The URL of a queue file for a load: beside the source, or in the working folder for standard input."""
+    return f"sqlite:///{'stdin' if source == STDIN else source}.penstock.db"

@@ -1,0 +1,27 @@
+"""Places that rows are written into, exactly once; and the one table of their URL schemes."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from urllib.parse import urlsplit
+
+from penstock.errors import ConfigError
+from penstock.sinks.base import Sink
+
+#: scheme -> "module:class"; adding a sink is its file and its row here.
+SCHEMES: dict[str, str] = {
+    "sqlite": "penstock.sinks.sqlite:SqliteSink",
+}
+
+
+def open_sink(url: str, table: str) -> Sink:
+    """Open the sink that a URL and a table name; raises `ConfigError` for a scheme that none has."""
+    scheme = urlsplit(url).scheme
+    try:
+        module, _, name = SCHEMES[scheme].partition(":")
+    except KeyError:
+        known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        raise ConfigError(f"can't write into {scheme or url!r}: a URL to load into starts with {known}") from None
+    sink: Sink = getattr(import_module(module), name)(url, table)
+    sink.open()
+    return sink
