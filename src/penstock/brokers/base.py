@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import msgspec
 
-from penstock.brokers.inspect import Inspector
+from penstock.brokers.inspect import Inspector, RunningJob
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
 from penstock.errors import MissingFeature
@@ -41,7 +41,7 @@ class Exchange(msgspec.Struct, frozen=True, gc=False):
 
 
 class WorkerInfo(msgspec.Struct, frozen=True):
-    """A worker as it shows itself with each heartbeat. `id` is its incarnation; `started_at` is epoch seconds."""
+    """A worker as it shows itself with each heartbeat. `id` is its incarnation; `started_at` is epoch seconds; `jobs` run."""
 
     id: str
     host: str
@@ -50,6 +50,7 @@ class WorkerInfo(msgspec.Struct, frozen=True):
     slots: int
     queues: tuple[str, ...]
     started_at: float
+    jobs: tuple[RunningJob, ...] = ()
 
 
 class Broker(ABC):

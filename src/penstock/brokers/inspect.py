@@ -32,8 +32,20 @@ class QueueCounts(msgspec.Struct, frozen=True):
     dead: int = 0
 
 
+class RunningJob(msgspec.Struct, frozen=True):
+    """A job that runs: for how many seconds, and how far it says it is (`total` is 0 where it says nothing)."""
+
+    id: bytes
+    seconds: float
+    done: float = 0.0
+    total: float = 0.0
+
+
 class WorkerRecord(msgspec.Struct, frozen=True):
-    """A worker that is, or was lately, alive. `started_at` is epoch seconds, `silent_for` seconds."""
+    """A worker that is, or was lately, alive. `started_at` is epoch seconds, `silent_for` seconds.
+
+    `running` counts the jobs it holds; `jobs` are those that had started when it last gave a sign of life.
+    """
 
     id: str
     host: str
@@ -44,6 +56,7 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     started_at: float
     silent_for: float
     running: int
+    jobs: tuple[RunningJob, ...] = ()
 
 
 class BatchRecord(msgspec.Struct, frozen=True):

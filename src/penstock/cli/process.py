@@ -18,6 +18,7 @@ from penstock.events.emit import Emitter
 from penstock.events.log import configure, log_events
 from penstock.worker.board import Board
 from penstock.worker.child import Orders
+from penstock.worker.context import note_progress
 from penstock.worker.link import Hello, Link
 from penstock.worker.process import Process
 
@@ -52,6 +53,8 @@ def main() -> int:
     if not link.receive():
         return 1
     sys.setswitchinterval(_SWITCH_INTERVAL)
+    board = Board(orders.board, orders.lane.slots)
+    note_progress(board.progress)
     process = Process(
         broker,
         Holder(orders.worker, orders.process),
@@ -59,7 +62,7 @@ def main() -> int:
         app.runner(),
         orders.lane.pool,
         orders.lane.slots,
-        Board(orders.board, orders.lane.slots),
+        board,
         link,
         emitter,
         burst=orders.burst,

@@ -81,7 +81,7 @@ class Session:
         self._before = BatchRecord(b"", 0, 0, 0, 0)
         self._progress = Progress(new_ids(1)[0])
         self._batch = self._before
-        self._shown = 0.0
+        self._looked = self._shown = 0.0
         arguments = {"plan": msgspec.json.encode(plan).decode()}
         reading = Lane(
             "penstock.load.program:build", 1, queues=(plan.read_lane,), arguments=arguments, quiet=True,
@@ -113,12 +113,14 @@ class Session:
         def look() -> None:
             nonlocal failure
             now = time.monotonic()
-            if now - self._shown < every or self._supervisor.stopping:
+            if now - self._looked < _ROUND_SECONDS or self._supervisor.stopping:
                 return
-            self._shown = now
+            self._looked = now
             record = self._look()
             self._supervisor.peak_kilobytes()
-            show(self.standing())
+            if now - self._shown >= every:
+                self._shown = now
+                show(self.standing())
             if record is None or record.state is State.DEAD:
                 failure = SourceError(_reason(record, self.plan))
             if failure is not None or self._is_complete():

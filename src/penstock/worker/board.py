@@ -8,14 +8,17 @@ import struct
 import tempfile
 import time
 
+from penstock.brokers.inspect import RunningJob
 from penstock.core.job import Lease
 
-_ENTRY = struct.Struct("16sd")
+_ENTRY = struct.Struct("16sddd")
+_PROGRESS = struct.Struct("dd")
+_PROGRESS_OFFSET = 24
 _FREE = bytes(_ENTRY.size)
 
 
 class Board:
-    """One entry a slot: the id of the job that runs there, and since when (monotonic seconds).
+    """One entry a slot: the id of the job that runs there, since when (monotonic seconds), and how far it is.
 
     Parameters:
         descriptor: of the memory; inherited by the process that writes.
@@ -44,12 +47,19 @@ class Board:
             offset = slot * _ENTRY.size
             self._memory[offset : offset + _ENTRY.size] = _FREE
         else:
-            _ENTRY.pack_into(self._memory, slot * _ENTRY.size, lease.id, time.monotonic())
+            _ENTRY.pack_into(self._memory, slot * _ENTRY.size, lease.id, time.monotonic(), 0.0, 0.0)
 
-    def running(self) -> list[tuple[bytes, float]]:
-        """The jobs that run, with the time since which they do."""
+    def progress(self, id: bytes, done: float, total: float) -> None:
+        """A job that runs says how far it is."""
+        for offset in range(0, self._slots * _ENTRY.size, _ENTRY.size):
+            if self._memory[offset : offset + len(id)] == id:
+                _PROGRESS.pack_into(self._memory, offset + _PROGRESS_OFFSET, done, total)
+
+    def running(self) -> list[RunningJob]:
+        """The jobs that run."""
+        now = time.monotonic()
         entries = (_ENTRY.unpack_from(self._memory, slot * _ENTRY.size) for slot in range(self._slots))
-        return [(id, since) for id, since in entries if since]
+        return [RunningJob(id, now - since, done, total) for id, since, done, total in entries if since]
 
     def close(self) -> None:
         """Let go of the memory."""

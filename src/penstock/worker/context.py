@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 
 from penstock.core.ids import format_id
 from penstock.core.job import Lease
 
 current_lease: ContextVar[Lease | None] = ContextVar("current_lease", default=None)
+
+
+#: Where a job's progress is noted; set once in a worker process, and empty elsewhere.
+_note: list[Callable[[bytes, float, float], None]] = []
+
+
+def note_progress(note: Callable[[bytes, float, float], None]) -> None:
+    """Have progress noted by a function of job id, done and total."""
+    _note[:] = [note]
 
 
 class CurrentJob:
@@ -42,6 +52,15 @@ class CurrentJob:
     def item(self) -> int | None:
         """The number of the item in its batch, for jobs that came from `.map` or `penstock load`."""
         return self._lease.item
+
+    def progress(self, done: float, total: float) -> None:
+        """Say how far the job is; `penstock status` and `penstock show` tell it within a few seconds.
+
+        Parameters:
+            done, total: in any unit, as long as it is the same.
+        """
+        for note in _note:
+            note(self._lease.id, done, total)
 
 
 def current_job() -> CurrentJob:

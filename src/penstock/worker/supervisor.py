@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from penstock.brokers.base import WorkerInfo
+from penstock.brokers.inspect import RunningJob
 from penstock.core.job import Holder
 from penstock.events.emit import Emitter, ProcessDied, WorkerStarted, WorkerStopped, WorkerStopping
 from penstock.worker import link as message
@@ -66,6 +67,7 @@ class Supervisor:
             end.setblocking(False)
         self._anyone_idle = threading.Event()
         self._children: dict[int, Child] = {}
+        self._boards = threading.Lock()
         self._numbers = 0
         self._upkeep: Upkeep | None = None
         self._pending: list[tuple[float, Lane]] = []
@@ -165,7 +167,8 @@ class Supervisor:
     def _spawn(self, lane: Lane) -> None:
         self._numbers += 1
         child = Child(self._module, self.id, self._numbers, lane, self._burst, self._verbose)
-        self._children[child.number] = child
+        with self._boards:
+            self._children[child.number] = child
         self._selector.register(child.link, selectors.EVENT_READ, child)
 
     def _hear(self, child: Child) -> None:
@@ -193,7 +196,7 @@ class Supervisor:
             slots = sum(lane.processes * lane.slots for lane in self._lanes)
             pool = "+".join(sorted({lane.pool for lane in self._lanes}))
             info = WorkerInfo(self.id, socket.gethostname(), os.getpid(), pool, slots, hello.queues, time.time())
-            self._upkeep = Upkeep(hello.url, info, hello.tasks, self._ring, self._emitter)
+            self._upkeep = Upkeep(hello.url, info, hello.tasks, self._running, self._ring, self._emitter)
             self._upkeep.start()
             processes = sum(lane.processes for lane in self._lanes)
             self._emitter.emit(
@@ -204,10 +207,11 @@ class Supervisor:
     def _bury(self, child: Child) -> None:
         """A process is gone: give back what it held, and start another unless it was to leave."""
         self._selector.unregister(child.link)
-        crashed = tuple(id for id, _ in child.board.running())
+        crashed = tuple(job.id for job in child.board.running())
         status = child.reap()
-        child.board.close()
-        del self._children[child.number]
+        with self._boards:
+            child.board.close()
+            del self._children[child.number]
         self._show_idle()
         if self._upkeep is not None and not (status == 0 and not crashed):
             self._upkeep.abandon(Holder(self.id, child.number), () if child.leaving else crashed)
@@ -222,6 +226,11 @@ class Supervisor:
             self._pause = min(_LONGEST_PAUSE, max(0.5, self._pause * 2))
         self._emitter.emit(ProcessDied(child.pid, describe_exit(status), crashed, self._pause))
         self._pending.append((time.monotonic() + self._pause, child.lane))
+
+    def _running(self) -> list[RunningJob]:
+        """What runs in all processes; asked for by the upkeep's thread."""
+        with self._boards:
+            return [job for child in self._children.values() for job in child.board.running()]
 
     # --- waking
 

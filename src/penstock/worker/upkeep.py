@@ -8,8 +8,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from penstock.brokers import connect
 from penstock.brokers.base import Broker, WorkerInfo
+from penstock.brokers.inspect import RunningJob
 from penstock.core.job import Holder
 from penstock.errors import StoreError
 from penstock.events.emit import Emitter, Rescued, StoreBack, StoreTrouble
@@ -30,15 +33,23 @@ class Upkeep:
         url: of the broker.
         info: what each heartbeat says.
         tasks: the names this worker knows; jobs parked for want of them are taken up again.
+        running: what runs now; told with each heartbeat.
         ring: called when there may be new work; it may block while nobody is idle.
     """
 
     def __init__(
-        self, url: str, info: WorkerInfo, tasks: Sequence[str], ring: Callable[[], None], emitter: Emitter
+        self,
+        url: str,
+        info: WorkerInfo,
+        tasks: Sequence[str],
+        running: Callable[[], Sequence[RunningJob]],
+        ring: Callable[[], None],
+        emitter: Emitter,
     ) -> None:
         self._url = url
         self._info = info
         self._tasks = tuple(tasks)
+        self._running = running
         self._ring = ring
         self._emitter = emitter
         self._nudge = threading.Event()
@@ -104,7 +115,7 @@ class Upkeep:
         """Do what is due; returns the seconds until something is due again."""
         self._give_back_dead(broker)
         if self._is_due("beat", BEAT):
-            broker.heartbeat(self._info)
+            broker.heartbeat(msgspec.structs.replace(self._info, jobs=tuple(self._running())))
         if self._is_due("rescue", BEAT * random.uniform(0.8, 1.0)):
             jobs = broker.rescue(dead_after=DEAD_AFTER)
             if jobs:
