@@ -1,0 +1,119 @@
+"""The plans of SQLite's statements: none reads through a table that grows, unless it is here with the reason why."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from penstock.brokers import connect
+from penstock.core.ids import uuid7s
+from penstock.core.job import Holder, NewJob
+from penstock.core.outcome import Outcome
+
+SQL = files("penstock.brokers").joinpath("sql", "sqlite")
+STATEMENTS = sorted(entry.name.removesuffix(".sql") for entry in SQL.iterdir() if entry.name.endswith(".sql"))
+
+HEAD = "takes the first entry of an ordered table and stops"
+FEW = "what is running, and the workers that run it, are bounded by the slots there are"
+BY_HAND = "asked by a person, about everything"
+GIVEN = "sorts or groups only the rows it was given"
+
+MAY_SCAN = {
+    "count_dead": BY_HAND,
+    "count_delayed": BY_HAND,
+    "count_parked": BY_HAND,
+    "count_ready": BY_HAND,
+    "count_running": BY_HAND,
+    "queued": BY_HAND,
+    "select_ended": BY_HAND,
+    "select_jobs": BY_HAND,
+    "select_among": GIVEN,
+    "select_batch": GIVEN,
+    "records": GIVEN,
+    "batch_failed": GIVEN,
+    "batch_shrink": GIVEN,
+    "held": FEW,
+    "holders": FEW,
+    "orphans": FEW,
+    "running_of_worker": FEW,
+    "sockets": FEW,
+    "workers": FEW,
+    "next_due": HEAD,
+}
+SCAN = re.compile(r"^SCAN (?!json_each|\w+ VIRTUAL TABLE|CONSTANT ROW|\(subquery|sqlite_master)|TEMP B-TREE")
+
+
+@pytest.fixture
+def database(queue_url: str, queue_file: Path) -> Iterator[sqlite3.Connection]:
+    broker = connect(queue_url)
+    broker.open()
+    connection = sqlite3.connect(queue_file)
+    yield connection
+    connection.close()
+    broker.close()
+
+
+def plan(connection: sqlite3.Connection, statement: str) -> list[str]:
+    text = "\n".join(line for line in statement.splitlines() if not line.startswith("--"))
+    numbered = [int(number) for number in re.findall(r"\?(\d+)", text)]
+    values = (None,) * (max(numbered) if numbered else text.count("?"))
+    return [row[3] for row in connection.execute(f"explain query plan {text}", values)]
+
+
+def read(name: str) -> str:
+    return SQL.joinpath(f"{name}.sql").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_statement_goes_by_an_index(database: sqlite3.Connection, name: str) -> None:
+    scans = [step for step in plan(database, read(name)) if SCAN.search(step)]
+    if name in MAY_SCAN:
+        assert scans, f"{name} goes by an index by now: take it off the list"
+    else:
+        assert scans == []
+
+
+def test_the_claim_reads_the_head_of_the_ready_set_in_its_order(database: sqlite3.Connection) -> None:
+    assert plan(database, read("claim_select")) == [
+        "SEARCH r USING PRIMARY KEY (queue=?)",
+        "SEARCH j USING INTEGER PRIMARY KEY (rowid=?)",
+    ]
+
+
+def test_dead_letters_are_found_without_a_look_at_the_living(database: sqlite3.Connection) -> None:
+    assert [step for step in plan(database, read("select_ended")) if step.startswith("SCAN j")] == []
+
+
+def steps_of_a_claim(url: str, queued: int, delayed: int) -> int:
+    """How many steps SQLite's machine takes for a claim of 50, an ending of 50, and an enqueue of 50."""
+    broker = connect(url)
+    broker.open()
+    made = uuid7s(queued + delayed + 50, 1, b"0123456789")
+    jobs = [NewJob(id, "t", b"", run_at=None if n < queued else 1e12) for n, id in enumerate(made)]
+    broker.enqueue(jobs[:-50], now=0)
+    count = 0
+
+    def step() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    connection = broker._open
+    holder = Holder("w")
+    outcomes = [Outcome(lease) for lease in broker.exchange((), ["default"], 50, holder, now=0).leases]
+    connection.set_progress_handler(step, 10)
+    broker.promote(now=0)
+    broker.exchange(outcomes, ["default"], 50, holder, now=0)
+    broker.enqueue(jobs[-50:], now=0)
+    connection.set_progress_handler(None, 10)
+    broker.close()
+    return count
+
+
+def test_a_deep_queue_costs_a_claim_no_more_steps(tmp_path: Path) -> None:
+    shallow = steps_of_a_claim(f"sqlite:///{tmp_path}/a.db", 200, 0)
+    deep = steps_of_a_claim(f"sqlite:///{tmp_path}/b.db", 20_000, 20_000)
+    assert deep <= shallow * 1.1
