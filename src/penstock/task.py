@@ -51,7 +51,8 @@ class Sending(msgspec.Struct, frozen=True):
 class Runs(Protocol):
     """What runs a job in the caller's own thread; the app's inline mode."""
 
-    def __call__(self, job: NewJob) -> None: ...
+    def __call__(self, job: NewJob) -> None:
+        """Run the job, and raise what it raises."""
 
 
 class Task(Generic[P, R]):

@@ -125,7 +125,7 @@ class Broker(ABC):
 
     def depart(self, worker: str) -> None:
         """A worker that stopped in order takes its name off the list, and gives back what it may still hold."""
-        return None
+        self.abandon(Holder(worker))
 
     def promote(self, *, now: float | None = None, limit: int = 10_000) -> float | None:
         """Make delayed jobs that are due ready. Returns when the next one is due (epoch seconds), if any."""

@@ -173,7 +173,9 @@ class SqliteBroker(Broker):
         with sqlite.translating(self._path):
             return any(self._open.execute(self._sql["any_ready"], (queue,)).fetchone() for queue in queues)
 
-    def _fence(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
+    def _fence(
+        self, connection: sqlite3.Connection, outcomes: Sequence[Outcome]
+    ) -> tuple[list[Outcome], list[Outcome]]:
         """End the leases that are still in force; returns the outcomes of those, and the stale ones.
 
         One statement per claim that agrees on the number is the usual case. Only where it does not is the
@@ -194,7 +196,9 @@ class SqliteBroker(Broker):
         good: list[Outcome] = []
         stale: list[Outcome] = []
         for claim, group in claims.items():
-            ended = {seq for (seq,) in connection.execute(self._sql["end_running_each"], (_keys(group), claim)).fetchall()}
+            ended = {
+                seq for (seq,) in connection.execute(self._sql["end_running_each"], (_keys(group), claim)).fetchall()
+            }
             for outcome in group:
                 fresh = outcome.lease.key in ended
                 ended.discard(outcome.lease.key)
@@ -352,7 +356,8 @@ class SqliteBroker(Broker):
             orphans = self._open.execute(self._sql["orphans"]).fetchall()
         dead = {
             worker: socket
-            for worker, seen, socket in [(w, beat, s) for w, _, beat, s in workers] + [(w, b, s) for _, w, b, s in known]
+            for worker, seen, socket in [(w, beat, s) for w, _, beat, s in workers]
+            + [(w, b, s) for _, w, b, s in known]
             if seen < now - dead_after or seen > now or self._bell.is_dead(socket)
         }
         if not dead and not orphans:

@@ -65,12 +65,16 @@ class SqliteInspector:
         with sqlite.translating(self._path):
             running = dict(self._connection.execute(self._sql["running_of_worker"]).fetchall())
             rows = self._connection.execute(self._sql["workers"]).fetchall()
-        return [_worker(msgspec.msgpack.decode(info, type=WorkerInfo), now - beat, running) for _, info, beat, _ in rows]
+        return [
+            _worker(msgspec.msgpack.decode(info, type=WorkerInfo), now - beat, running) for _, info, beat, _ in rows
+        ]
 
     def result(self, id: bytes, *, now: float | None = None) -> bytes | None:
         """See `Inspector.result`."""
         with sqlite.translating(self._path):
-            row = self._connection.execute(self._sql["get_result"], (id, time.time() if now is None else now)).fetchone()
+            row = self._connection.execute(
+                self._sql["get_result"], (id, time.time() if now is None else now)
+            ).fetchone()
         return None if row is None else bytes(row[0])
 
     def batch(self, id: bytes) -> BatchRecord | None:

@@ -20,7 +20,16 @@ from penstock.load.rejects import rejects_path
 ORDERS = 100_000
 BROKEN = 50
 _SEED = 7
-_SYMBOLS = {"ACME": 81.4, "BOLT": 12.9, "CRUX": 240.1, "DUNE": 33.3, "ECHO": 5.7, "FLUX": 118.2, "GRIT": 61.0, "HALO": 402.5}
+_SYMBOLS = {
+    "ACME": 81.4,
+    "BOLT": 12.9,
+    "CRUX": 240.1,
+    "DUNE": 33.3,
+    "ECHO": 5.7,
+    "FLUX": 118.2,
+    "GRIT": 61.0,
+    "HALO": 402.5,
+}
 _TABLE = """
 create table orders (
   order_id integer primary key,
@@ -89,7 +98,14 @@ def demo(folder: str) -> None:
     _write_files()
     out.print("[bold]2.[/] penstock load orders.jsonl --into sqlite:///market.db --table orders --workers 2")
     plan = make_plan(
-        "orders.jsonl", to=None, table="orders", queue=None, into="sqlite:///market.db", create=False, workers=2, format=None
+        "orders.jsonl",
+        to=None,
+        table="orders",
+        queue=None,
+        into="sqlite:///market.db",
+        create=False,
+        workers=2,
+        format=None,
     )
     status = run_load(plan, keep_queue=False, quiet=False, as_json=False)
     if status:

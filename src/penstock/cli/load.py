@@ -38,7 +38,9 @@ _EXIT_STOPPED = 130
 @click.option("--queue", metavar="URL", help="The queue in between; without, a file beside FILE, removed at the end.")
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="Of FILE, where its name and start do not tell.")
 @click.option("--strict", is_flag=True, help=f"Exit with {_EXIT_REJECTS} when records were refused.")
-@click.option("--report", "report_to", metavar="PATH", help="Write each record's task_id and success or error, as JSON Lines.")
+@click.option(
+    "--report", "report_to", metavar="PATH", help="Write each record's task_id and success or error, as JSON Lines."
+)
 @click.option("--quiet", is_flag=True, help="Show nothing but errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def load(

@@ -87,7 +87,11 @@ class _Bar(_Lines):
     def show(self, standing: Standing) -> None:
         ended = standing.done + standing.failed
         left = (standing.total or 0) - ended
-        eta = f"[dim]{_duration(left / standing.records_per_second)} left[/]" if left > 0 and standing.records_per_second else ""
+        eta = (
+            f"[dim]{_duration(left / standing.records_per_second)} left[/]"
+            if left > 0 and standing.records_per_second
+            else ""
+        )
         rejects = f"[red]{standing.failed:,} rejects[/]" if standing.failed else ""
         self._progress.update(
             self._task, total=standing.total, completed=ended, done=ended, rate=standing.records_per_second, eta=eta,

@@ -100,7 +100,9 @@ class Signature:
         try:
             return typing.get_type_hints(self._function, include_extras=True)
         except NameError as error:
-            raise ConfigError(f"task {self._name}: {error} in its type hints: define that name in the task's module") from None
+            raise ConfigError(
+                f"task {self._name}: {error} in its type hints: define that name in the task's module"
+            ) from None
 
     def _explain(self, error: Exception) -> str:
         """msgspec names a place as `$[1].x`; a reader knows the parameters by name."""

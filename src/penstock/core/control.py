@@ -17,7 +17,7 @@ class Retry(Control):
 
     def __init__(self, message: str = "", *, in_: float | None = None) -> None:
         super().__init__(message)
-        self.in_ = in_
+        self.in_ = None if in_ is None else _seconds(in_)
 
 
 class Snooze(Control):
@@ -25,7 +25,7 @@ class Snooze(Control):
 
     def __init__(self, in_: float) -> None:
         super().__init__(f"again in {in_:g} s")
-        self.in_ = in_
+        self.in_ = _seconds(in_)
 
 
 class GiveUp(Control):
@@ -46,3 +46,10 @@ class Continue(Control):
         self.follow_ups = tuple(follow_ups)
         self.steps = tuple(steps)
         self.in_ = in_
+
+
+def _seconds(in_: float) -> float:
+    """A wait that can be stored; anything else is the task's own mistake, and fails it."""
+    if not isinstance(in_, int | float) or not 0 <= in_ < float("inf"):
+        raise ValueError(f"in_ is a number of seconds, 0 or more, not {in_!r}")
+    return in_

@@ -12,6 +12,7 @@ from penstock.core.outcome import Ending, Outcome, Step
 DEFAULT_RETRIES = 3
 DEFAULT_RESULT_TTL = 24 * 3600.0
 DEFAULT_CRASH_LIMIT = 3
+_LONGEST_MESSAGE = 10_000
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -72,7 +73,7 @@ def failed(lease: Lease, policy: Policy, error: BaseException, traceback: str, c
                 lease, Ending.SNOOZE, delay=error.in_, payload=error.payload,
                 follow_ups=error.follow_ups, steps=error.steps,
             )  # fmt: skip
-    failure = Failure(_kind(error), str(error), traceback)
+    failure = Failure(_kind(error), _message(error), traceback)
     final = isinstance(error, GiveUp) or (policy.give_up and isinstance(error, policy.give_up))
     if final or lease.at_most_once or lease.attempt >= policy.retries:
         return dead(lease, failure)
@@ -89,8 +90,22 @@ def dead(lease: Lease, failure: Failure) -> Outcome:
     return Outcome(lease, Ending.DEAD, failure=failure, steps=steps)
 
 
+def clean(text: str) -> str:
+    """Text that can be stored anywhere: what is no Unicode character, a stray surrogate say, is written as an escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _message(error: BaseException) -> str:
+    """The error's own words, as far as it finds any."""
+    try:
+        text = clean(str(error))
+    except Exception as worse:  # noqa: BLE001
+        return f"no message: its __str__ raises {type(worse).__name__}"
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}..."
+
+
 def _kind(error: BaseException) -> str:
     if isinstance(error, Control):
         return type(error).__name__
     kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return clean(kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}")

@@ -7,7 +7,7 @@ first item where they are numbered without gaps, and `numbers` has every number 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
@@ -17,12 +17,16 @@ T = TypeVar("T")
 ROW_ITEMS = 1000
 
 
+#: A number that every store can hold, whatever is added to it in a row.
+Number = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+
+
 class Packed(msgspec.Struct, Generic[T], array_like=True, frozen=True):
     """What a packed row carries."""
 
     items: list[T]
-    first: int = 0
-    numbers: list[int] | None = None
+    first: Number = 0
+    numbers: list[Number] | None = None
 
     def number(self, index: int) -> int:
         """The number of the item at an index."""

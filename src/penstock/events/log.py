@@ -45,7 +45,9 @@ def _job_ended(event: Event) -> None:
         case Ending.DONE:
             _log.log(logging.WARNING if outcome.follow_ups else logging.DEBUG, "done     %s in %s%s", job, took, items)
         case Ending.RETRY:
-            _log.warning("retry    %s in %.1f s, after attempt %d: %s", job, outcome.delay, lease.attempt + 1, outcome.failure)
+            _log.warning(
+                "retry    %s in %.1f s, after attempt %d: %s", job, outcome.delay, lease.attempt + 1, outcome.failure
+            )
         case Ending.DEAD:
             _log.error("dead     %s after attempt %d: %s", job, lease.attempt + 1, outcome.failure)
             if outcome.failure is not None and outcome.failure.traceback:
@@ -77,7 +79,9 @@ def _stopped(event: Event) -> None:
 def _died(event: Event) -> None:
     assert isinstance(event, ProcessDied)
     running = ", ".join(format_id(id) for id in event.crashed) or "nothing"
-    _log.error("process %d %s while it ran %s; the next one starts in %.1f s", event.pid, event.how, running, event.again_in)
+    _log.error(
+        "process %d %s while it ran %s; the next one starts in %.1f s", event.pid, event.how, running, event.again_in
+    )
 
 
 def _rescued(event: Event) -> None:

@@ -65,8 +65,8 @@ def export_rejects(app: Penstock, batch: bytes, plan: Plan, expected: int) -> st
         return None
     part = f"{path}.part"
     with open(part, "wb") as file:
-        for reject in sorted(rejects(app, batch, plan), key=lambda reject: reject.line):
-            file.write(msgspec.json.encode(reject) + b"\n")
+        found = sorted(rejects(app, batch, plan), key=lambda reject: reject.line)
+        file.writelines(msgspec.json.encode(reject) + b"\n" for reject in found)
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)

@@ -34,7 +34,9 @@ def migrate(
                     connection.execute(sql["set_schema_version"], (number,))
     version = schema_version(connection, sql)
     if version > newest:
-        raise SchemaTooNew(f"{path} was written by a newer Penstock (schema {version}, this one knows {newest}): upgrade")
+        raise SchemaTooNew(
+            f"{path} was written by a newer Penstock (schema {version}, this one knows {newest}): upgrade"
+        )
 
 
 def schema_version(connection: sqlite3.Connection, sql: Statements) -> int:

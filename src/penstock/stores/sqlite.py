@@ -92,7 +92,9 @@ def _check_place(path: str) -> None:
         mounts = ""
     kind = network_filesystem(mounts, os.path.realpath(path))
     if kind is not None:
-        raise UnsafeFilesystem(f"{path} lies on a network file system ({kind}), where SQLite's locks do not hold: use a local disk")
+        raise UnsafeFilesystem(
+            f"{path} lies on a network file system ({kind}), where SQLite's locks do not hold: use a local disk"
+        )
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
@@ -138,7 +140,9 @@ def _translated(error: sqlite3.Error, path: str) -> StoreError:
     if code == sqlite3.SQLITE_FULL:
         return StoreFull(f"no space left for {path}: free some, then try again; nothing was written")
     if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-        return StoreCorrupt(f"{path} is no SQLite database, or a damaged one: name another file, or restore this one ({error})")
+        return StoreCorrupt(
+            f"{path} is no SQLite database, or a damaged one: name another file, or restore this one ({error})"
+        )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreUnavailable(f"{path} was locked for {_BUSY_SECONDS:.0f} s: end the program that holds it")
     if code == sqlite3.SQLITE_IOERR:

@@ -39,7 +39,9 @@ class Statements:
     def migrations(self) -> list[tuple[int, str]]:
         """The numbered migrations, ascending."""
         found = (entry for entry in self._folder.joinpath("migrations").iterdir() if entry.name.endswith(".sql"))
-        return sorted((int(entry.name.split("_")[0]), self._named(entry.read_text(encoding="utf-8"))) for entry in found)
+        return sorted(
+            (int(entry.name.split("_")[0]), self._named(entry.read_text(encoding="utf-8"))) for entry in found
+        )
 
     def _named(self, text: str) -> str:
         return text.replace(_TABLE_PREFIX, self._prefix)

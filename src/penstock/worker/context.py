@@ -8,7 +8,18 @@ from contextvars import ContextVar
 from penstock.core.ids import format_id
 from penstock.core.job import Lease
 
+
+class Row:
+    """Where a packed row stands: the number of the item that runs."""
+
+    __slots__ = ("item",)
+
+    def __init__(self) -> None:
+        self.item: int | None = None
+
+
 current_lease: ContextVar[Lease | None] = ContextVar("current_lease", default=None)
+current_row: ContextVar[Row | None] = ContextVar("current_row", default=None)
 
 
 #: Where a job's progress is noted; set once in a worker process, and empty elsewhere.
@@ -23,10 +34,12 @@ def note_progress(note: Callable[[bytes, float, float], None]) -> None:
 class CurrentJob:
     """The job that is running; made by `current_job()`."""
 
-    __slots__ = ("_lease",)
+    __slots__ = ("_lease", "item")
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, item: int | None) -> None:
         self._lease = lease
+        #: The number of the item in its batch, for jobs that came from `.map` or `penstock load`.
+        self.item = item
 
     @property
     def id(self) -> str:
@@ -48,24 +61,11 @@ class CurrentJob:
         """Which attempt this is, from 1; attempts that were interrupted do not count."""
         return self._lease.attempt + 1
 
-    @property
-    def item(self) -> int | None:
-        """The number of the item in its batch, for jobs that came from `.map` or `penstock load`."""
-        return self._lease.item
-
-    def progress(self, done: float, total: float) -> None:
-        """Say how far the job is; `penstock status` and `penstock show` tell it within a few seconds.
-
-        Parameters:
-            done, total: in any unit, as long as it is the same.
-        """
-        for note in _note:
-            note(self._lease.id, done, total)
-
 
 def current_job() -> CurrentJob:
     """The job that the calling task runs for; `RuntimeError` outside of one."""
     lease = current_lease.get()
     if lease is None:
         raise RuntimeError("current_job() works inside a task that a worker runs")
-    return CurrentJob(lease)
+    row = current_row.get() if lease.packed else None
+    return CurrentJob(lease, lease.item if row is None else row.item)
