@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker
@@ -16,6 +16,9 @@ from penstock.core.ids import uuid7s
 from penstock.core.job import NewJob
 from penstock.core.states import State
 from penstock.errors import JobCancelled, JobFailed, ResultTimeout
+
+if TYPE_CHECKING:
+    import asyncio
 
 #: Brokers of parent processes, kept so that a forked child's garbage collector doesn't close what it inherited.
 _INHERITED: list[Broker] = []
@@ -84,6 +87,9 @@ class Client:
         """Store jobs without blocking the event loop; what other tasks store meanwhile shares the next commit."""
         if self._owner != os.getpid():
             self._adopt()
+        # A program that awaits has loaded asyncio; one that does not should not pay for it (20 ms).
+        import asyncio
+
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[bytes]] = loop.create_future()
         with self._gathering:
