@@ -1,7 +1,7 @@
 """The project's documents, as the tests read them, and the runner of their snippets.
 
 Run as `python documents.py DOCUMENT` it runs the document's ```python blocks in one namespace and its `$ penstock`
-lines, in order, in the current directory. A ```python block whose first line is `# name.py` is not run but written to
+and `$ pytest` lines, in order, in the current directory. A ```python block whose first line is `# name.py` is not run but written to
 that file, for the others to import.
 """
 
@@ -27,7 +27,7 @@ DOCUMENTS = [
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-PENSTOCK = Path(sys.executable).with_name("penstock")
+PROGRAMS = Path(sys.executable).parent
 LANGUAGES = {"python", "console", "text", "json", "toml", "sql"}
 
 _MARKDOWN = MarkdownIt("commonmark").enable("table")
@@ -70,9 +70,9 @@ def anchors(document: Path) -> set[str]:
 
 
 def commands(block: Block) -> list[str]:
-    """The `$ penstock` lines of a console block."""
+    """The `$ penstock` and `$ pytest` lines of a console block."""
     lines = [line.removeprefix("$ ") for line in block.text.splitlines() if line.startswith("$ ")]
-    return [line for line in lines if line.split()[0] == "penstock"]
+    return [line for line in lines if line.split()[0] in ("penstock", "pytest")]
 
 
 def runs(document: Path) -> bool:
@@ -90,8 +90,10 @@ def _run_python(block: Block, document: Path, namespace: dict[str, Any]) -> None
 
 
 def _run_command(line: str, document: Path) -> None:
-    words = shlex.split(line)
-    ended = subprocess.run([str(PENSTOCK), *words[1:]], capture_output=True, text=True, timeout=120, check=False)
+    program, *arguments = shlex.split(line)
+    ended = subprocess.run(
+        [str(PROGRAMS / program), *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
     print(f"$ {line}\n{ended.stdout}{ended.stderr}", flush=True)
     if ended.returncode:
         raise SystemExit(f"{document.name}: `{line}` ended with exit code {ended.returncode}")
