@@ -14,7 +14,7 @@ def name(document: Path) -> str:
     return str(document.relative_to(documents.ROOT))
 
 
-@pytest.mark.parametrize("document", filter(documents.runs, documents.DOCUMENTS), ids=name)
+@pytest.mark.parametrize("document", list(filter(documents.runs, documents.DOCUMENTS)), ids=name)
 def test_snippets_run(document: Path, tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PENSTOCK_")}
     ended = subprocess.run(
