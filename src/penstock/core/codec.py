@@ -10,7 +10,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -18,7 +18,10 @@ from penstock.errors import ConfigError, PayloadError
 
 _encoder = msgspec.msgpack.Encoder()
 _PLAIN = (int, float, str, bytes, bool, type(None))
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_MANY, _NAMED = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+#: What msgspec raises for bytes that do not fit, and for values that it can't encode.
+_UNFIT = (msgspec.MsgspecError, RecursionError, OverflowError, ValueError)
+_UNENCODABLE = (TypeError, *_UNFIT)
 
 
 class Signature:
@@ -33,8 +36,13 @@ class Signature:
         self._name = name
         self._function = function
         self._parameters = list(inspect.signature(function).parameters.values())
-        self._named_only = [p.name for p in self._parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
-        self._variadic = any(p.kind in _VARIADIC for p in self._parameters)
+        kinds = {p.name: p.kind for p in self._parameters}
+        self._named_only = [n for n, kind in kinds.items() if kind is inspect.Parameter.KEYWORD_ONLY]
+        self._unnamed = frozenset(n for n, kind in kinds.items() if kind is inspect.Parameter.POSITIONAL_ONLY)
+        self._many = next((n for n, kind in kinds.items() if kind is _MANY), None)
+        self._others = next((n for n, kind in kinds.items() if kind is _NAMED), None)
+        #: Does it take `*args` or `**kwargs`? Then only `bind` knows what goes where.
+        self.variadic = self._many is not None or self._others is not None
 
     @property
     def names(self) -> list[str]:
@@ -44,45 +52,65 @@ class Signature:
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> msgspec.Struct:
         """The arguments as a Struct; `TypeError` when the function could not be called with them."""
         try:
-            if self._variadic:
-                bound = inspect.signature(self._function).bind(*args, **kwargs)
-                return self.struct(list(bound.args), dict(bound.kwargs))
+            if self.variadic:
+                return self.struct(**inspect.signature(self._function).bind(*args, **kwargs).arguments)
+            if kwargs and not self._unnamed.isdisjoint(kwargs):
+                inspect.signature(self._function).bind(*args, **kwargs)
             return self.struct(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{self._name}(): {error}") from None
 
     def encode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
         """The arguments as bytes; `TypeError` when they don't fit the signature or can't be encoded."""
-        return _encoder.encode(self.bind(args, kwargs))
+        return self.encode_bound(self.bind(args, kwargs))
 
     def encode_bound(self, arguments: msgspec.Struct) -> bytes:
-        """Arguments that are bound already, as bytes."""
-        return _encoder.encode(arguments)
+        """Arguments that are bound already, as bytes; `TypeError` when one of them can't be encoded."""
+        try:
+            return _encoder.encode(arguments)
+        except _UNENCODABLE as error:
+            raise self._blame(arguments, error) from None
+
+    def _blame(self, arguments: msgspec.Struct, error: Exception) -> TypeError:
+        """The error that names the argument which can't be encoded."""
+        for name in self.names:
+            try:
+                _encoder.encode(getattr(arguments, name))
+            except _UNENCODABLE as its:
+                return TypeError(f"{self._name}(): argument {name!r} can't be encoded: {its}")
+        return TypeError(f"{self._name}(): {error}")
 
     def decode(self, payload: bytes) -> msgspec.Struct:
         """The arguments that bytes stand for, checked against the type hints; `PayloadError` when they don't fit."""
         try:
-            return self._decoder.decode(payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
+            arguments: msgspec.Struct = self._decoder.decode(payload)
+        except _UNFIT as error:
             raise PayloadError(self._explain(error)) from None
+        return arguments
 
     def call(self, arguments: msgspec.Struct) -> Any:
         """Call the function with decoded arguments."""
         values = msgspec.structs.astuple(arguments)
-        if self._variadic:
-            return self._function(*values[0], **values[1])
+        if self.variadic:
+            return self._call_variadic(dict(zip(self.names, values, strict=True)))
         if self._named_only:
             split = len(values) - len(self._named_only)
             return self._function(*values[:split], **dict(zip(self._named_only, values[split:], strict=True)))
         return self._function(*values)
 
+    def _call_variadic(self, values: dict[str, Any]) -> Any:
+        many = values.pop(self._many) if self._many is not None else ()
+        others = values.pop(self._others) if self._others is not None else {}
+        named = {name: values.pop(name) for name in self._named_only}
+        return self._function(*values.values(), *many, **named, **others)
+
     @cached_property
     def struct(self) -> type[msgspec.Struct]:
         """The Struct of the arguments."""
-        if self._variadic:
-            fields: list[Any] = [("args", list[Any]), ("kwargs", dict[str, Any])]
-            return msgspec.defstruct("Arguments", fields, array_like=True, gc=False)
         hints = self._hints()
+        if self.variadic:
+            fields = [_field(p, hints) for p in self._parameters]
+            return msgspec.defstruct("Arguments", fields, array_like=True, gc=False, kw_only=True)
         plain = [p for p in self._parameters if p.name not in self._named_only]
         named = [p for p in self._parameters if p.name in self._named_only]
         base = msgspec.defstruct("Arguments", [_field(p, hints) for p in plain], array_like=True, gc=False)
@@ -113,10 +141,17 @@ class Signature:
 
 
 def _field(parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:
-    hint = hints.get(parameter.name, Any)
+    hint: Any = hints.get(parameter.name, Any)
+    if parameter.kind is _MANY:
+        return (parameter.name, cast(Any, tuple)[hint, ...], ())
+    if parameter.kind is _NAMED:
+        return (parameter.name, cast(Any, dict)[str, hint], msgspec.field(default_factory=dict))
     if parameter.default is inspect.Parameter.empty:
         return (parameter.name, hint)
     default = parameter.default
+    if default is None:
+        # `x: int = None` says less than it means.
+        hint = typing.Optional[hint]  # noqa: UP045
     if isinstance(default, _PLAIN):
         return (parameter.name, hint, default)
     return (parameter.name, hint, msgspec.field(default_factory=lambda: default))
@@ -124,12 +159,15 @@ def _field(parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:
 
 def encode_value(value: Any) -> bytes:
     """A return value as bytes; `TypeError` when it can't be encoded."""
-    return _encoder.encode(value)
+    try:
+        return _encoder.encode(value)
+    except _UNENCODABLE as error:
+        raise TypeError(str(error)) from None
 
 
 def decode_value(data: bytes, type: Any = Any) -> Any:
     """A return value from its bytes; `PayloadError` when they aren't of that type."""
     try:
         return msgspec.msgpack.decode(data, type=type)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
+    except _UNFIT as error:
         raise PayloadError(str(error)) from None
