@@ -24,8 +24,8 @@ class Snooze(Control):
     """Run the job again in `in_` seconds; no attempt is counted."""
 
     def __init__(self, in_: float) -> None:
-        super().__init__(f"again in {in_:g} s")
         self.in_ = _seconds(in_)
+        super().__init__(f"again in {in_:g} s")
 
 
 class GiveUp(Control):
@@ -50,6 +50,6 @@ class Continue(Control):
 
 def _seconds(in_: float) -> float:
     """A wait that can be stored; anything else is the task's own mistake, and fails it."""
-    if not isinstance(in_, int | float) or not 0 <= in_ < float("inf"):
+    if not 0 <= in_ < float("inf"):
         raise ValueError(f"in_ is a number of seconds, 0 or more, not {in_!r}")
-    return in_
+    return float(in_)

@@ -13,6 +13,8 @@ DEFAULT_RETRIES = 3
 DEFAULT_RESULT_TTL = 24 * 3600.0
 DEFAULT_CRASH_LIMIT = 3
 _LONGEST_MESSAGE = 10_000
+#: Why a job that may not run twice is a dead letter when its worker is gone.
+INTERRUPTED = Failure("Interrupted", "its worker died while it held this job, which may not run twice (at_most_once)")
 
 
 class Policy(msgspec.Struct, frozen=True):
