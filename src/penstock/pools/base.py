@@ -17,7 +17,7 @@ class Pool(ABC):
     Parameters:
         slots: how many jobs may run at a time.
         run: runs a lease to its outcome, in a slot.
-        done: is told each outcome, from any thread.
+        done: is told each outcome, from any thread; it may not wait, nor call the pool.
         started: is told the slot and the lease as it starts, and the slot and None when it ended.
     """
 
@@ -44,6 +44,10 @@ class Pool(ABC):
     @abstractmethod
     def running(self) -> list[Lease]:
         """The leases that have started and not ended. Safe from any thread."""
+
+    @abstractmethod
+    def idle(self) -> bool:
+        """Is there no lease, neither waiting nor running? Safe from any thread."""
 
     @abstractmethod
     def stop(self) -> None:

@@ -65,6 +65,10 @@ class PreforkPool(Pool):
         current = self._current
         return [] if current is None else [current]
 
+    def idle(self) -> bool:
+        """See `Pool.idle`."""
+        return not self._leases and self._current is None
+
     def stop(self) -> None:
         """See `Pool.stop`."""
         self._stopped = True

@@ -59,6 +59,11 @@ class ThreadsPool(Pool):
         with self._changed:
             return list(self._current.values())
 
+    def idle(self) -> bool:
+        """See `Pool.idle`."""
+        with self._changed:
+            return not self._leases and not self._current
+
     def stop(self) -> None:
         """See `Pool.stop`."""
         with self._changed:
@@ -85,5 +90,6 @@ class ThreadsPool(Pool):
             outcome = self._run(lease)
             ran += 1
             with self._changed:
+                # Both at once: whoever finds the slot free must find the outcome handed on.
+                self._done(outcome)
                 self._current.pop(slot, None)
-            self._done(outcome)

@@ -21,7 +21,6 @@ class Row:
 current_lease: ContextVar[Lease | None] = ContextVar("current_lease", default=None)
 current_row: ContextVar[Row | None] = ContextVar("current_row", default=None)
 
-
 #: Where a job's progress is noted; set once in a worker process, and empty elsewhere.
 _note: list[Callable[[bytes, float, float], None]] = []
 
@@ -60,6 +59,15 @@ class CurrentJob:
     def attempt(self) -> int:
         """Which attempt this is, from 1; attempts that were interrupted do not count."""
         return self._lease.attempt + 1
+
+    def progress(self, done: float, total: float) -> None:
+        """Say how far the job is; `penstock status` and `penstock show` tell it within a few seconds.
+
+        Parameters:
+            done, total: in any unit, as long as it is the same.
+        """
+        for note in _note:
+            note(self._lease.id, done, total)
 
 
 def current_job() -> CurrentJob:

@@ -32,7 +32,7 @@ class Link:
         self._socket = socket.socket(fileno=descriptor)
 
     def hello(self, hello: Hello) -> None:
-        """Say that the process has booted, and wait for the word to go; EOFError when the supervisor is gone."""
+        """Say that the process has booted. The next command is the word to go."""
         self._socket.sendall(msgspec.json.encode(hello) + b"\n")
 
     def send(self, message: bytes) -> None:
@@ -41,8 +41,11 @@ class Link:
             self._socket.send(message)
 
     def receive(self) -> bytes:
-        """The next commands, one byte each; empty when the supervisor is gone."""
+        """The next command, one byte; empty when the supervisor is gone.
+
+        One at a time: a STOP that comes right behind the word to go must not be taken for a part of it.
+        """
         try:
-            return self._socket.recv(64)
+            return self._socket.recv(1)
         except OSError:
             return b""

@@ -1,8 +1,8 @@
 """One worker process: takes jobs for its pool until it is told to stop.
 
 Three threads share it. The main thread runs the loop (and, with one slot, the jobs). The link thread sleeps in a read
-of the supervisor's socket. With one slot, a relief thread looks in a hundred times a second while there is work, so
-that a slow job holds up neither the endings before it nor the leases behind it.
+of the supervisor's socket. The relief thread looks in a hundred times a second while there is work, so that slow jobs
+hold up neither the endings before them nor the leases behind them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import os
 import random
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 
 from penstock.brokers.base import Broker
+from penstock.core.decide import INTERRUPTED, dead
 from penstock.core.job import Holder, Lease
 from penstock.core.outcome import Ending, Outcome
 from penstock.errors import StoreError
@@ -79,8 +81,7 @@ class Process:
     def run(self) -> None:
         """Work until stopped, or until the queues are empty where that ends it."""
         threading.Thread(target=self._listen, name="penstock-link", daemon=True).start()
-        if self._inline:
-            threading.Thread(target=self._relieve, name="penstock-relief", daemon=True).start()
+        threading.Thread(target=self._relieve, name="penstock-relief", daemon=True).start()
         while not self._stopping:
             self._wake.clear()
             room = self._pool.room()
@@ -94,7 +95,7 @@ class Process:
                     self._link.send(message.MORE)
             if self._dispatcher.waiting or (took and self._inline):
                 continue
-            if not took and self._burst and not self._pool.running():
+            if not took and self._burst and self._pool.idle():
                 break
             self._rest()
         self._finish()
@@ -103,6 +104,7 @@ class Process:
         """Start no more jobs; `run` returns when those that run have ended."""
         self._stopping = True
         self._pool.stop()
+        self._cut_rows(self._pool.running())
         self._wake.set()
 
     # --- the loop's parts
@@ -143,7 +145,12 @@ class Process:
 
     def _run(self, lease: Lease) -> Outcome:
         began = time.perf_counter()
-        outcome = self._runner.run(lease)
+        try:
+            outcome = self._runner.run(lease)
+        except BaseException:  # noqa: BLE001
+            # Not for the job to be judged by. In a thread it would only end that thread, and the job would hang.
+            traceback.print_exc()
+            os._exit(1)
         if outcome.ending is not Ending.DONE or outcome.follow_ups or self._verbose:
             self._emitter.emit(JobEnded(outcome, time.perf_counter() - began))
         return outcome
@@ -169,7 +176,12 @@ class Process:
 
     def _give_up(self) -> None:
         self._pool.stop()
-        self._relinquish([*self._pool.take_back(), *self._pool.running()])
+        unstarted, running = self._pool.take_back(), self._pool.running()
+        for lease in running:
+            if lease.at_most_once:
+                # Given back, it would run twice.
+                self._dispatcher.done(dead(lease, INTERRUPTED))
+        self._relinquish([*unstarted, *(lease for lease in running if not lease.at_most_once)])
 
     def _relinquish(self, leases: Sequence[Lease]) -> None:
         """Give leases back; when the store refuses, they stay with the outcomes for the next exchange."""
@@ -179,16 +191,20 @@ class Process:
             self._emitter.emit(StoreTrouble(str(error)))
 
     def _relieve(self) -> None:
-        before: Lease | None = None
+        before: set[tuple[int, int]] = set()
         while True:
             self._busy.wait()
             time.sleep(_SLOW)
             running = self._pool.running()
-            slow = bool(running) and running[0] is before
-            before = running[0] if running else None
-            if slow:
-                if running[0].packed:
-                    self._runner.cut_short = True
-                behind = self._pool.take_back()
-                if behind or self._dispatcher.waiting:
-                    self._relinquish(behind)
+            slow = [lease for lease in running if (lease.key, lease.claim) in before]
+            before = {(lease.key, lease.claim) for lease in running}
+            self._cut_rows(slow)
+            # While a slot is free or quick, what waits is soon run.
+            behind = self._pool.take_back() if len(slow) >= self._pool.slots else []
+            if behind or (slow and self._dispatcher.waiting):
+                self._relinquish(behind)
+
+    def _cut_rows(self, leases: Sequence[Lease]) -> None:
+        for lease in leases:
+            if lease.packed:
+                self._runner.cut(lease)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 import random
-import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
 
-from penstock.client import new_ids
 from penstock.core.codec import Signature, decode_value, encode_value
-from penstock.core.decide import JobOptions, Policy, dead, failed, succeeded
+from penstock.core.decide import JobOptions, Policy, clean, dead, failed, succeeded
+from penstock.core.ids import uuid7s
 from penstock.core.job import Failure, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.packed import Packed, repack
 from penstock.errors import PayloadError
-from penstock.worker.context import current_lease
+from penstock.worker.context import Row, current_lease, current_row
+
+if TYPE_CHECKING:
+    from penstock.worker.loops import Loops
 
 #: What a task may raise and be judged for. Anything else, a KeyboardInterrupt say, ends the process.
+_JUDGED = (Exception, SystemExit)
 _TRACEBACK_LIMIT = 20_000
 
 
@@ -29,13 +32,20 @@ class Runnable(Protocol):
     """What the registry knows of a task."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """By which jobs find it."""
+
     @property
-    def signature(self) -> Signature: ...
+    def signature(self) -> Signature:
+        """How its arguments travel, and how it is called."""
+
     @property
-    def policy(self) -> Policy: ...
+    def policy(self) -> Policy:
+        """How its jobs end."""
+
     @property
-    def is_async(self) -> bool: ...
+    def is_async(self) -> bool:
+        """Is what the call returns to be awaited?"""
 
 
 #: Ends a whole packed row by itself; a task of `penstock load`, say.
@@ -53,10 +63,9 @@ class Runner:
     def __init__(self, tasks: Mapping[str, Runnable], row_handlers: Mapping[str, RowHandler] | None = None) -> None:
         self._tasks = tasks
         self._row_handlers = row_handlers or {}
-        self._loops = threading.local()
+        self._loops: Loops | None = None
         self._packed: dict[str, msgspec.msgpack.Decoder[Any]] = {}
-        #: Set from another thread: end the packed row that is running after its present item.
-        self.cut_short = False
+        self._cut: set[bytes] = set()
 
     def run(self, lease: Lease) -> Outcome:
         """Run a lease to its outcome. Raises only what is meant for the process, such as KeyboardInterrupt."""
@@ -64,35 +73,55 @@ class Runner:
         if task is None:
             return Outcome(lease, Ending.PARKED)
         policy = task.policy
-        if lease.options is not None or lease.crashes:
+        if lease.options is not None:
             try:
-                if lease.options is not None:
-                    policy = decode_value(lease.options, JobOptions).applied_to(policy)
+                policy = decode_value(lease.options, JobOptions).applied_to(policy)
             except PayloadError as error:
                 return dead(lease, Failure("PayloadError", f"options: {error}"))
-            if lease.crashes >= policy.crash_limit:
-                return dead(lease, Failure("Crashed", f"the process that ran it died, {lease.crashes} times over"))
+        # A packed row that crashed is taken apart; its items count crashes of their own.
+        if lease.crashes >= policy.crash_limit and (not lease.packed or lease.task in self._row_handlers):
+            return dead(lease, Failure("Crashed", f"the process that ran it died, {lease.crashes} times over"))
         token = current_lease.set(lease)
         try:
-            if lease.packed:
-                return self._run_packed(task, policy, lease)
-            arguments = task.signature.decode(lease.payload)
-            value = self._call(task, arguments)
-            return succeeded(lease, policy, None if value is None else encode_value(value))
+            return self._run_packed(task, policy, lease) if lease.packed else self._run_single(task, policy, lease)
         except PayloadError as error:
             return dead(lease, Failure("PayloadError", str(error)))
-        except Exception as error:
+        except _JUDGED as error:
             return failed(lease, policy, error, format_traceback(error), random.random())
         finally:
             current_lease.reset(token)
 
+    def cut(self, lease: Lease) -> None:
+        """End a packed row that is running after its present item; safe from any thread."""
+        self._cut.add(lease.id)
+
+    def close(self) -> None:
+        """Let go of the calling thread's event loop."""
+        if self._loops is not None:
+            self._loops.close()
+
+    def _run_single(self, task: Runnable, policy: Policy, lease: Lease) -> Outcome:
+        arguments = task.signature.decode(lease.payload)
+        try:
+            value = self._call(task, arguments)
+        except _JUDGED as error:
+            return failed(lease, policy, error, format_traceback(error), random.random())
+        if value is None:
+            return succeeded(lease, policy)
+        try:
+            return succeeded(lease, policy, encode_value(value))
+        except TypeError as error:
+            # It did run: another run would only repeat what it did.
+            raise PayloadError(f"{task.name}() returned what can't be kept: {error}") from None
+
     def _call(self, task: Runnable, arguments: Any) -> Any:
         if not task.is_async:
             return task.signature.call(arguments)
-        loop: asyncio.Runner | None = getattr(self._loops, "runner", None)
-        if loop is None:
-            loop = self._loops.runner = asyncio.Runner()
-        return loop.run(task.signature.call(arguments))
+        if self._loops is None:
+            from penstock.worker.loops import Loops
+
+            self._loops = Loops()
+        return self._loops.run(task.signature.call(arguments))
 
     # --- packed rows
 
@@ -104,22 +133,32 @@ class Runner:
         if lease.crashes:
             # One of its items kills the process. Each alone, they show which.
             return self._scatter(task, lease, packed)
-        self.cut_short = False
+        row = Row()
+        token = current_row.set(row)
+        self._cut.discard(lease.id)
+        try:
+            return self._run_items(task, policy, lease, packed, row)
+        finally:
+            current_row.reset(token)
+            self._cut.discard(lease.id)
+
+    def _run_items(self, task: Runnable, policy: Policy, lease: Lease, packed: Packed[Any], row: Row) -> Outcome:
         gone: list[NewJob] = []
         steps = _Counts()
+        cut, id = self._cut, lease.id
         for index, item in enumerate(packed.items):
-            if self.cut_short:
+            if id in cut and index:
                 rest = packed.rest(index)
                 return Outcome(
                     lease, Ending.RELEASED, payload=repack(rest), items=len(rest.items),
                     follow_ups=tuple(gone), steps=steps.of(lease.batch),
                 )  # fmt: skip
+            row.item = packed.number(index)
             try:
-                if type(item) is msgspec.Raw:
-                    item = task.signature.decode(bytes(item))
-                self._call(task, item)
+                raw = type(item) is msgspec.Raw
+                self._call(task, task.signature.decode(bytes(item)) if raw else item)
                 steps.done += 1
-            except Exception as error:
+            except _JUDGED as error:
                 self._leave(task, policy, lease, packed, index, error, gone, steps)
         return Outcome(lease, follow_ups=tuple(gone), steps=steps.of(lease.batch))
 
@@ -137,8 +176,8 @@ class Runner:
         return packed
 
     def _scatter(self, task: Runnable, lease: Lease, packed: Packed[Any]) -> Outcome:
-        indexes = range(len(packed.items))
-        return Outcome(lease, follow_ups=tuple(_single(task, lease, packed, index, new_ids(1)[0]) for index in indexes))
+        ids = enumerate(_new_ids(len(packed.items)))
+        return Outcome(lease, follow_ups=tuple(_single(task, lease, packed, index, id) for index, id in ids))
 
     def _leave(
         self,
@@ -147,7 +186,7 @@ class Runner:
         lease: Lease,
         packed: Packed[Any],
         index: int,
-        error: Exception,
+        error: BaseException,
         gone: list[NewJob],
         counts: _Counts,
     ) -> None:
@@ -156,7 +195,7 @@ class Runner:
             outcome = dead(lease, Failure("PayloadError", str(error)))
         else:
             outcome = failed(lease, policy, error, format_traceback(error), random.random())
-        job = _single(task, lease, packed, index, new_ids(1)[0])
+        job = _single(task, lease, packed, index, _new_ids(1)[0])
         if outcome.ending is Ending.DEAD:
             counts.failed += 1
             job = msgspec.structs.replace(job, dead=True, failure=outcome.failure, attempt=job.attempt + 1)
@@ -195,13 +234,21 @@ def _single(task: Runnable, lease: Lease, packed: Packed[Any], index: int, id: b
     )
 
 
+def _new_ids(count: int) -> list[bytes]:
+    return uuid7s(count, time.time_ns() // 1_000_000, os.urandom(10))
+
+
 def format_traceback(error: BaseException) -> str:
     """The traceback as text, from the task's own frame on."""
     inner = error.__traceback__
     while inner is not None and inner.tb_frame.f_code.co_filename in _OWN_FILES:
         inner = inner.tb_next
-    text = "".join(traceback.format_exception(type(error), error, inner or error.__traceback__))
-    return text if len(text) <= _TRACEBACK_LIMIT else f"{text[: _TRACEBACK_LIMIT // 2]}\n...\n{text[-_TRACEBACK_LIMIT // 2 :]}"
+    text = clean("".join(traceback.format_exception(type(error), error, inner or error.__traceback__)))
+    return (
+        text
+        if len(text) <= _TRACEBACK_LIMIT
+        else f"{text[: _TRACEBACK_LIMIT // 2]}\n...\n{text[-_TRACEBACK_LIMIT // 2 :]}"
+    )
 
 
 _OWN_FILES = frozenset({__file__, Signature.call.__code__.co_filename})

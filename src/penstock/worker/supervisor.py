@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -109,7 +110,10 @@ class Supervisor:
             self._pending.clear()
             for child in self._children.values():
                 child.leaving = True
-                child.tell(message.STOP)
+                if child.booted:
+                    child.tell(message.STOP)
+                else:
+                    child.kill()  # it holds nothing, and listens only when it has booted
         else:
             self._quit()
 
@@ -215,7 +219,7 @@ class Supervisor:
         self._show_idle()
         if self._upkeep is not None and not (status == 0 and not crashed):
             self._upkeep.abandon(Holder(self.id, child.number), () if child.leaving else crashed)
-        if child.leaving or (self._burst and status == 0):
+        if child.leaving or (self._burst and status == 0 and not crashed):
             return
         if self._upkeep is None:
             # No process ever came up: what it wrote to standard error says why.
@@ -237,7 +241,8 @@ class Supervisor:
     def _ring(self) -> None:
         """In the listening thread: hold it here while nobody is idle, so that rings cost a busy worker nothing."""
         self._anyone_idle.wait()
-        self._ringer.send(b"!")
+        with suppress(OSError):  # stopped in the meantime
+            self._ringer.send(b"!")
 
     def _wake_one(self) -> None:
         for child in self._children.values():
