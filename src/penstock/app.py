@@ -14,6 +14,7 @@ from penstock.client import Client, new_ids
 from penstock.core.backoff import Backoff
 from penstock.core.decide import DEFAULT_CRASH_LIMIT, DEFAULT_RESULT_TTL, DEFAULT_RETRIES, JobOptions, Policy
 from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, Holder, Lease, NewJob
+from penstock.core.outcome import Outcome
 from penstock.errors import ConfigError, JobFailed, UnknownTask
 from penstock.task import Sending, Task, check_sending
 from penstock.worker.runner import RowHandler, Runner
@@ -145,15 +146,22 @@ class Penstock:
             queues: which; all of the app's own without.
         """
         runner, holder, ran = self.runner(), Holder(f"drain-{new_ids(1)[0].hex()}"), 0
-        with self._client.broker() as broker:
+        outcomes: list[Outcome] = []
+        try:
             while True:
-                broker.promote(now=float("inf") if delayed else None)
-                leases = broker.exchange((), queues or self.queues, 1, holder).leases
+                # The broker is free while a task runs: it may send jobs of its own.
+                with self._client.broker() as broker:
+                    broker.exchange(outcomes, (), 0, holder)
+                    broker.promote(now=float("inf") if delayed else None)
+                    leases = broker.exchange((), queues or self.queues, 1, holder).leases
                 if not leases:
-                    broker.depart(holder.worker)
                     return ran
-                broker.exchange([runner.run(lease) for lease in leases], (), 0, holder)
+                outcomes = [runner.run(lease) for lease in leases]
                 ran += len(leases)
+        finally:
+            runner.close()
+            with self._client.broker() as broker:
+                broker.depart(holder.worker)
 
     def close(self) -> None:
         """Disconnect from the store; the next use connects again."""
@@ -161,8 +169,15 @@ class Penstock:
 
     def _run_inline(self, job: NewJob) -> None:
         """Run a job as a worker would, but now: through the codec, and raising what it raises."""
-        lease = Lease(job.id, 0, 0, job.task, job.payload, job.queue, job.priority, packed=job.packed, items=job.items)
-        outcome = self.runner().run(lease)
+        lease = Lease(
+            job.id, 0, 0, job.task, job.payload, job.queue, job.priority, options=job.options, batch=job.batch,
+            items=job.items, packed=job.packed, at_most_once=job.at_most_once,
+        )  # fmt: skip
+        runner = self.runner()
+        try:
+            outcome = runner.run(lease)
+        finally:
+            runner.close()
         failure = outcome.failure or next((job.failure for job in outcome.follow_ups if job.failure), None)
         if failure is not None:
             raise JobFailed(str(failure), failure.traceback)
@@ -213,7 +228,9 @@ def load_app(target: str, arguments: dict[str, str] | None = None) -> Penstock:
     try:
         app = getattr(found, attribute)
     except AttributeError:
-        raise ConfigError(f"{module} has no {attribute!r}: write {module}:NAME with the name of its Penstock()") from None
+        raise ConfigError(
+            f"{module} has no {attribute!r}: write {module}:NAME with the name of its Penstock()"
+        ) from None
     if arguments is not None and callable(app):
         app = app(**arguments)
     if not isinstance(app, Penstock):

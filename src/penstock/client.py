@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker
@@ -19,6 +19,8 @@ from penstock.errors import JobCancelled, JobFailed, ResultTimeout
 
 if TYPE_CHECKING:
     import asyncio
+
+    _Waiting = tuple[list[NewJob], asyncio.AbstractEventLoop, asyncio.Future[list[bytes]]]
 
 #: Brokers of parent processes, kept so that a forked child's garbage collector doesn't close what it inherited.
 _INHERITED: list[Broker] = []
@@ -38,7 +40,7 @@ class Client:
         self._broker: Broker | None = None
         self._owner = 0
         self._lock = threading.Lock()
-        self._waiting: list[tuple[list[NewJob], asyncio.AbstractEventLoop, asyncio.Future[list[bytes]]]] = []
+        self._waiting: list[_Waiting] = []
         self._flushing = False
         self._gathering = threading.Lock()
         #: Results of jobs that ran at once, in an app's inline mode; they were never stored.
@@ -96,7 +98,10 @@ class Client:
             self._waiting.append((jobs, loop, future))
             start, self._flushing = not self._flushing, True
         if start:
-            loop.run_in_executor(None, self._flush)
+            try:
+                loop.run_in_executor(None, self._flush)
+            except RuntimeError:  # the loop shuts down
+                self._flush()
         return await future
 
     def _flush(self) -> None:
@@ -109,19 +114,34 @@ class Client:
                     return
             try:
                 ids = self.enqueue([job for jobs, _, _ in gathered for job in jobs])
-            except Exception as error:  # handed on to every caller
-                for _, loop, future in gathered:
-                    loop.call_soon_threadsafe(_fail, future, error)
+            except Exception as error:
+                if len(gathered) == 1:
+                    _tell(gathered[0], _fail, error)
+                else:
+                    self._flush_each(gathered)
                 continue
             start = 0
-            for jobs, loop, future in gathered:
-                loop.call_soon_threadsafe(_finish, future, ids[start : start + len(jobs)])
-                start += len(jobs)
+            for waiting in gathered:
+                count = len(waiting[0])
+                _tell(waiting, _finish, ids[start : start + count])
+                start += count
+
+    def _flush_each(self, gathered: Sequence[_Waiting]) -> None:
+        """The group was refused, perhaps for one of them: commit each by itself."""
+        for waiting in gathered:
+            try:
+                ids = self.enqueue(waiting[0])
+            except Exception as error:
+                _tell(waiting, _fail, error)
+            else:
+                _tell(waiting, _finish, ids)
 
     # --- reading
 
     def state(self, id: bytes) -> State:
         """Where a job is; one that is no longer stored counts as done."""
+        if id in self.inline_results:
+            return State.DONE
         with self.inspector() as inspector:
             record = inspector.get(id)
         return State.DONE if record is None else record.state
@@ -183,6 +203,12 @@ class Client:
 def new_ids(count: int) -> list[bytes]:
     """Fresh job ids, ascending."""
     return uuid7s(count, time.time_ns() // 1_000_000, os.urandom(10))
+
+
+def _tell(waiting: _Waiting, what: Callable[[asyncio.Future[list[bytes]], Any], None], news: Any) -> None:
+    _, loop, future = waiting
+    with suppress(RuntimeError):  # its loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(what, future, news)
 
 
 def _finish(future: asyncio.Future[list[bytes]], ids: list[bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 import time
@@ -27,6 +28,7 @@ R = TypeVar("R")
 #: How many workers `.map` cuts its rows for; with more of them, some wait while the last rows run.
 _MAP_WORKERS = 8
 _ROWS_PER_COMMIT = 50
+_FOREVER = float("inf")
 
 
 class Sending(msgspec.Struct, frozen=True):
@@ -96,9 +98,8 @@ class Task(Generic[P, R]):
     async def delay_async(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """As `delay`, without blocking the event loop; concurrent calls share commits."""
         job = self._job(self.sending, args, kwargs, new_ids(1)[0])
-        if self._inline is not None:
-            self._inline(job)
-            return Job(self._client, job.id, self._returns)
+        if self._inline is not None or self.sending.tx is not None:
+            return self._send([job])[0]
         ids = await self._client.enqueue_async([job])
         return Job(self._client, ids[0], self._returns)
 
@@ -120,14 +121,9 @@ class Task(Generic[P, R]):
             items: may be a generator; it is read as it is stored.
         """
         key = new_ids(1)[0]
-        bind, encode = self.signature.struct, self.signature.encode_bound
         start = 0
         for chunk in _chunks(items, _ROWS_PER_COMMIT * 1000):
-            try:
-                arguments = [bind(item) for item in chunk]
-                encode(arguments[0])
-            except TypeError as error:
-                raise TypeError(f"{self.name}() must take one argument for .map: {error}") from None
+            arguments = self._arguments(chunk)
             size = row_size(len(chunk), _MAP_WORKERS)
             spans = list(rows(len(chunk), size))
             self._send(
@@ -175,7 +171,9 @@ class Task(Generic[P, R]):
         )
         sending = msgspec.structs.replace(self.sending, job=job, **changes)
         check_sending(sending)
-        return Task(self.function, self.name, self._client, sending, self.policy, self._inline)
+        task = copy.copy(self)
+        task.sending = sending
+        return task
 
     def job(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJob:
         """The job that `.delay` would store, not stored."""
@@ -202,11 +200,19 @@ class Task(Generic[P, R]):
             at_most_once=sending.at_most_once,
         )
 
+    def _arguments(self, items: Sequence[Any]) -> list[msgspec.Struct]:
+        signature = self.signature
+        bind = (lambda item: signature.bind((item,), {})) if signature.variadic else signature.struct
+        try:
+            return [bind(item) for item in items]
+        except TypeError as error:
+            raise TypeError(f"{self.name}() must take one argument for .map: {error}") from None
+
     def _packed(self, id: bytes, batch: bytes, arguments: Sequence[Any], first: int) -> NewJob:
         return NewJob(
             id=id,
             task=self.name,
-            payload=pack(arguments, range(first, first + len(arguments))),
+            payload=self._pack(arguments, first),
             queue=self.sending.queue,
             priority=self.sending.priority,
             run_at=self.sending.run_at(),
@@ -216,6 +222,14 @@ class Task(Generic[P, R]):
             packed=True,
             at_most_once=self.sending.at_most_once,
         )
+
+    def _pack(self, arguments: Sequence[msgspec.Struct], first: int) -> bytes:
+        try:
+            return pack(arguments, range(first, first + len(arguments)))
+        except _UNPACKABLE:
+            for each in arguments:
+                self.signature.encode_bound(each)  # raises, and says which argument it is
+            raise
 
     def _send(self, jobs: Sequence[NewJob]) -> list[Job[R]]:
         client, returns = self._client, self._returns
@@ -239,12 +253,19 @@ class Task(Generic[P, R]):
 
 
 _NO_OPTIONS = JobOptions()
+_UNPACKABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
 
 def check_sending(sending: Sending) -> None:
     """Raise `ConfigError` for settings that make no sense."""
     if sending.priority not in PRIORITIES:
         raise ConfigError(f"priority is 0 to 9, higher first, not {sending.priority!r}")
+    for name in ("delay", "at"):
+        seconds = getattr(sending, name)
+        if seconds is not None and not -_FOREVER < seconds < _FOREVER:
+            raise ConfigError(f"{name}= is a finite time, not {seconds!r}")
+    if sending.job.result_ttl is not None and not 0 <= sending.job.result_ttl < _FOREVER:
+        raise ConfigError(f"result_ttl= is a number of seconds, 0 or more, not {sending.job.result_ttl!r}")
     if not sending.queue or not sending.queue.isprintable() or "," in sending.queue:
         raise ConfigError(f"a queue's name is printable text without commas, not {sending.queue!r}")
 
