@@ -18,7 +18,7 @@ from penstock.events.log import log_events
 from penstock.load.files import STDIN
 from penstock.load.plan import Plan
 from penstock.load.rejects import Reject, rejects_path
-from penstock.load.report import Line, report
+from penstock.load.report import Line, key_of, report
 from penstock.load.session import Session, Summary, default_queue
 from penstock.load.sources import FORMATS
 
@@ -114,7 +114,11 @@ def _report(plan: Plan, summary: Summary, shown: Meter, quiet: bool, path: str |
     few = summary.records + summary.rejects <= _FEW and not quiet
     if path is None and not few:
         return
-    refused = {reject.line: reject.reason for reject in _read_rejects(plan.source)} if summary.rejects else {}
+    refused = (
+        {key_of(reject.line, reject.task_id): reject.reason for reject in _read_rejects(plan.source)}
+        if summary.rejects
+        else {}
+    )
     with _writing(path) as write:
         for line in report(plan, refused):
             write(line)

@@ -15,6 +15,7 @@ from penstock.core.job import Failure, Lease, NewJob
 from penstock.core.outcome import Outcome, Step
 from penstock.core.packed import pack, row_size, rows
 from penstock.errors import ConfigError, PayloadError, SinkError, SourceError
+from penstock.load.infer import with_numbers
 from penstock.load.plan import READ, WRITE, Plan, Progress
 from penstock.load.slices import Slice
 from penstock.load.sources import Source
@@ -190,6 +191,6 @@ def _create_table(plan: Plan, slice: Slice) -> None:
     sink = open_sink(str(plan.into), str(plan.table))
     try:
         if not sink.exists():
-            sink.create(slice.records)
+            sink.create(with_numbers(slice.records) if slice.position.format == "csv" else slice.records)
     finally:
         sink.close()

@@ -22,11 +22,16 @@ class Line(msgspec.Struct, frozen=True):
     error: str | None
 
 
-def report(plan: Plan, refused: Mapping[int, str]) -> Iterator[Line]:
+def key_of(line: int, task_id: Any) -> tuple[int, str]:
+    """What tells one record from another: many may start on one line, as in an array without line breaks."""
+    return line, repr(task_id)
+
+
+def report(plan: Plan, refused: Mapping[tuple[int, str], str]) -> Iterator[Line]:
     """The records of a file that have a `task_id`, in the file's order.
 
     Parameters:
-        refused: why, by the line the record starts on.
+        refused: why, by `key_of` the record.
     """
     with Source.open(plan.source, format=plan.format) as source:
         end = False
@@ -35,4 +40,4 @@ def report(plan: Plan, refused: Mapping[int, str]) -> Iterator[Line]:
             end = slice.end
             for record, line in zip(slice.records, slice.lines, strict=True):
                 if "task_id" in record:
-                    yield Line(record["task_id"], line, refused.get(line))
+                    yield Line(record["task_id"], line, refused.get(key_of(line, record["task_id"])))

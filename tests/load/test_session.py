@@ -1,0 +1,206 @@
+"""`penstock load` as a whole: real processes, real files, and real kills."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COUNT = 30_000
+
+
+def orders(count: int, broken: tuple[int, ...] = ()) -> list[str]:
+    lines = []
+    for number in range(1, count + 1):
+        order: dict[str, Any] = {
+            "order_id": number,
+            "symbol": f"S{number % 50}",
+            "price": number / 4,
+            "tags": {"n": [number]},
+        }
+        lines.append('{"order_id": ' if number in broken else json.dumps(order))
+    return lines
+
+
+def write_orders(path: Path, count: int = COUNT, broken: tuple[int, ...] = ()) -> None:
+    path.write_text("".join(f"{line}\n" for line in orders(count, broken)))
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "penstock", "load", *arguments]
+
+
+def run(folder: Path, *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, timeout=60, check=False, input=stdin)
+
+
+def rows(path: Path, table: str = "orders") -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute(f"select * from {table} order by 1").fetchall()
+
+
+def summary(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
+    assert done.returncode in (0, 3), done.stderr.decode()
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_loads_into_a_table_it_creates(tmp_path: Path) -> None:
+    write_orders(tmp_path / "orders.jsonl")
+    done = run(tmp_path, "orders.jsonl", "--into", "sqlite:///market.db", "--create", "--json")
+    told = summary(done)
+    assert (told["complete"], told["records"], told["rejects"]) == (True, COUNT, 0)
+    found = rows(tmp_path / "market.db")
+    assert len(found) == COUNT
+    assert found[0] == (1, "S1", 0.25, '{"n":[1]}')
+    assert sorted(entry.name for entry in tmp_path.iterdir() if "penstock" in entry.name) == []
+
+
+def test_loads_gzipped_arrays_and_csv_and_standard_input(tmp_path: Path) -> None:
+    records = [json.loads(line) for line in orders(2500)]
+    with gzip.open(tmp_path / "array.json.gz", "wt") as file:
+        json.dump(records, file)
+    lines = "".join(f'{r["order_id"]},{r["symbol"]},{r["price"]},"a\nb"\n' for r in records)
+    (tmp_path / "rows.csv").write_text("order_id,symbol,price,note\n" + lines)
+    text = "".join(f"{line}\n" for line in orders(2500)).encode()
+    into = ("--into", "sqlite:///market.db", "--create", "--json")
+    assert summary(run(tmp_path, "array.json.gz", *into))["records"] == 2500
+    assert summary(run(tmp_path, "rows.csv", *into))["records"] == 2500
+    assert summary(run(tmp_path, "-", "--table", "piped", *into, stdin=text))["records"] == 2500
+    assert rows(tmp_path / "market.db", "array") == rows(tmp_path / "market.db", "piped")
+    assert rows(tmp_path / "market.db", "rows")[0] == (1, "S1", 0.25, "a\nb")
+
+
+def test_rejects_are_listed_and_the_rest_goes_in(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "market.db")) as database:
+        database.execute(
+            "create table orders (order_id integer primary key, symbol text, price real check (price < 900), tags text) strict"
+        )
+    write_orders(tmp_path / "orders.jsonl", 3700, broken=(10, 2000))
+    done = run(tmp_path, "orders.jsonl", "--into", "sqlite:///market.db", "--strict", "--json")
+    assert done.returncode == 3, done.stderr
+    told = summary(done)
+    assert (told["records"], told["rejects"]) == (3597, 103)
+    rejects = [json.loads(line) for line in (tmp_path / "orders.jsonl.rejects.jsonl").read_text().splitlines()]
+    assert [reject["line"] for reject in rejects] == [10, 2000, *range(3600, 3701)]
+    assert "CHECK constraint failed" in rejects[-1]["reason"]
+    assert rejects[-1]["record"]["order_id"] == 3700
+
+
+def test_a_missing_table_names_the_flag(tmp_path: Path) -> None:
+    write_orders(tmp_path / "orders.jsonl", 5)
+    done = run(tmp_path, "orders.jsonl", "--into", "sqlite:///market.db")
+    assert done.returncode == 1
+    assert b"--create" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("missing.jsonl", None, b"missing.jsonl"),
+        ("broken.json", b"this is no JSON", b"broken.json"),
+        ("wide.csv", "a,b\n1,2\n".encode("utf-16"), b"UTF-8"),
+    ],
+)
+def test_an_unreadable_file_is_one_clear_line(tmp_path: Path, name: str, content: bytes | None, says: bytes) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    done = run(tmp_path, name, "--into", "sqlite:///market.db", "--create", "--table", "t")
+    assert done.returncode == 1, done.stderr
+    assert says in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+APP = """
+import os
+from penstock import Penstock
+app = Penstock("sqlite:///jobs.db")
+
+@app.task(retries=1, backoff=0.01)
+def process(task_id: int, data: str) -> None:
+    if task_id % 7 == 0:
+        raise ValueError(f"no {data}")
+    with open("done.txt", "a") as file:
+        file.write(f"{task_id}\\n")
+"""
+
+
+def test_gives_records_to_a_task_and_reports_each_by_its_task_id(tmp_path: Path) -> None:
+    (tmp_path / "jobs.py").write_text(APP)
+    tasks = [{"task_id": n, "data": f"Task {n} data"} for n in range(1, 21)] + [{"task_id": 21}]
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
+    done = run(tmp_path, "tasks.json", "--to", "jobs:app.process", "--report", "report.jsonl")
+    assert done.returncode == 0, done.stderr
+    told = {
+        line["task_id"]: line["error"] for line in map(json.loads, (tmp_path / "report.jsonl").read_text().splitlines())
+    }
+    assert sorted(told) == list(range(1, 22))
+    assert {task for task, error in told.items() if error} == {7, 14, 21}
+    assert "no Task 7 data" in told[7]
+    assert "data" in told[21]
+    assert b"task 1: ok" in done.stderr and b"task 7: ValueError: no Task 7 data" in done.stderr
+    assert sorted(map(int, (tmp_path / "done.txt").read_text().split())) == [n for n in range(1, 21) if n % 7]
+
+
+def processes_of(leader: int) -> list[int]:
+    """A running load's main process and its children."""
+    found = [leader]
+    with suppress(OSError):
+        for task in Path(f"/proc/{leader}/task").iterdir():
+            found += [int(pid) for pid in (task / "children").read_text().split()]
+    return found
+
+
+def progress_of(folder: Path) -> int:
+    """Records written so far; 0 while the table is not there."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(folder / "market.db", timeout=5)) as database:
+        return int(database.execute("select count(*) from orders").fetchone()[0])
+    return 0
+
+
+@pytest.mark.parametrize("victim", ["main", "any"])
+def test_killed_at_any_moment_every_record_goes_in_once(tmp_path: Path, victim: str) -> None:
+    """SIGKILL at random moments; an unkilled run at the end finishes the load."""
+    seed = random.randrange(1 << 30)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    write_orders(tmp_path / "orders.jsonl", 120_000, broken=(77, 60_000))
+    arguments = ("orders.jsonl", "--into", "sqlite:///market.db", "--create", "--quiet")
+    pause = threading.Event()
+    for _ in range(6):
+        before = progress_of(tmp_path)
+        with subprocess.Popen(command(*arguments), cwd=tmp_path, stderr=subprocess.DEVNULL) as loading:
+            goal = before + chance.randrange(1, 30_000)
+            for _ in range(400):
+                if loading.poll() is not None or progress_of(tmp_path) >= goal:
+                    break
+                pause.wait(0.02)
+            family = processes_of(loading.pid)
+            with suppress(ProcessLookupError):
+                os.kill(loading.pid if victim == "main" else chance.choice(family), signal.SIGKILL)
+            if victim == "any":
+                pause.wait(chance.random() * 0.3)
+                with suppress(ProcessLookupError):
+                    os.kill(loading.pid, signal.SIGINT)
+            loading.wait(30)
+        if not (tmp_path / "orders.jsonl.penstock.db").exists():
+            break
+    else:
+        done = run(tmp_path, *arguments)
+        assert done.returncode == 0, done.stderr.decode()
+    found = [row[0] for row in rows(tmp_path / "market.db")]
+    assert len(found) == len(set(found)) == 119_998
+    rejects = [json.loads(line)["line"] for line in (tmp_path / "orders.jsonl.rejects.jsonl").read_text().splitlines()]
+    assert rejects == [77, 60_000]
