@@ -37,6 +37,7 @@ class Penstock:
         #: Tasks that end a packed row as a whole, by name.
         self.row_handlers: dict[str, RowHandler] = {}
         self._client = Client(self.settings.url)
+        self._client.inline = self._run_inline if inline else None
 
     @overload
     def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
@@ -102,8 +103,7 @@ class Penstock:
             full_name = name or f"{_module_name(function)}.{function.__qualname__}"
             if full_name in self.tasks:
                 raise ConfigError(f"there is a task {full_name!r} already: give one of them another name=")
-            inline = self._run_inline if self.settings.inline else None
-            task: Task[Any, Any] = Task(function, full_name, self._client, sending, policy, inline)
+            task: Task[Any, Any] = Task(function, full_name, self._client, sending, policy)
             self.tasks[full_name] = task
             return task
 
@@ -162,6 +162,28 @@ class Penstock:
             runner.close()
             with self._client.broker() as broker:
                 broker.depart(holder.worker)
+
+    @contextmanager
+    def elsewhere(self, url: str | None = None, *, inline: bool = False) -> Iterator[None]:
+        """Until the context ends, have all of this app's jobs go to another broker, or run at once. For tests.
+
+        Parameters:
+            url: of the other broker; the same one without.
+            inline: run every job at `.delay`, in the caller's thread.
+        """
+        before = self.settings
+        self._settle(settings.Settings(url or before.url, inline))
+        try:
+            yield
+        finally:
+            self._settle(before)
+
+    def _settle(self, now: settings.Settings) -> None:
+        """Take on settings; every task of the app asks its client."""
+        self.settings = now
+        self._client.close()
+        self._client.url = now.url
+        self._client.inline = self._run_inline if now.inline else None
 
     def close(self) -> None:
         """Disconnect from the store; the next use connects again."""

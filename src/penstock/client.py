@@ -43,7 +43,9 @@ class Client:
         self._waiting: list[_Waiting] = []
         self._flushing = False
         self._gathering = threading.Lock()
-        #: Results of jobs that ran at once, in an app's inline mode; they were never stored.
+        #: Runs a job in the caller's thread instead of storing it: an app's inline mode.
+        self.inline: Callable[[NewJob], None] | None = None
+        #: Results of jobs that ran so; they were never stored.
         self.inline_results: dict[bytes, bytes | None] = {}
 
     @contextmanager

@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, update_wrapper
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import msgspec
 
@@ -50,13 +50,6 @@ class Sending(msgspec.Struct, frozen=True):
         return None if not self.delay else time.time() + self.delay
 
 
-class Runs(Protocol):
-    """What runs a job in the caller's own thread; the app's inline mode."""
-
-    def __call__(self, job: NewJob) -> None:
-        """Run the job, and raise what it raises."""
-
-
 class Task(Generic[P, R]):
     """A function with a name, that can be called now, or later by a worker.
 
@@ -70,7 +63,6 @@ class Task(Generic[P, R]):
         client: Client,
         sending: Sending,
         policy: Policy,
-        inline: Runs | None = None,
     ) -> None:
         self.name = name
         self.policy = policy
@@ -79,7 +71,6 @@ class Task(Generic[P, R]):
         self.signature = Signature(name, function)
         self.is_async = inspect.iscoroutinefunction(function)
         self._client = client
-        self._inline = inline
         update_wrapper(typing.cast(Callable[..., Any], self), function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
@@ -98,7 +89,7 @@ class Task(Generic[P, R]):
     async def delay_async(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """As `delay`, without blocking the event loop; concurrent calls share commits."""
         job = self._job(self.sending, args, kwargs, new_ids(1)[0])
-        if self._inline is not None or self.sending.tx is not None:
+        if self._client.inline is not None or self.sending.tx is not None:
             return self._send([job])[0]
         ids = await self._client.enqueue_async([job])
         return Job(self._client, ids[0], self._returns)
@@ -233,9 +224,9 @@ class Task(Generic[P, R]):
 
     def _send(self, jobs: Sequence[NewJob]) -> list[Job[R]]:
         client, returns = self._client, self._returns
-        if self._inline is not None:
+        if client.inline is not None:
             for job in jobs:
-                self._inline(job)
+                client.inline(job)
             return [Job(client, job.id, returns) for job in jobs]
         return [Job(client, id, returns) for id in client.enqueue(jobs, self.sending.tx)]
 
