@@ -1,0 +1,89 @@
+"""What a sink does: write batches of rows into a table, each batch exactly once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+#: The table, in the database that is written to, with the ids of the batches that are in.
+LEDGER = "penstock_ledger"
+
+
+class Rejected(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A row that was not written: its index in the batch, and why, in the database's own words where it is to blame."""
+
+    index: int
+    reason: str
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What became of a batch: how many rows went in, and which did not.
+
+    `repeated` says that it was in already, so that nothing was written now; the rest is as it was then.
+    """
+
+    rows: int
+    rejected: list[Rejected]
+    repeated: bool = False
+
+
+class Sink(ABC):
+    """A table that rows are written into.
+
+    A sink keeps a ledger in the database it writes to: the id of each batch, stored in the same transaction as its
+    rows. A batch that is handed in again, after a crash say, is found there and not written twice. It is not
+    thread-safe: whoever opens it owns it. Driver exceptions never leave a sink: they become
+    `penstock.errors.StoreError` and `SinkError`.
+    """
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect, and make the ledger if there is none. Safe to call in many processes at once."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Disconnect. May be called twice."""
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether the table does."""
+
+    @abstractmethod
+    def create(self, sample: Sequence[dict[str, Any]]) -> None:
+        """Create the table, its columns inferred from sample records; nothing to do where it exists.
+
+        Raises:
+            SinkError: the sample has no column, or the database refuses the table.
+        """
+
+    @abstractmethod
+    def write(self, ledger_id: bytes, payload: bytes, *, now: float | None = None) -> Written:
+        """Write a batch, all but the rows that are refused, and its ledger entry, in one transaction.
+
+        Parameters:
+            ledger_id: what the batch is known by, the id of its job say.
+            payload: a msgpack array of maps, from column to value.
+            now: seconds since the epoch, noted in the ledger.
+
+        Raises:
+            PayloadError: the payload is no msgpack array.
+            SinkError: there is no such table.
+            StoreUnavailable: another try may succeed; nothing was written.
+        """
+
+    @abstractmethod
+    def forget(self, ledger_ids: Sequence[bytes]) -> None:
+        """Take batches that will never be handed in again out of the ledger."""
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,126 @@
+"""From packed records to the rows of a SQLite table, in one typed call of the decoder where that goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from types import GenericAlias
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import astuple
+
+from penstock.errors import PayloadError
+from penstock.sinks.base import Rejected
+from penstock.sinks.sqlite_columns import Column
+
+Row = tuple[Any, ...]
+
+_LOOSE: Any = str | int | float | bool | None
+#: What the decoder takes for a column, by its affinity. Whatever else a loose one holds goes one by one.
+_TYPES: dict[str, Any] = {"INTEGER": int | bool | None, "REAL": float | None, "TEXT": str | None}
+#: What msgspec does not take in the name of a field, and what stands for it.
+_AWKWARD = {code: chr(0x2400 + code) for code in range(32)} | {ord('"'): "\u201d", ord("\\"): "\u29f5"}
+_raw_items = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_record = msgspec.msgpack.Decoder(dict[str, Any])
+
+
+class Rows:
+    """Decodes records for the columns of one table.
+
+    A field that is missing is NULL, or left to the column's default where it has one: such a value is `UNSET`. A
+    field that is no column, or a value of the wrong type, rejects its record. Nested values become JSON text.
+    """
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.names = [column.name for column in columns]
+        self.defaulted = [index for index, column in enumerate(columns) if column.has_default]
+        self._labels = _labels(self.names)
+        self._plain_names = list(self._labels) == list(self._labels.values())
+        types = [_TYPES.get(column.affinity, _LOOSE) for column in columns]
+        self._list = self._decoder(columns, types)
+        loose = [
+            kind if column.affinity in ("INTEGER", "REAL") else Any for column, kind in zip(columns, types, strict=True)
+        ]
+        self._struct = self._row_type(columns, loose)
+        self._any = [index for index, kind in enumerate(loose) if kind is Any]
+
+    def decode(self, payload: bytes) -> tuple[list[Row], list[int], list[Rejected]]:
+        """The rows, the index of each in the payload, and the records that are no row; raises `PayloadError`."""
+        if self._plain_names:
+            try:
+                rows = [astuple(row) for row in self._list.decode(payload)]
+            except (ValueError, RecursionError):
+                pass
+            else:
+                return rows, list(range(len(rows))), []
+        return self._one_by_one(payload)
+
+    def _one_by_one(self, payload: bytes) -> tuple[list[Row], list[int], list[Rejected]]:
+        try:
+            items = _raw_items.decode(payload)
+        except (ValueError, RecursionError) as error:
+            raise PayloadError(f"the payload is no msgpack array of records: {error}") from error
+        rows: list[Row] = []
+        indexes: list[int] = []
+        rejected: list[Rejected] = []
+        for index, item in enumerate(items):
+            try:
+                rows.append(self._row(item))
+            except (ValueError, TypeError, RecursionError) as error:
+                rejected.append(Rejected(index, str(error)))
+            else:
+                indexes.append(index)
+        return rows, indexes, rejected
+
+    def _row(self, item: msgspec.Raw) -> Row:
+        record = _record.decode(item)
+        for name in record:
+            if name not in self._labels:
+                raise ValueError(f"the table has no column for the field {name!r}")
+        labelled = {self._labels[name]: value for name, value in record.items()}
+        values = list(astuple(msgspec.convert(labelled, self._struct, strict=False)))
+        for index in self._any:
+            values[index] = _flat(values[index])
+        return tuple(values)
+
+    def _row_type(self, columns: Sequence[Column], types: Sequence[Any]) -> type[msgspec.Struct]:
+        fields: list[tuple[str, Any, Any]] = []
+        for index, (column, kind) in enumerate(zip(columns, types, strict=True)):
+            if column.has_default:
+                fields.append((f"c{index}", kind | UnsetType if kind is not Any else Any, UNSET))
+            else:
+                fields.append((f"c{index}", kind, None))
+        rename = {f"c{index}": label for index, label in enumerate(self._labels.values())}
+        return msgspec.defstruct("Row", fields, rename=rename, forbid_unknown_fields=True, gc=False)
+
+    def _decoder(
+        self, columns: Sequence[Column], types: Sequence[Any]
+    ) -> msgspec.msgpack.Decoder[list[msgspec.Struct]]:
+        rows: Any = GenericAlias(list, (self._row_type(columns, types),))
+        return msgspec.msgpack.Decoder(rows, strict=False)
+
+
+def _labels(names: Sequence[str]) -> dict[str, str]:
+    """By column, a name that msgspec takes: the column's own wherever that goes."""
+    labels: dict[str, str] = {}
+    taken = set(names)
+    for name in names:
+        label = name.translate(_AWKWARD)
+        while label != name and label in taken:
+            label += "_"
+        taken.add(label)
+        labels[name] = label
+    return labels
+
+
+def _flat(value: Any) -> Any:
+    """What SQLite can hold for a value: itself, or text."""
+    if isinstance(value, dict | list):
+        return msgspec.json.encode(value).decode()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, msgspec.msgpack.Ext):
+        raise TypeError(f"a msgpack extension (code {value.code}) can't be stored")
+    return value
