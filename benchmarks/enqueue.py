@@ -1,0 +1,68 @@
+"""The way in: `.delay_many` and `.delay`."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+
+from benchmarks import raw
+from benchmarks.figures import Figure, alternate, at_least
+from benchmarks.places import folder, url
+from penstock import Penstock, Task
+from penstock.brokers.sqlite import SqliteBroker
+from penstock.stores import sqlite
+
+
+def noop(number: int) -> None:
+    """Do nothing."""
+
+
+def run(quick: bool) -> list[Figure]:
+    """Both against inserts of the same rows: 1,000 in a transaction, and one."""
+    many, single = (20_000, 500) if quick else (200_000, 3_000)
+    repeats = 3 if quick else 7
+    with folder() as place:
+        in_batches = alternate(repeats, lambda: _delay_many(place, many), lambda: _raw(place, many, 1000))
+        one_by_one = alternate(repeats, lambda: _delay(place, single), lambda: _raw(place, single, 1))
+    return [
+        in_batches.figure(f".delay_many of {many:,}", "jobs/s", ">= 0.5 of raw", at_least(0.5)),
+        one_by_one.figure(f".delay, {single:,} one by one", "jobs/s", ">= 0.8 of raw", at_least(0.8)),
+    ]
+
+
+def _delay_many(place: Path, count: int) -> float:
+    task = _task(place)
+    began = time.perf_counter()
+    task.delay_many((n,) for n in range(count))
+    return count / (time.perf_counter() - began)
+
+
+def _delay(place: Path, count: int) -> float:
+    task = _task(place)
+    began = time.perf_counter()
+    for n in range(count):
+        task.delay(n)
+    return count / (time.perf_counter() - began)
+
+
+def _task(place: Path) -> Task[[int], None]:
+    """A task whose app is connected: the first job has gone in."""
+    task = Penstock(url(empty(place / "ours.db"))).task(noop)
+    task.delay(0)
+    return task
+
+
+def _raw(place: Path, count: int, batch: int) -> float:
+    with closing(sqlite.connect(str(empty(place / "raw.db")))) as connection:
+        raw.insert(connection, 1, 1)
+        return raw.insert(connection, count, batch)
+
+
+def empty(path: Path) -> Path:
+    """A new queue without jobs."""
+    for ending in ("", "-wal", "-shm", "-lock"):
+        Path(f"{path}{ending}").unlink(missing_ok=True)
+    with closing(SqliteBroker(url(path))) as broker:
+        broker.open()
+    return path

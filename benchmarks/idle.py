@@ -1,0 +1,68 @@
+"""What a worker costs that has nothing to do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.enqueue import empty
+from benchmarks.figures import Figure, alone
+from benchmarks.places import folder, worker
+
+_SETTLE = 3.0
+
+
+def run(quick: bool) -> list[Figure]:
+    """The CPU and memory of `penstock worker -c 2`, all three processes; raw is three bare interpreters with sqlite3."""
+    seconds = 5 if quick else 10
+    cpu: list[float] = []
+    with folder() as place, worker(empty(place / "queue.db"), "-c", "2") as process:
+        time.sleep(_SETTLE)
+        pids = [process.pid, *_children(process.pid)]
+        for _ in range(1 if quick else 3):
+            before = _cpu(pids)
+            time.sleep(seconds)
+            cpu.append((_cpu(pids) - before) / seconds * 100)
+        size = sum(map(_pss, pids))
+    bare = _bare(len(pids))
+    what = f"idle worker, {len(pids)} processes"
+    memory = alone(f"{what}: PSS", "MB", [size], "< 60 MB", lambda size: size < 60)
+    return [
+        alone(f"{what}: CPU over {seconds} s", "% of a core", cpu, "< 0.5 %", lambda percent: percent < 0.5),
+        Figure(
+            memory.what, "MB", size, size, size, bare, size / bare, size / bare, size / bare, memory.goal, memory.met
+        ),
+    ]
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _cpu(pids: Sequence[int]) -> float:
+    """Seconds on a core so far, of all threads; the kernel counts them in nanoseconds."""
+    threads = (thread for pid in pids for thread in Path(f"/proc/{pid}/task").iterdir())
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+
+
+def _pss(pid: int) -> float:
+    """Megabytes, shared pages divided among those that share them."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise SystemExit(f"no Pss for process {pid}")
+
+
+def _bare(count: int) -> float:
+    command = [sys.executable, "-c", "import sqlite3, sys; print(flush=True); sys.stdin.read()"]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(count)]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    size = sum(_pss(process.pid) for process in processes)
+    for process in processes:
+        process.communicate()
+    return size

@@ -1,0 +1,31 @@
+"""The app whose jobs the benchmarks run; `$PENSTOCK_URL` names its queue."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import time
+
+from penstock import Penstock
+
+STAMPS = "PENSTOCK_BENCH_STAMPS"
+STAMP = struct.Struct("d")
+
+app = Penstock()
+_memory: list[mmap.mmap] = []
+
+
+@app.task
+def noop(number: int) -> None:
+    """Do nothing."""
+
+
+@app.task
+def stamp(number: int) -> None:
+    """Note the time of the start in the shared file that the environment names."""
+    now = time.monotonic()
+    if not _memory:
+        with open(os.environ[STAMPS], "r+b") as file:
+            _memory.append(mmap.mmap(file.fileno(), 0))
+    STAMP.pack_into(_memory[0], number * STAMP.size, now)
