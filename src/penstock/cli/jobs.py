@@ -1,0 +1,235 @@
+"""`penstock jobs` and `penstock show`: what is stored, many jobs at a glance or one of them whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli import output
+from penstock.cli.options import examples, filters, job_ids, json_option, only_where, split_where, where_option
+from penstock.cli.output import STATE_STYLES, Cell, Column, Row
+from penstock.errors import UnknownJob
+
+if TYPE_CHECKING:
+    from penstock.cli.place import Place
+    from penstock.core.job import JobRecord
+
+_STATES = ["ready", "running", "delayed", "parked", "dead", "cancelled"]
+_ITEMS_SHOWN = 3
+
+
+@click.command(
+    epilog=examples(
+        "jobs shop:app", "jobs shop:app --state dead --queue mail", "jobs sqlite:///jobs.db --json --limit 1000"
+    )
+)
+@click.argument("words", nargs=-1, metavar="[WHERE]")
+@where_option
+@filters(_STATES)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many jobs.")
+@json_option
+def jobs(
+    words: tuple[str, ...],
+    where: str | None,
+    state: str | None,
+    queue: str | None,
+    task: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List jobs, the oldest first.
+
+    Jobs that ended well are not stored any more.
+    """
+    from penstock.brokers.inspect import Selection
+    from penstock.cli.place import find_place
+    from penstock.cli.readable import job_fields
+    from penstock.core.states import State
+
+    selection = Selection(state=None if state is None else State(state), queue=queue, task=task)
+    with find_place(only_where(where, words)).inspector() as inspector:
+        found = inspector.list(selection, limit=limit + 1)
+    shown = found[:limit]
+    if as_json:
+        output.print_json([job_fields(record) for record in shown])
+    elif not shown:
+        click.echo("no jobs" if selection == Selection() else "no such jobs")
+    else:
+        _list(shown)
+    if len(found) > limit:
+        click.echo(f"there are more than {limit}: see them with --limit", err=True)
+
+
+def _list(records: Sequence[JobRecord]) -> None:
+    from penstock.cli.readable import duration
+    from penstock.core.ids import format_id
+
+    now = _now()
+    columns = [
+        Column("job"), Column("state"), Column("queue"), Column("task"), Column("age", right=True),
+        Column("about", wide=True),
+    ]  # fmt: skip
+    rows: list[Row] = [
+        [
+            format_id(record.id),
+            Cell(record.state.value, STATE_STYLES[record.state.value]),
+            output.clean(record.queue, 30),
+            output.clean(record.task, 60),
+            duration(max(0.0, now - record.created_at)),
+            _about(record),
+        ]
+        for record in records
+    ]
+    output.print_table(columns, rows)
+
+
+def _about(record: JobRecord) -> str:
+    """What else is worth a word, in a few of them."""
+    from penstock.cli.readable import ago
+
+    parts = []
+    if record.packed:
+        parts.append(f"{record.items:,} items")
+    if record.run_at is not None:
+        parts.append(f"runs {ago(record.run_at)}")
+    if record.worker is not None:
+        parts.append(f"on {record.worker[:8]}")
+    if record.failure is not None:
+        parts.append(f"failed {_times(record.attempt)}: {record.failure}" if record.attempt else str(record.failure))
+    return output.clean("; ".join(parts), 100)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _now() -> float:
+    import time
+
+    return time.time()
+
+
+@click.command(
+    epilog=examples(
+        "show shop:app 0197b3a4-6c1e-7000-8000-000000000000",
+        "show 0197b3a4-6c1e-7000-8000-000000000000 --json",
+    )
+)
+@click.argument("words", nargs=-1, metavar="[WHERE] JOB")
+@where_option
+@json_option
+def show(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
+    """Show a job whole: where it stands, its arguments, and the traceback of its last failure.
+
+    With an app as WHERE, arguments are shown with their names.
+    """
+    from penstock.cli.place import find_place
+
+    where, rest = split_where(where, words)
+    if len(rest) != 1:
+        raise click.UsageError("name one job by its id")
+    (id,) = job_ids(rest)
+    place = find_place(where)
+    with place.inspector() as inspector:
+        record = inspector.get(id)
+        result = inspector.result(id) if record is None else None
+    if record is not None:
+        names = _names(place, record)
+        if as_json:
+            output.print_json(_fields(record, names))
+        else:
+            _show(record, names)
+    elif result is not None:
+        _show_result(id, result, as_json)
+    else:
+        raise UnknownJob(f"{rest[0]} is not stored: it ended well and left no result, or it was never here")
+
+
+def _names(place: Place, record: JobRecord) -> list[str] | None:
+    """The parameters' names, where the app knows the task."""
+    if place.app is None or record.task not in place.app.tasks:
+        return None
+    return place.app.tasks[record.task].signature.names
+
+
+def _fields(record: JobRecord, names: list[str] | None) -> dict[str, Any]:
+    from penstock.cli.readable import arguments, job_fields, plain
+
+    decoded = arguments(record)
+    fields = job_fields(record)
+    if record.failure is not None:
+        fields["failure"]["traceback"] = record.failure.traceback
+    return {
+        **fields,
+        "parameters": names,
+        "arguments": plain(decoded.values),
+        "problem": decoded.problem,
+        "payload_bytes": len(record.payload),
+        "result": None,
+    }
+
+
+def _show(record: JobRecord, names: list[str] | None) -> None:
+    from penstock.cli.readable import moment
+    from penstock.core.ids import format_id
+
+    rows: list[tuple[str, Cell | str]] = [
+        ("job", Cell(format_id(record.id), "bold")),
+        ("task", output.clean(record.task)),
+        ("state", Cell(record.state.value, STATE_STYLES[record.state.value])),
+        ("queue", f"{output.clean(record.queue)}, priority {record.priority}"),
+        ("created", moment(record.created_at)),
+    ]
+    if record.run_at is not None:
+        rows.append(("runs", moment(record.run_at)))
+    if record.ended_at is not None:
+        rows.append(("ended", moment(record.ended_at)))
+    if record.worker is not None:
+        rows.append(("worker", f"{record.worker.replace('/', ', process ')}"))
+    rows.append(("attempts", f"{record.attempt} failed{f', {record.crashes} crashed' if record.crashes else ''}"))
+    if record.unique is not None:
+        rows.append(("unique", output.clean(record.unique)))
+    if record.batch is not None:
+        rows.append(("batch", format_id(record.batch) + ("" if record.item is None else f", item {record.item}")))
+    rows.extend(_call(record, names))
+    if record.failure is not None:
+        rows.append(("failure", Cell(output.clean(str(record.failure)), "red")))
+    output.print_fields(rows)
+    if record.failure is not None and record.failure.traceback:
+        click.echo()
+        click.echo(output.clean_lines(record.failure.traceback))
+
+
+def _call(record: JobRecord, names: list[str] | None) -> list[tuple[str, Cell | str]]:
+    from penstock.cli.readable import arguments, call
+
+    decoded = arguments(record)
+    if decoded.values is None:
+        return [("arguments", Cell(output.clean(decoded.problem or ""), "yellow"))]
+    if not record.packed:
+        return [("arguments", call(decoded.values, names) or Cell("none", "dim"))]
+    first = decoded.first
+    rows: list[tuple[str, Cell | str]] = [("items", f"{len(decoded.values):,}, from number {first}")]
+    rows += [(f"  {first + index}", call(item, names)) for index, item in enumerate(decoded.values[:_ITEMS_SHOWN])]
+    return [*rows, ("  …", "")] if len(decoded.values) > _ITEMS_SHOWN else rows
+
+
+def _show_result(id: bytes, result: bytes, as_json: bool) -> None:
+    """A job that ended well leaves its result, and nothing else."""
+    from penstock.cli.readable import plain, readable
+    from penstock.core.codec import decode_value
+    from penstock.core.ids import format_id
+
+    value = decode_value(result)
+    if as_json:
+        output.print_json({"id": format_id(id), "state": "done", "result": plain(value)})
+        return
+    output.print_fields(
+        [
+            ("job", Cell(format_id(id), "bold")),
+            ("state", Cell("done", STATE_STYLES["done"])),
+            ("result", readable(value)),
+        ]
+    )

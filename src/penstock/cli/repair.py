@@ -1,0 +1,213 @@
+"""`penstock retry`, `cancel` and `purge`: putting right what went wrong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from penstock.cli import output
+from penstock.cli.options import examples, filters, job_ids, json_option, split_where, where_option
+
+if TYPE_CHECKING:
+    from penstock.brokers.inspect import Inspector, Selection
+
+_ENDED = ["dead", "cancelled"]
+_WAITING = ["ready", "delayed", "parked"]
+_COUNTED = 100
+
+_yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+_words = click.argument("words", nargs=-1, metavar="[WHERE] [JOB]...")
+
+
+@click.command(
+    epilog=examples(
+        "retry shop:app 0197b3a4-6c1e-7000-8000-000000000000",
+        "retry shop:app --state dead --queue mail",
+        "retry shop:app --yes                # everything dead or cancelled",
+    )
+)
+@_words
+@where_option
+@filters(_ENDED)
+@_yes_option
+@json_option
+def retry(
+    words: tuple[str, ...],
+    where: str | None,
+    state: str | None,
+    queue: str | None,
+    task: str | None,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Make dead and cancelled jobs ready again, with all their attempts.
+
+    Name jobs by their ids, or say which with --state, --queue and --task; with neither, it asks. Prints how many.
+    """
+    repair = _Repair("retry", "retried", _ENDED, as_json)
+    return repair.run(where, words, state, queue, task, ask=not (yes or state or queue or task))
+
+
+@click.command(
+    epilog=examples(
+        "cancel shop:app 0197b3a4-6c1e-7000-8000-000000000000",
+        "cancel shop:app --state delayed --task shop.invoice",
+        "cancel sqlite:///jobs.db --queue mail",
+    )
+)
+@_words
+@where_option
+@filters(_WAITING)
+@_yes_option
+@json_option
+def cancel(
+    words: tuple[str, ...],
+    where: str | None,
+    state: str | None,
+    queue: str | None,
+    task: str | None,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Cancel jobs that have not started. They are kept, and can be retried.
+
+    Name jobs by their ids, or say which with --state, --queue and --task; with neither, it asks. Prints how many.
+    """
+    repair = _Repair("cancel", "cancelled", _WAITING, as_json)
+    return repair.run(where, words, state, queue, task, ask=not (yes or state or queue or task))
+
+
+@click.command(
+    epilog=examples(
+        "purge shop:app 0197b3a4-6c1e-7000-8000-000000000000",
+        "purge shop:app --state dead",
+        "purge shop:app --queue mail --yes",
+    )
+)
+@_words
+@where_option
+@filters([*_WAITING, *_ENDED])
+@_yes_option
+@json_option
+def purge(
+    words: tuple[str, ...],
+    where: str | None,
+    state: str | None,
+    queue: str | None,
+    task: str | None,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Delete jobs for good. Jobs that are running are left alone.
+
+    Name jobs by their ids, or say which with --state, --queue and --task; without ids it asks. Prints how many.
+    """
+    repair = _Repair("purge", "purged", [*_WAITING, *_ENDED], as_json)
+    return repair.run(where, words, state, queue, task, ask=not yes)
+
+
+class _Repair:
+    """One of the three.
+
+    Parameters:
+        verb: what it is called.
+        done: the same of jobs that it was done to.
+        states: of the jobs that it fits.
+    """
+
+    def __init__(self, verb: str, done: str, states: Sequence[str], as_json: bool) -> None:
+        self._verb = verb
+        self._done = done
+        self._states = states
+        self._as_json = as_json
+
+    def run(
+        self,
+        where: str | None,
+        words: tuple[str, ...],
+        state: str | None,
+        queue: str | None,
+        task: str | None,
+        *,
+        ask: bool,
+    ) -> int:
+        """Find the jobs, ask if that is needed, do it; returns an exit code."""
+        from penstock.brokers.inspect import Selection
+        from penstock.cli.place import find_place
+        from penstock.core.states import State
+
+        where, rest = split_where(where, words)
+        ids = job_ids(rest) or None
+        selection = Selection(ids=ids, state=None if state is None else State(state), queue=queue, task=task)
+        with find_place(where).inspector() as inspector:
+            if ids is None and ask:
+                self._confirm(inspector, selection)
+            count = self._do(inspector, selection)
+            why = "" if count else self._why_none(inspector, selection)
+        if self._as_json:
+            output.print_json({self._done: count})
+        elif count:
+            missed = 0 if ids is None else len(set(ids)) - count
+            left = f"; {missed} could not be" if missed else ""
+            click.echo(f"{self._done} {_jobs(count)}{left}")
+        if not count:
+            click.echo(f"penstock: {why}", err=True)
+        return 0 if count else 1
+
+    def _do(self, inspector: Inspector, selection: Selection) -> int:
+        match self._verb:
+            case "retry":
+                return inspector.retry(selection)
+            case "cancel":
+                return inspector.cancel(selection)
+            case _:
+                return inspector.delete(selection)
+
+    def _confirm(self, inspector: Inspector, selection: Selection) -> None:
+        if not sys.stdin.isatty():
+            raise click.UsageError(f"to {self._verb} jobs that are not named by their ids, add --yes")
+        import msgspec
+
+        from penstock.core.states import State
+
+        states = self._states if selection.state is None else [selection.state]
+        found = 0
+        for state in states:
+            one = msgspec.structs.replace(selection, state=State(state))
+            found += len(inspector.list(one, limit=_COUNTED + 1 - found)) if found <= _COUNTED else 0
+        if found:
+            many = f"more than {_COUNTED} jobs" if found > _COUNTED else _jobs(found)
+            click.confirm(f"{self._verb} {many} ({self._which(selection)})?", abort=True, err=True)
+
+    def _which(self, selection: Selection) -> str:
+        given = [
+            f"{name} {output.clean(str(value))}"
+            for name, value in (("state", selection.state), ("queue", selection.queue), ("task", selection.task))
+            if value is not None
+        ]
+        return ", ".join(given) or f"all that are {_or(self._states)}"
+
+    def _why_none(self, inspector: Inspector, selection: Selection) -> str:
+        """For one job, where it stands."""
+        if selection.ids is None or len(selection.ids) != 1:
+            return f"nothing to {self._verb}: no job fits"
+        from penstock.core.ids import format_id
+
+        record = inspector.get(selection.ids[0])
+        id = format_id(selection.ids[0])
+        if record is None:
+            return f"nothing to {self._verb}: {id} is not stored; it ended well, or it was never here"
+        if record.state in self._states:
+            return f"nothing to {self._verb}: {id} is a job of {output.clean(record.task)} in queue {output.clean(record.queue)}"
+        return f"nothing to {self._verb}: {id} is {record.state.value}, not {_or(self._states)}"
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count:,} jobs"
+
+
+def _or(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"

@@ -1,0 +1,153 @@
+"""`penstock status`: queues and workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli import output
+from penstock.cli.options import examples, json_option, only_where, where_option
+from penstock.cli.output import STATE_STYLES, Cell, Column, Row
+
+if TYPE_CHECKING:
+    from penstock.brokers.inspect import QueueCounts, WorkerRecord
+
+_COUNTS = ("ready", "running", "delayed", "parked", "dead")
+
+
+@click.command(epilog=examples("status shop:app", "status sqlite:///jobs.db --json", "status -w shop:app"))
+@click.argument("words", nargs=-1, metavar="[WHERE]")
+@where_option
+@json_option
+def status(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
+    """Show the queues that hold jobs, and the workers.
+
+    WHERE is an app (package.module:app) or a queue's URL. A queue that holds jobs and that no live worker takes from is
+    marked.
+    """
+    from penstock.cli.place import find_place
+    from penstock.worker.upkeep import DEAD_AFTER
+
+    place = find_place(only_where(where, words))
+    with place.inspector() as inspector:
+        queues = inspector.count()
+        workers = inspector.workers()
+    live = [worker for worker in workers if worker.silent_for < DEAD_AFTER]
+    if as_json:
+        output.print_json(
+            {
+                "url": place.shown,
+                "queues": [_queue_fields(queue, live) for queue in queues],
+                "workers": [_worker_fields(worker, worker in live) for worker in workers],
+            }
+        )
+        return
+    output.print_styled(Cell(place.shown, "bold"))
+    click.echo()
+    _show_queues(queues, live)
+    click.echo()
+    _show_workers(workers, live)
+    _show_advice(queues, live, where or (words[0] if words else None))
+
+
+def _takers(queue: str, workers: Sequence[WorkerRecord]) -> int:
+    return sum(queue in worker.queues for worker in workers)
+
+
+def _stranded(queue: QueueCounts, live: Sequence[WorkerRecord]) -> bool:
+    return queue.ready + queue.delayed + queue.parked > 0 and not _takers(queue.queue, live)
+
+
+def _queue_fields(queue: QueueCounts, live: Sequence[WorkerRecord]) -> dict[str, Any]:
+    return {
+        "queue": queue.queue,
+        **{name: getattr(queue, name) for name in _COUNTS},
+        "workers": _takers(queue.queue, live),
+        "stranded": _stranded(queue, live),
+    }
+
+
+def _worker_fields(worker: WorkerRecord, alive: bool) -> dict[str, Any]:
+    from penstock.cli.readable import iso
+
+    return {
+        "id": worker.id,
+        "host": worker.host,
+        "pid": worker.pid,
+        "pool": worker.pool,
+        "slots": worker.slots,
+        "running": worker.running,
+        "queues": worker.queues,
+        "started_at": iso(worker.started_at),
+        "silent_for": round(worker.silent_for, 3),
+        "alive": alive,
+    }
+
+
+def _show_queues(queues: Sequence[QueueCounts], live: Sequence[WorkerRecord]) -> None:
+    if not queues:
+        click.echo("no jobs")
+        return
+    columns = [Column("queue"), *(Column(name, right=True) for name in _COUNTS), Column("workers", right=True)]
+    rows: list[Row] = []
+    for queue in queues:
+        counts = [_count(getattr(queue, name), STATE_STYLES[name]) for name in _COUNTS]
+        takers = Cell("none!", "bold red") if _stranded(queue, live) else _count(_takers(queue.queue, live))
+        rows.append([output.clean(queue.queue), *counts, takers])
+    output.print_table(columns, rows)
+
+
+def _count(number: int, style: str = "") -> Cell:
+    return Cell(f"{number:,}" if output.on_terminal() else str(number), style if number else "dim")
+
+
+def _show_workers(workers: Sequence[WorkerRecord], live: Sequence[WorkerRecord]) -> None:
+    from penstock.cli.readable import duration
+
+    if not workers:
+        click.echo("no workers")
+        return
+    columns = [
+        Column("worker"), Column("host:pid"), Column("pool"), Column("slots", right=True), Column("running", right=True),
+        Column("up", right=True), Column("silent for", right=True), Column("queues", wide=True),
+    ]  # fmt: skip
+    rows: list[Row] = []
+    for worker in workers:
+        silent = duration(worker.silent_for)
+        rows.append(
+            [
+                worker.id[:8],
+                output.clean(f"{worker.host}:{worker.pid}"),
+                worker.pool,
+                str(worker.slots),
+                _count(worker.running, "green"),
+                duration(max(0.0, time.time() - worker.started_at)),
+                silent if worker in live else Cell(f"{silent} (dead)", "bold red"),
+                output.clean(", ".join(worker.queues)),
+            ]
+        )
+    output.print_table(columns, rows)
+
+
+def _show_advice(queues: Sequence[QueueCounts], live: Sequence[WorkerRecord], where: str | None) -> None:
+    """What to do about jobs that nobody will run."""
+    target = where if where is not None and "://" not in where else "package.module:app"
+    jobs = "penstock jobs" if where is None else f"penstock jobs {where}"
+    stranded = [queue.queue for queue in queues if _stranded(queue, live)]
+    parked = sum(queue.parked for queue in queues)
+    dead = sum(queue.dead for queue in queues)
+    lines: list[tuple[str, str]] = []
+    if stranded:
+        names = output.clean(", ".join(stranded), 60)
+        lines.append((f"no live worker takes from {names}: ", f"penstock worker {target}"))
+    if parked:
+        lines.append((f"{parked:,} parked, whose task no worker so far has known: ", f"{jobs} --state parked"))
+    if dead:
+        lines.append((f"{dead:,} dead, which failed for good: ", f"{jobs} --state dead"))
+    if lines:
+        click.echo()
+    for text, command in lines:
+        output.print_styled(text, Cell(command, "bold"))
