@@ -62,7 +62,7 @@ class DelayContract(ContractBase):
 
     def test_fractions_of_a_second_count(self, store: Broker) -> None:
         sent = job(run_at=NOW + 0.5)
-        store.enqueue([sent], now=NOW)
+        store.enqueue([sent, job(run_at=NOW + 0.3)], now=NOW)
         store.promote(now=NOW + 0.4)
         assert state(store, sent.id) is State.DELAYED
         store.promote(now=NOW + 0.51)

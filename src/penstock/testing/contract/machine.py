@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar, NamedTuple, TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
-    MultipleResults,
     RuleBasedStateMachine,
     initialize,
     invariant,
-    multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -25,6 +23,8 @@ from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.states import State
 from penstock.testing.contract.harness import NOW, beat, job, new_id
 from penstock.testing.contract.model import Model
+
+T = TypeVar("T")
 
 QUEUES = ("a", "b")
 HOLDERS = (Holder("alice", 1), Holder("alice", 2), Holder("bob", 1))
@@ -44,12 +44,42 @@ new_jobs = st.builds(
 )
 
 
+#: How many back in a list of what came before; see `latest`.
+PICK = st.integers(0, 12)
+SOMETHING_SENT = precondition(lambda machine: machine.sent)
+
+
+def latest(many: Sequence[T], pick: int) -> T:
+    """The one so many back, beginning at the end again where there are too few."""
+    return many[-1 - pick % len(many)]
+
+
+class Work(NamedTuple):
+    """What a holder does in one go. Hand-ins and claims are one: Hypothesis switches rules off, and leases need both."""
+
+    picks: dict[int, Ending]
+    delay: float
+    payload: bytes | None
+    with_follow_up: bool
+    queues: tuple[str, ...]
+    limit: int
+
+
+WORK = st.builds(
+    Work,
+    picks=st.dictionaries(PICK, st.sampled_from(Ending), max_size=5),
+    delay=st.sampled_from([0.0, 5.0, 50.0]),
+    payload=st.none() | st.binary(max_size=3),
+    with_follow_up=st.booleans(),
+    queues=st.sampled_from([("a", "b"), ("b", "a"), ("a",)]),
+    limit=st.integers(0, 8),
+)
+
+
 class BrokerMachine(RuleBasedStateMachine):
     """Two connections to one store, three holders of two workers, and a clock that the machine turns."""
 
     new_url: ClassVar[Callable[[], str]]
-    leases: Bundle[tuple[Lease, Holder]] = Bundle("leases")
-    sent: Bundle[NewJob] = Bundle("sent")
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,6 +87,8 @@ class BrokerMachine(RuleBasedStateMachine):
         self.now = NOW
         self.model = Model()
         self.batch = new_id()
+        self.sent: list[NewJob] = []
+        self.leases: list[tuple[Lease, Holder]] = []
         self.beats: dict[str, float] = {}
         self.claims: dict[bytes, int] = {}
         self.brokers = [connect(url), connect(url)]
@@ -68,10 +100,11 @@ class BrokerMachine(RuleBasedStateMachine):
         for broker in self.brokers:
             broker.close()
 
-    @initialize()
-    def all_workers_beat(self) -> None:
+    @initialize(jobs=st.lists(new_jobs, min_size=2, max_size=8))
+    def all_workers_beat_and_there_is_work(self, jobs: list[NewJob]) -> None:
         for holder in HOLDERS:
             self._beat(holder.worker)
+        self.jobs_are_enqueued(jobs, None)
 
     def _beat(self, worker: str) -> None:
         beat(self.brokers[0], worker, self.now)
@@ -90,8 +123,8 @@ class BrokerMachine(RuleBasedStateMachine):
         self.brokers[which].close()
         self.brokers[which].open()
 
-    @rule(target=sent, jobs=st.lists(new_jobs, max_size=6), delay=st.sampled_from([None, None, 5, 30]))
-    def jobs_are_enqueued(self, jobs: list[NewJob], delay: int | None) -> MultipleResults[NewJob]:
+    @rule(jobs=st.lists(new_jobs, min_size=1, max_size=6), delay=st.sampled_from([None, None, 5, 30]))
+    def jobs_are_enqueued(self, jobs: list[NewJob], delay: int | None) -> None:
         made = [
             job(
                 **{name: getattr(one, name) for name in one.__struct_fields__ if name not in {"id", "run_at"}},
@@ -100,27 +133,61 @@ class BrokerMachine(RuleBasedStateMachine):
             for one in jobs
         ]
         assert self.brokers[0].enqueue(made, now=self.now) == self.model.enqueue(made, self.now)
-        return multiple(*made)
+        self.sent += made
 
-    @rule(again=sent)
-    def a_stored_job_is_enqueued_again(self, again: NewJob) -> None:
+    @SOMETHING_SENT
+    @rule(pick=PICK)
+    def a_stored_job_is_enqueued_again(self, pick: int) -> None:
+        again = latest(self.sent, pick)
         if again.id in self.model.rows:
             assert self.brokers[1].enqueue([again], now=self.now) == [again.id]
 
-    @rule(
-        target=leases,
-        holder=st.sampled_from(HOLDERS),
-        queues=st.sampled_from([("a",), ("b",), ("a", "b"), ("b", "a")]),
-        limit=st.integers(0, 6),
-    )
-    def jobs_are_claimed(
-        self, holder: Holder, queues: tuple[str, ...], limit: int
-    ) -> MultipleResults[tuple[Lease, Holder]]:
+    @rule(how=WORK)
+    def alice_works(self, how: Work) -> None:
+        self._work(HOLDERS[0], how)
+
+    @rule(how=WORK)
+    def alices_other_process_works(self, how: Work) -> None:
+        self._work(HOLDERS[1], how)
+
+    @rule(how=WORK)
+    def bob_works(self, how: Work) -> None:
+        self._work(HOLDERS[2], how)
+
+    def _work(self, holder: Holder, how: Work) -> None:
         self._beat(holder.worker)
         broker = self.brokers[holder.process - 1]
         assert broker.promote(now=self.now) == self.model.promote(self.now)
+        held = [lease for lease, owner in self.leases if owner == holder]
+        outcomes = [
+            Outcome(
+                lease,
+                ending,
+                delay=how.delay,
+                failure=Failure("E", "m"),
+                payload=how.payload,
+                follow_ups=(job(queue=lease.queue),) if how.with_follow_up else (),
+                steps=(Step(self.batch, done=1),),
+            )
+            for lease, ending in {latest(held, pick): ending for pick, ending in how.picks.items() if held}.items()
+        ]
+        late = [outcome.lease.id for outcome in outcomes if not self.model.hand_in(outcome, self.now)]
+        # Whether an exchange gives out what its own outcomes have just made ready, the contract leaves open.
+        if how.with_follow_up or not how.delay:
+            given = broker.exchange(outcomes, (), 0, holder, now=self.now)
+            assert given.leases == []
+            assert broker.promote(now=self.now) == self.model.promote(self.now)
+            leases = broker.exchange((), how.queues, how.limit, holder, now=self.now).leases
+        else:
+            given = broker.exchange(outcomes, how.queues, how.limit, holder, now=self.now)
+            leases = given.leases
+        assert sorted(outcome.lease.id for outcome in given.stale) == sorted(late)
+        self._check_leases(leases, how.queues, how.limit)
+        self.model.claim(leases, holder)
+        self.leases += [(lease, holder) for lease in leases]
+
+    def _check_leases(self, leases: list[Lease], queues: tuple[str, ...], limit: int) -> None:
         ready = [row for row in self.model.in_state(State.READY) if row.job.queue in queues]
-        leases = broker.exchange((), queues, limit, holder, now=self.now).leases
         assert len(leases) == min(limit, len(ready))
         for queue in queues:
             assert self.model.may_choose([lease for lease in leases if lease.queue == queue], queue)
@@ -130,47 +197,13 @@ class BrokerMachine(RuleBasedStateMachine):
             assert (lease.payload, lease.attempt) == (row.payload, row.attempt)
             assert lease.claim > self.claims.get(lease.id, -1)
             self.claims[lease.id] = lease.claim
-        self.model.claim(leases, holder)
-        return multiple(*((lease, holder) for lease in leases))
 
-    @rule(
-        given=st.lists(
-            st.tuples(leases, st.sampled_from(Ending)), min_size=1, max_size=5, unique_by=lambda one: one[0]
-        ),
-        delay=st.sampled_from([0, 5, 50]),
-        payload=st.none() | st.binary(max_size=3),
-        with_follow_up=st.booleans(),
-    )
-    def outcomes_are_handed_in(
-        self,
-        given: list[tuple[tuple[Lease, Holder], Ending]],
-        delay: int,
-        payload: bytes | None,
-        with_follow_up: bool,
-    ) -> None:
-        holder = given[0][0][1]
-        outcomes = [
-            Outcome(
-                lease,
-                ending,
-                delay=float(delay),
-                failure=Failure("E", "m"),
-                payload=payload,
-                follow_ups=(job(queue=lease.queue),) if with_follow_up else (),
-                steps=(Step(self.batch, done=1),),
-            )
-            for (lease, owner), ending in given
-            if owner == holder
-        ]
-        stale = [outcome for outcome in outcomes if not self.model.hand_in(outcome, self.now)]
-        given_back = self.brokers[holder.process - 1].exchange(outcomes, (), 0, holder, now=self.now)
-        assert given_back.leases == []
-        assert sorted(outcome.lease.id for outcome in given_back.stale) == sorted(one.lease.id for one in stale)
-
-    @rule(holder=st.sampled_from(HOLDERS), crashed=st.lists(sent, max_size=2))
-    def a_process_is_abandoned(self, holder: Holder, crashed: list[NewJob]) -> None:
+    @rule(holder=st.sampled_from(HOLDERS), crashed=st.lists(PICK, max_size=2))
+    def a_process_is_abandoned(self, holder: Holder, crashed: list[int]) -> None:
         held = [row for row in self.model.rows.values() if row.holder == holder]
-        assert self.brokers[0].abandon(holder, [one.id for one in crashed]) == self.model.give_back(held)
+        assert self.brokers[0].abandon(
+            holder, [latest(self.sent, pick).id for pick in crashed if self.sent]
+        ) == self.model.give_back(held)
 
     @rule()
     def the_silent_are_rescued_from(self) -> None:
@@ -185,16 +218,20 @@ class BrokerMachine(RuleBasedStateMachine):
         for row in parked:
             row.state, row.position = State.READY, None
 
-    @rule(chosen=st.lists(sent, min_size=1, max_size=3))
-    def jobs_are_cancelled(self, chosen: list[NewJob]) -> None:
+    @SOMETHING_SENT
+    @rule(picks=st.lists(PICK, min_size=1, max_size=3))
+    def jobs_are_cancelled(self, picks: list[int]) -> None:
+        chosen = [latest(self.sent, pick) for pick in picks]
         rows = [row for row in self.model.in_state(*WAITING) if row.job in chosen]
         selection = Selection(ids=tuple(one.id for one in chosen))
         assert self.brokers[0].inspector().cancel(selection) == len(rows)
         for row in rows:
             row.state, row.unique = State.CANCELLED, None
 
-    @rule(chosen=sent)
-    def a_job_is_brought_back(self, chosen: NewJob) -> None:
+    @SOMETHING_SENT
+    @rule(pick=PICK)
+    def a_job_is_brought_back(self, pick: int) -> None:
+        chosen = latest(self.sent, pick)
         rows = [row for row in self.model.in_state(State.DEAD, State.CANCELLED) if row.job is chosen]
         # Whether a job that comes back takes up its key again is the broker's choice: see the invariant.
         if any(row.job.unique for row in rows):
@@ -203,8 +240,10 @@ class BrokerMachine(RuleBasedStateMachine):
         for row in rows:
             row.state, row.attempt, row.position = State.READY, 0, None
 
-    @rule(chosen=sent)
-    def a_job_is_deleted(self, chosen: NewJob) -> None:
+    @SOMETHING_SENT
+    @rule(pick=PICK)
+    def a_job_is_deleted(self, pick: int) -> None:
+        chosen = latest(self.sent, pick)
         row = self.model.rows.get(chosen.id)
         gone = row is not None and row.state is not State.RUNNING
         assert self.brokers[1].inspector().delete(Selection(ids=(chosen.id,))) == gone
