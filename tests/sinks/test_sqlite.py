@@ -71,8 +71,8 @@ def test_a_batch_that_was_forgotten_is_new(target: Target) -> None:
         sink.write(b"a", pack({"id": 1}), now=12.5)
         sink.write(b"b", pack({"id": 1}))
         assert target.run("select id, rows, at from penstock_ledger order by id")[0] == (b"a", 1, 12.5)
-        sink.forget([])
-        sink.forget([b"a", b"unknown"])
+        sink.forget(b"unknown")
+        sink.forget(b"a")
         assert target.run("select id from penstock_ledger") == [(b"b",)]
         assert sink.write(b"a", pack({"id": 1})) == Written(1, [])
 
@@ -111,7 +111,7 @@ def test_every_row_is_either_in_the_table_or_rejected(target: Target, values: li
     records = [{"n": value, "at": index // 2 if value == 3 else index} for index, value in enumerate(values)]
     with target.sink() as sink:
         written = sink.write(b"a", pack(*records))
-        sink.forget([b"a"])
+        sink.forget(b"a")
     refused = [row.index for row in written.rejected]
     assert refused == sorted(set(refused))
     assert target.run("select count(*) from orders") == [(written.rows,)]
@@ -256,7 +256,7 @@ def test_no_name_of_a_table_or_column_is_taken_for_sql(target: Target, table: st
     with target.sink(table) as sink:
         sink.create([record])
         assert sink.write(b"a", pack(record, {**record, "no such column": 1})).rows == 1
-        sink.forget([b"a"])
+        sink.forget(b"a")
     name = '"' + table.replace('"', '""') + '"'
     with closing(target.connection.execute(f"select * from {name}")) as cursor:
         assert [column[0] for column in cursor.description] == columns

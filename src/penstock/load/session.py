@@ -200,7 +200,7 @@ class Session:
         if self.plan.into is not None:
             sink = open_sink(self.plan.into, str(self.plan.table))
             try:
-                sink.forget([])
+                sink.forget(self._progress.batch)
             finally:
                 sink.close()
         with self._app.client.inspector() as inspector:

@@ -76,8 +76,8 @@ class Sink(ABC):
         """
 
     @abstractmethod
-    def forget(self, ledger_ids: Sequence[bytes]) -> None:
-        """Take batches that will never be handed in again out of the ledger."""
+    def forget(self, prefix: bytes) -> None:
+        """Take batches that will never be handed in again out of the ledger: all whose id starts so."""
 
     def __enter__(self) -> Self:
         self.open()

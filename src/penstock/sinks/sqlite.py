@@ -25,7 +25,7 @@ create table if not exists penstock_ledger
 """
 _RECORD = "insert into penstock_ledger (id, rows, rejected, at) values (?, ?, ?, ?)"
 _RECORDED = "select rows, rejected from penstock_ledger where id = ?"
-_FORGET = "delete from penstock_ledger where id = ?"
+_FORGET = "delete from penstock_ledger where id >= ?1 and substr(id, 1, length(?1)) = ?1"
 _rejections = msgspec.msgpack.Decoder(list[Rejected])
 
 
@@ -105,11 +105,10 @@ class SqliteSink(Sink):
                 connection.execute(_RECORD, (ledger_id, count, packed, at))
             return Written(count, rejected)
 
-    def forget(self, ledger_ids: Sequence[bytes]) -> None:
+    def forget(self, prefix: bytes) -> None:
         """See `Sink.forget`."""
-        if ledger_ids:
-            with self._transaction() as connection:
-                connection.executemany(_FORGET, [(id,) for id in ledger_ids])
+        with self._transaction() as connection:
+            connection.execute(_FORGET, (prefix,))
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
