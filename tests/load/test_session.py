@@ -98,6 +98,24 @@ def test_rejects_are_listed_and_the_rest_goes_in(tmp_path: Path) -> None:
     assert rejects[-1]["record"]["order_id"] == 3700
 
 
+def test_a_record_that_no_store_can_hold_is_rejected_alone(tmp_path: Path) -> None:
+    lines = [*orders(10), '{"order_id": 123456789012345678901234567890, "symbol": "S", "price": 1.0}']
+    (tmp_path / "orders.jsonl").write_text("\n".join(lines))
+    told = summary(run(tmp_path, "orders.jsonl", "--into", "sqlite:///market.db", "--create", "--json"))
+    assert (told["records"], told["rejects"]) == (10, 1)
+
+
+def test_rows_that_a_commit_refuses_are_all_listed(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "market.db")) as database:
+        database.execute("create table orders (order_id integer primary key, symbol text, price real, tags text)")
+        database.execute("create trigger no before insert on orders begin select raise(rollback, 'closed'); end")
+    write_orders(tmp_path / "orders.jsonl", 3)
+    told = summary(run(tmp_path, "orders.jsonl", "--into", "sqlite:///market.db", "--json"))
+    assert (told["records"], told["rejects"]) == (0, 3)
+    rejects = [json.loads(line) for line in (tmp_path / "orders.jsonl.rejects.jsonl").read_text().splitlines()]
+    assert [(reject["line"], "closed" in reject["reason"]) for reject in rejects] == [(1, True), (2, True), (3, True)]
+
+
 def test_a_missing_table_names_the_flag(tmp_path: Path) -> None:
     write_orders(tmp_path / "orders.jsonl", 5)
     done = run(tmp_path, "orders.jsonl", "--into", "sqlite:///market.db")
@@ -150,7 +168,8 @@ def test_gives_records_to_a_task_and_reports_each_by_its_task_id(tmp_path: Path)
     assert {task for task, error in told.items() if error} == {7, 14, 21}
     assert "no Task 7 data" in told[7]
     assert "data" in told[21]
-    assert b"task 1: ok" in done.stderr and b"task 7: ValueError: no Task 7 data" in done.stderr
+    assert b"task 1: ok" in done.stderr
+    assert b"task 7: ValueError: no Task 7 data" in done.stderr
     assert sorted(map(int, (tmp_path / "done.txt").read_text().split())) == [n for n in range(1, 21) if n % 7]
 
 

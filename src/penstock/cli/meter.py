@@ -93,6 +93,7 @@ class _Bar(_Lines):
             else ""
         )
         rejects = f"[red]{standing.failed:,} rejects[/]" if standing.failed else ""
+        rejects += f" [yellow]{standing.retried:,} retries[/]" if standing.retried else ""
         self._progress.update(
             self._task, total=standing.total, completed=ended, done=ended, rate=standing.records_per_second, eta=eta,
             rejects=rejects,

@@ -9,6 +9,7 @@ import msgspec
 
 from penstock.app import Penstock, load_app
 from penstock.client import new_ids
+from penstock.core.backoff import Backoff
 from penstock.core.codec import Signature
 from penstock.core.control import Continue
 from penstock.core.job import Failure, Lease, NewJob
@@ -17,7 +18,7 @@ from penstock.core.packed import pack, row_size, rows
 from penstock.errors import ConfigError, PayloadError, SinkError, SourceError
 from penstock.load.infer import with_numbers
 from penstock.load.plan import READ, WRITE, Plan, Progress
-from penstock.load.slices import Slice
+from penstock.load.slices import RAW_CHARACTERS, Slice
 from penstock.load.sources import Source
 from penstock.sinks import open_sink
 from penstock.sinks.base import Sink
@@ -28,6 +29,7 @@ _SLICE_BYTES = 8 << 20
 #: Rows of records that may wait in the queue; with more, reading waits.
 _DEEPEST = 64
 _DEPTH_POLL = 0.005
+_NEVER_GIVE_UP = 1_000_000
 _NEVER = 10 * 365 * 86400.0
 _encoder = msgspec.msgpack.Encoder()
 
@@ -41,7 +43,11 @@ def build(plan: str) -> Penstock:
     app.task(name=READ, queue=told.read_lane, retries=8, give_up=(SourceError, SinkError, ConfigError))(reader.read)
     if told.into is not None:
         writer = _Writer(told)
-        app.task(name=WRITE, queue=told.lane, retries=12)(_written_as_a_whole)
+        # A store that is full or away comes back; a table that refuses a row as a whole does not change its mind.
+        wait = Backoff(first=0.5, longest=15.0)
+        app.task(name=WRITE, queue=told.lane, retries=_NEVER_GIVE_UP, backoff=wait, give_up=(SinkError, ConfigError))(
+            _written_as_a_whole
+        )
         app.row_handlers[WRITE] = writer.write
     return app
 
@@ -119,8 +125,13 @@ class _Reader:
             lines = slice.lines[span.start : span.stop]
             if self._signature is not None:
                 items, lines = self._arguments(progress.batch, items, lines, jobs)
+            try:
+                payload = pack(items, lines)
+            except (OverflowError, ValueError, TypeError):
+                items, lines = self._storable(progress.batch, items, lines, jobs)
+                payload = pack(items, lines)
             sizes[len(items)] = sizes.get(len(items), 0) + 1
-            jobs.append(self._row(id, progress.batch, pack(items, lines), len(items)))
+            jobs.append(self._row(id, progress.batch, payload, len(items)))
         return jobs, sizes
 
     def _row(self, id: bytes, batch: bytes, payload: bytes, items: int) -> NewJob:
@@ -142,6 +153,19 @@ class _Reader:
             except TypeError as error:
                 jobs.append(self._dead(batch, line, record, Failure("TypeError", str(error))))
         return bound, numbers
+
+    def _storable(
+        self, batch: bytes, items: list[Any], lines: list[int], jobs: list[NewJob]
+    ) -> tuple[list[Any], list[int]]:
+        """The items that can be stored; one with an integer of more than 64 bits, say, can't."""
+        kept: list[tuple[Any, int]] = []
+        for item, line in zip(items, lines, strict=True):
+            try:
+                _encoder.encode(item)
+                kept.append((item, line))
+            except (OverflowError, ValueError, TypeError) as error:
+                jobs.append(self._dead(batch, line, repr(item)[:RAW_CHARACTERS], Failure("BadRecord", str(error))))
+        return [item for item, _ in kept], [line for _, line in kept]
 
     def _dead(self, batch: bytes, line: int, record: Any, failure: Failure) -> NewJob:
         payload = _encoder.encode([record])

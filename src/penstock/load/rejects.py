@@ -12,6 +12,7 @@ import msgspec
 from penstock.app import Penstock
 from penstock.brokers.inspect import Selection
 from penstock.core.job import JobRecord
+from penstock.core.packed import Packed
 from penstock.core.states import State
 from penstock.load.files import STDIN
 from penstock.load.plan import Plan
@@ -42,18 +43,28 @@ def rejects(app: Penstock, batch: bytes, plan: Plan) -> Iterator[Reject]:
             page = inspector.list(Selection(batch=batch, state=State.DEAD), limit=_PAGE, after=after)
         if not page:
             return
-        yield from (_reject(job, names) for job in page)
+        for job in page:
+            yield from _rejects_of(job, names)
         after = page[-1].id
 
 
-def _reject(job: JobRecord, names: Sequence[str]) -> Reject:
-    arguments = msgspec.msgpack.decode(job.payload)
+def _rejects_of(job: JobRecord, names: Sequence[str]) -> Iterator[Reject]:
+    """What a dead letter held: one record, or all of a row that could not be written as a whole."""
+    if not job.packed:
+        yield _reject(job, msgspec.msgpack.decode(job.payload), job.item or 0, names)
+        return
+    packed = msgspec.msgpack.decode(job.payload, type=Packed[Any])
+    for index, item in enumerate(packed.items):
+        yield _reject(job, item if isinstance(item, list) else [item], packed.number(index), names)
+
+
+def _reject(job: JobRecord, arguments: list[Any], line: int, names: Sequence[str]) -> Reject:
     record = arguments[0] if len(arguments) == 1 else dict(zip(names, arguments, strict=False))
     reason = "" if job.failure is None else str(job.failure)
     for ours in ("Rejected: ", "BadRecord: "):
         reason = reason.removeprefix(ours)
     task_id = record.get("task_id") if isinstance(record, dict) else None
-    return Reject(job.item or 0, reason, record, task_id)
+    return Reject(line, reason, record, task_id)
 
 
 def export_rejects(app: Penstock, batch: bytes, plan: Plan, expected: int) -> str | None:
