@@ -281,7 +281,7 @@ class BrokerMachine(RuleBasedStateMachine):
             assert ready[queue] <= self.brokers[0].depth(queue) <= ready[queue] + len(due)
 
 
-def check_machine(new_url: Callable[[], str], *, examples: int = 100, steps: int = 50) -> None:
+def check_machine(new_url: Callable[[], str], *, examples: int = 60, steps: int = 40) -> None:
     """Run the machine.
 
     Parameters:
