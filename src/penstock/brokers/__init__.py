@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from urllib.parse import urlsplit
 
 from penstock.brokers.base import Broker
 from penstock.errors import ConfigError
@@ -16,7 +15,7 @@ SCHEMES: dict[str, str] = {
 
 def connect(url: str) -> Broker:
     """Make the broker that a URL names, not yet opened; raises `ConfigError` for a scheme that none has."""
-    scheme = urlsplit(url).scheme
+    scheme = url.partition("://")[0]
     try:
         module, _, name = SCHEMES[scheme].partition(":")
     except KeyError:

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from urllib.parse import quote
 
 import msgspec
 
@@ -233,4 +234,4 @@ def _reason(record: JobRecord | None, plan: Plan) -> str:
 
 def default_queue(source: str) -> str:
     """The URL of a queue file for a load: beside the source, or in the working folder for standard input."""
-    return f"sqlite:///{'stdin' if source == STDIN else source}.penstock.db"
+    return f"sqlite:///{quote('stdin' if source == STDIN else source)}.penstock.db"

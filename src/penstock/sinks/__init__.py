@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from urllib.parse import urlsplit
 
 from penstock.errors import ConfigError
 from penstock.sinks.base import Sink
@@ -16,7 +15,7 @@ SCHEMES: dict[str, str] = {
 
 def open_sink(url: str, table: str) -> Sink:
     """Open the sink that a URL and a table name; raises `ConfigError` for a scheme that none has."""
-    scheme = urlsplit(url).scheme
+    scheme = url.partition("://")[0]
     try:
         module, _, name = SCHEMES[scheme].partition(":")
     except KeyError:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
@@ -44,13 +44,14 @@ class SqliteUrl(msgspec.Struct, frozen=True):
 
 def parse(url: str) -> SqliteUrl:
     """Read `sqlite:///relative.db`, `sqlite:////absolute.db`, with `?name=value` options; `ConfigError` otherwise."""
-    parts = urlsplit(url)
-    path = unquote(parts.path)
-    if parts.scheme != "sqlite" or parts.netloc or not path.startswith("/") or path == "/":
+    start, scheme, rest = url.partition("sqlite:///")
+    place, _, options = rest.partition("?")
+    path = unquote(place)
+    if start or not scheme or not path or "\0" in path:
         raise ConfigError(f"write sqlite:///relative.db or sqlite:////absolute/path.db, not {url!r}")
-    if path[1:] == ":memory:":
+    if path == ":memory:":
         raise ConfigError("a queue in memory can't be shared between processes: name a file, as sqlite:///jobs.db")
-    return SqliteUrl(path[1:], dict(parse_qsl(parts.query, keep_blank_values=True)))
+    return SqliteUrl(path, dict(parse_qsl(options, keep_blank_values=True)))
 
 
 def connect(path: str, *, durability: str = "full") -> sqlite3.Connection:

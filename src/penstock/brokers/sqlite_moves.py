@@ -1,0 +1,247 @@
+"""The moves a job makes between the tables of a SQLite queue; each inside a transaction that its caller has begun."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from penstock.core.job import Failure, Holder, Lease, NewJob
+from penstock.core.outcome import Ending, Outcome, Step
+from penstock.stores.statements import Statements
+
+_INTERRUPTED = Failure("Interrupted", "its worker died while it held this job, which may not run twice (at_most_once)")
+
+
+class Moves:
+    """Storing, claiming, ending and giving back jobs, by the statements of one namespace."""
+
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
+        self._turn = 0
+
+    def enqueue(self, connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float) -> list[bytes]:
+        """Store jobs, and count them in their batches; returns the ids that stand for them."""
+        before = self.insert(connection, jobs, now)
+        if any(job.batch is not None for job in jobs):
+            connection.execute(self._sql["batch_grow"], (before,))
+        if all(job.unique is None for job in jobs):
+            return [job.id for job in jobs]
+        return [self._standing_for(connection, job) for job in jobs]
+
+    def _standing_for(self, connection: sqlite3.Connection, job: NewJob) -> bytes:
+        if job.unique is None:
+            return job.id
+        return bytes(connection.execute(self._sql["unique_holder"], (job.id, job.unique)).fetchone()[0])
+
+    def insert(self, connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float) -> int:
+        """Store jobs; returns the seq after which all of them stand."""
+        before: int = connection.execute(self._sql["last_seq"]).fetchone()[0]
+        alive = [job for job in jobs if not job.dead]
+        if alive:
+            rows = [(seq, *_row(job, now)) for seq, job in enumerate(alive, before + 1)]
+            connection.executemany(self._sql["insert_job"], rows)
+            connection.execute(self._sql["ready_new"], (before,))
+            if any(job.run_at is not None for job in alive):
+                connection.execute(self._sql["delay_new"], (before,))
+        if len(alive) < len(jobs):
+            last = before + len(alive)
+            rows = [(seq, *_row(job, now)) for seq, job in enumerate((job for job in jobs if job.dead), last + 1)]
+            connection.executemany(self._sql["insert_job"], rows)
+            connection.execute(self._sql["dead_new"], (last, now))
+        return before
+
+    def fence(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
+        """End the leases that are still in force; returns the outcomes of those, and the stale ones.
+
+        One statement per claim that agrees on the number is the usual case. Only where it does not is the
+        transaction begun again, to ask which they were.
+        """
+        if not outcomes:
+            return [], []
+        claims: dict[int, list[Outcome]] = {}
+        for outcome in outcomes:
+            claims.setdefault(outcome.lease.claim, []).append(outcome)
+        for claim, group in claims.items():
+            if connection.execute(self._sql["end_running"], (_keys(group), claim)).rowcount != len(group):
+                break
+        else:
+            return list(outcomes), []
+        connection.execute("rollback")
+        connection.execute("begin immediate")
+        good: list[Outcome] = []
+        stale: list[Outcome] = []
+        for claim, group in claims.items():
+            ended = {
+                seq for (seq,) in connection.execute(self._sql["end_running_each"], (_keys(group), claim)).fetchall()
+            }
+            for outcome in group:
+                fresh = outcome.lease.key in ended
+                ended.discard(outcome.lease.key)
+                (good if fresh else stale).append(outcome)
+        return good, stale
+
+    def apply(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome], now: float) -> None:
+        """Write down outcomes whose leases were in force."""
+        done: list[int] = []
+        released: list[int] = []
+        steps: dict[bytes, Step] = {}
+        born: list[NewJob] = []
+        for outcome in outcomes:
+            if outcome.ending is Ending.DONE:
+                done.append(outcome.lease.key)
+                if outcome.result is not None:
+                    expiry = now + outcome.result_ttl
+                    connection.execute(self._sql["keep_result"], (outcome.lease.id, outcome.result, expiry))
+            else:
+                if outcome.payload is not None:
+                    new = (outcome.lease.key, outcome.payload, outcome.items)
+                    connection.execute(self._sql["replace_payload"], new)
+                if outcome.ending is Ending.RELEASED:
+                    released.append(outcome.lease.key)
+                else:
+                    self._apply_slow(connection, outcome, now)
+            born.extend(outcome.follow_ups)
+            for step in outcome.steps:
+                steps[step.batch] = _add(steps.get(step.batch), step)
+        if done:
+            connection.execute(self._sql["delete_jobs"], (json.dumps(done),))
+        if released:
+            connection.execute(self._sql["release"], (json.dumps(released),))
+        if born:
+            self.insert(connection, born, now)
+        for step in steps.values():
+            connection.execute(self._sql["batch_step"], (step.batch, step.done, step.failed, step.retried, step.total))
+
+    def _apply_slow(self, connection: sqlite3.Connection, outcome: Outcome, now: float) -> None:
+        """The endings that are rarer, one statement or two each."""
+        seq = outcome.lease.key
+        failure = _encoded(outcome.failure)
+        match outcome.ending:
+            case Ending.RETRY | Ending.SNOOZE:
+                run_at = now + outcome.delay
+                attempts = 1 if outcome.ending is Ending.RETRY else 0
+                connection.execute(self._sql["run_later"], (seq, run_at, attempts, failure))
+                if outcome.delay > 0:
+                    connection.execute(self._sql["delay"], (run_at, seq))
+                else:
+                    self.to_the_back(connection, [seq])
+            case Ending.DEAD | Ending.CANCELLED:
+                attempts = 1 if outcome.ending is Ending.DEAD and failure is not None else 0
+                connection.execute(self._sql["end_job"], (seq, attempts, failure))
+                state = "dead" if outcome.ending is Ending.DEAD else "cancelled"
+                connection.execute(self._sql["ended"], (seq, state, now))
+            case _:
+                connection.execute(self._sql["park"], (seq,))
+
+    def to_the_back(self, connection: sqlite3.Connection, seqs: Sequence[int]) -> None:
+        """Make jobs ready behind all others."""
+        keys = json.dumps(seqs)
+        for statement in ("reserve_places", "to_the_back", "release"):
+            connection.execute(self._sql[statement], (keys,))
+
+    def claim(self, connection: sqlite3.Connection, queues: Sequence[str], limit: int, holder: Holder) -> list[Lease]:
+        """Take the heads of the queues; the queue that comes first changes from call to call."""
+        leases: list[Lease] = []
+        if not queues:
+            return leases
+        claim: int = connection.execute(self._sql["next_claim"]).fetchone()[0]
+        key = self.holder_key(connection, holder)
+        self._turn += 1
+        start = self._turn % len(queues)
+        for queue in (*queues[start:], *queues[:start]):
+            rows = connection.execute(self._sql["claim_select"], (queue, limit - len(leases))).fetchall()
+            for rank, group in groupby(rows, key=_rank):
+                *_, last = group
+                bound = (queue, rank, last[-1], last[0])
+                connection.execute(self._sql["claim_mark"], (key, claim, *bound))
+                connection.execute(self._sql["claim_take"], bound)
+            leases.extend(_lease(row, queue, claim) for row in rows)
+            if len(leases) >= limit:
+                break
+        return leases
+
+    def holder_key(self, connection: sqlite3.Connection, holder: Holder) -> int:
+        """The key of a holder, which is known from its first claim on."""
+        # Asked at every claim: a worker that was given up for dead, and lives, must not go on under a key that is gone.
+        found = connection.execute(self._sql["holder_key"], (holder.worker, holder.process)).fetchone()
+        if found is None:
+            connection.execute(self._sql["holder_add"], (holder.worker, holder.process, time.monotonic()))
+            found = connection.execute(self._sql["holder_key"], (holder.worker, holder.process)).fetchone()
+        return int(found[0])
+
+    def give_back(self, connection: sqlite3.Connection, key: int, crashed: frozenset[bytes], now: float) -> int:
+        """Give back what a holder held; returns how many jobs."""
+        rows = connection.execute(self._sql["held"], (key,)).fetchall()
+        if not rows:
+            return 0
+        connection.execute(self._sql["drop_running"], (json.dumps([row[0] for row in rows]),))
+        connection.execute(self._sql["count_crash"], (json.dumps([row[0] for row in rows if row[1] in crashed]),))
+        connection.execute(self._sql["release"], (json.dumps([row[0] for row in rows if not row[2]]),))
+        for seq, _, at_most_once, batch, items in rows:
+            if at_most_once:
+                connection.execute(self._sql["end_job"], (seq, 1, msgspec.msgpack.encode(_INTERRUPTED)))
+                connection.execute(self._sql["ended"], (seq, "dead", now))
+                if batch is not None:
+                    connection.execute(self._sql["batch_step"], (batch, 0, items, 0, 0))
+        return len(rows)
+
+    def forget_worker(self, connection: sqlite3.Connection, worker: str) -> int:
+        """Take a worker and its holders off the lists, and give back what they held; returns how many jobs."""
+        given_back = 0
+        for (key,) in connection.execute(self._sql["holders_of"], (worker,)).fetchall():
+            given_back += self.give_back(connection, key, frozenset(), time.time())
+            connection.execute(self._sql["holder_forget"], (key,))
+        connection.execute(self._sql["worker_forget"], (worker,))
+        return given_back
+
+
+def _keys(outcomes: Sequence[Outcome]) -> str:
+    return json.dumps([outcome.lease.key for outcome in outcomes])
+
+
+def _encoded(failure: Failure | None) -> bytes | None:
+    """A failure as bytes. An exception may quote a file name that is no Unicode, which is no reason to lose its end."""
+    if failure is None:
+        return None
+    try:
+        return msgspec.msgpack.encode(failure)
+    except UnicodeEncodeError:
+        texts = (failure.kind, failure.message, failure.traceback)
+        return msgspec.msgpack.encode(Failure(*(text.encode("utf-8", "backslashreplace").decode() for text in texts)))
+
+
+def _rank(row: tuple[Any, ...]) -> int:
+    return int(row[-2])
+
+
+def _add(sum: Step | None, step: Step) -> Step:
+    if sum is None:
+        return step
+    return Step(
+        step.batch, sum.done + step.done, sum.failed + step.failed, sum.retried + step.retried, sum.total + step.total
+    )
+
+
+def _row(job: NewJob, now: float) -> tuple[object, ...]:
+    failure = _encoded(job.failure)
+    unique = None if job.dead else job.unique
+    # fmt: off
+    return (
+        job.id, job.queue, job.priority, job.task, job.payload, job.options, job.attempt, job.batch, job.items,
+        job.packed, job.item, unique, job.at_most_once, job.run_at, now, failure,
+    )
+    # fmt: on
+
+
+def _lease(row: tuple[Any, ...], queue: str, claim: int) -> Lease:
+    seq, id, task, payload, priority, attempt, crashes, options, batch, items, packed, item, at_most_once, _, _ = row
+    return Lease(
+        id, seq, claim, task, payload, queue, priority, attempt, crashes, options, batch, items, bool(packed), item,
+        bool(at_most_once),
+    )  # fmt: skip
