@@ -51,6 +51,9 @@ def enqueue(
     ARGS is a JSON array of its arguments. They are converted by the task's type hints: a text may become a datetime,
     an object a dataclass. TASK is the task's full name, or the last part of it where that is enough. It may also be written as
     part of TARGET: package.module:app.task
+
+    JSON: an object of `id`, `new` (false when another job has the key of --unique already: then it is that one's id)
+    and, with --wait, `state` and `result`.
     """
     from penstock.cli.place import import_app
     from penstock.cli.readable import plain

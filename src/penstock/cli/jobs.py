@@ -42,6 +42,11 @@ def jobs(
     """List jobs, the oldest first.
 
     Jobs that ended well are not stored any more.
+
+    JSON: an array of objects of `id`, `task`, `queue`, `state`, `priority`, `attempt` (how many have failed), `crashes`
+    (how often its process died), `created_at`, `run_at` (while it is delayed), `ended_at` (once it is dead or
+    cancelled), `unique`, `worker` (who runs it, as worker/process), `batch` and `item` (where it came from), `packed`
+    and `items`, and `failure` (`kind` and `message`). What does not apply is null.
     """
     from penstock.brokers.inspect import Selection
     from penstock.cli.place import find_place
@@ -123,7 +128,13 @@ def _now() -> float:
 def show(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
     """Show a job whole: where it stands, its arguments, and the traceback of its last failure.
 
-    With an app as WHERE, arguments are shown with their names.
+    With an app as WHERE, arguments are shown with their names. Of a job that ended well, the result is shown while it
+    is kept.
+
+    JSON: the fields of `penstock jobs`, `traceback` in `failure`, and `arguments` (an array in the order of the
+    parameters; of a packed row, one for each item), `parameters` (their names, if WHERE is an app that has the task),
+    `problem` (why the arguments can't be decoded) and `payload_bytes`. A job that ended well has `id`, `state` and
+    `result` alone.
     """
     from penstock.cli.place import find_place
 
@@ -167,7 +178,6 @@ def _fields(record: JobRecord, names: list[str] | None) -> dict[str, Any]:
         "arguments": plain(decoded.values),
         "problem": decoded.problem,
         "payload_bytes": len(record.payload),
-        "result": None,
     }
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+import penstock
 from penstock import settings
 from penstock.app import Penstock, load_app
 from penstock.brokers.inspect import Inspector
@@ -60,6 +61,9 @@ def find_place(where: str | None) -> Place:
 
 def import_app(target: str) -> Penstock:
     """The app that "package.module:app" names, from the working folder; `ConfigError` in one line when it fails."""
+    module = target.partition(":")[0]
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise ConfigError(f"{target!r} is no app: write package.module:app")
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -68,13 +72,18 @@ def import_app(target: str) -> Penstock:
         raise
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}{_where_it_failed(error)}"
-        raise ConfigError(f"{target.partition(':')[0]} can't be imported: {reason}") from error
+        raise ConfigError(f"{module} can't be imported: {reason}") from error
 
 
 def _where_it_failed(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return ""  # its message says
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    ours = os.path.dirname(penstock.__file__)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "importlib" not in frame.filename and not frame.filename.startswith(ours)
+    ]
     return f" ({os.path.relpath(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
 
 

@@ -18,7 +18,7 @@ _ENDED = ["dead", "cancelled"]
 _WAITING = ["ready", "delayed", "parked"]
 _COUNTED = 100
 
-_yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+_yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
 _words = click.argument("words", nargs=-1, metavar="[WHERE] [JOB]...")
 
 
@@ -45,7 +45,8 @@ def retry(
 ) -> int:
     """Make dead and cancelled jobs ready again, with all their attempts.
 
-    Name jobs by their ids, or say which with --state, --queue and --task; with neither, it asks. Prints how many.
+    Name jobs by their ids, or say which with --state, --queue and --task; with neither, it asks. Prints how many; when
+    no job fits, the exit code is 1. JSON: an object of `retried`, how many.
     """
     repair = _Repair("retry", "retried", _ENDED, as_json)
     return repair.run(where, words, state, queue, task, ask=not (yes or state or queue or task))
@@ -74,7 +75,8 @@ def cancel(
 ) -> int:
     """Cancel jobs that have not started. They are kept, and can be retried.
 
-    Name jobs by their ids, or say which with --state, --queue and --task; with neither, it asks. Prints how many.
+    Name jobs by their ids, or say which with --state, --queue and --task; with neither, it asks. Prints how many; when
+    no job fits, the exit code is 1. JSON: an object of `cancelled`, how many.
     """
     repair = _Repair("cancel", "cancelled", _WAITING, as_json)
     return repair.run(where, words, state, queue, task, ask=not (yes or state or queue or task))
@@ -103,7 +105,8 @@ def purge(
 ) -> int:
     """Delete jobs for good. Jobs that are running are left alone.
 
-    Name jobs by their ids, or say which with --state, --queue and --task; without ids it asks. Prints how many.
+    Name jobs by their ids, or say which with --state, --queue and --task; without ids it asks. Prints how many; when no
+    job fits, the exit code is 1. JSON: an object of `purged`, how many.
     """
     repair = _Repair("purge", "purged", [*_WAITING, *_ENDED], as_json)
     return repair.run(where, words, state, queue, task, ask=not yes)

@@ -25,8 +25,13 @@ _COUNTS = ("ready", "running", "delayed", "parked", "dead")
 def status(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
     """Show the queues that hold jobs, and the workers.
 
-    WHERE is an app (package.module:app) or a queue's URL. A queue that holds jobs and that no live worker takes from is
-    marked.
+    WHERE is an app (package.module:app) or a queue's URL. A queue where jobs wait and that no live worker takes from is
+    marked. A packed row, of many items, counts as one job.
+
+    JSON: an object of `url`, `queues` and `workers`. Each queue has `queue`, `ready`, `running`, `delayed`, `parked`,
+    `dead`, `workers` (live ones that take from it) and `stranded` (jobs wait, and there is none). Each worker has `id`,
+    `host`, `pid`, `pool`, `slots`, `running`, `queues`, `started_at`, `silent_for` (seconds since its last heartbeat)
+    and `alive`.
     """
     from penstock.cli.place import find_place
     from penstock.worker.upkeep import DEAD_AFTER

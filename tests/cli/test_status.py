@@ -1,0 +1,76 @@
+"""`penstock status`."""
+
+import signal
+from datetime import datetime
+
+OTHER = """
+from penstock import Penstock
+
+app = Penstock("sqlite:///jobs.db")
+
+
+@app.task
+def unheard() -> None: ...
+"""
+
+
+def test_queues_without_a_worker_are_marked(penstock):
+    penstock("enqueue", "shop:app", "invoice", '["ada"]')
+    penstock("enqueue", "shop:app", "invoice", '["ada"]', "--delay", "1000", "--queue", "later")
+    status = penstock("status", "shop:app", "--json").json
+    assert status["url"] == "sqlite:///jobs.db"
+    assert status["workers"] == []
+    base = {"ready": 0, "running": 0, "delayed": 0, "parked": 0, "dead": 0, "workers": 0, "stranded": True}
+    assert status["queues"] == [base | {"queue": "default", "ready": 1}, base | {"queue": "later", "delayed": 1}]
+    shown = penstock("status", "shop:app").out
+    assert "none!" in shown
+    assert "no live worker takes from default, later: penstock worker shop:app" in shown
+
+
+def test_a_worker_and_what_it_takes_from(penstock, start_worker):
+    penstock("enqueue", "shop:app", "invoice", '["ada"]', "--delay", "1000")
+    penstock("enqueue", "shop:app", "invoice", '["ada"]', "--queue", "other")
+    worker = start_worker("shop:app", "-c", "1", "-q", "default")
+    worker.hear("takes default")
+    status = penstock("status", "sqlite:///jobs.db", "--json").json
+    assert [(queue["queue"], queue["workers"], queue["stranded"]) for queue in status["queues"]] == [
+        ("default", 1, False),
+        ("other", 0, True),
+    ]
+    (seen,) = status["workers"]
+    assert seen["alive"]
+    assert (seen["pool"], seen["slots"], seen["running"], seen["queues"]) == ("prefork", 1, 0, ["default"])
+    assert seen["silent_for"] < 6
+    assert datetime.fromisoformat(seen["started_at"]).tzinfo is not None
+    shown = penstock("status", "shop:app").out
+    assert seen["id"][:8] in shown
+    assert f"{seen['host']}:{seen['pid']}" in shown
+    worker.signal(signal.SIGTERM)
+    assert worker.end() == 0
+
+
+def test_a_dead_letter_and_a_parked_job_are_pointed_out(penstock, folder):
+    (folder / "other.py").write_text(OTHER)
+    penstock("enqueue", "other:app", "unheard", "[]")
+    penstock("enqueue", "shop:app", "invoice", '["bad"]')
+    penstock("worker", "shop:app", "--burst", "-c", "1")
+    shown = penstock("status", "shop:app").out
+    assert "1 parked, whose task no worker so far has known: penstock jobs shop:app --state parked" in shown
+    assert "1 dead, which failed for good: penstock jobs shop:app --state dead" in shown
+    (parked,) = penstock("jobs", "shop:app", "--state", "parked", "--json").json
+    assert (parked["task"], parked["state"]) == ("other.unheard", "parked")
+    assert "parked" in penstock("show", "shop:app", parked["id"]).out
+
+
+def test_an_empty_queue(penstock):
+    penstock("enqueue", "shop:app", "invoice", '["ada"]')
+    penstock("worker", "shop:app", "--burst", "-c", "1")
+    assert penstock("status", "shop:app").out == "sqlite:///jobs.db\n\nno jobs\n\nno workers\n"
+
+
+def test_a_terminal_gets_colours(penstock, on_terminal):
+    penstock("enqueue", "shop:app", "invoice", '["ada"]')
+    shown = on_terminal("status", "shop:app")
+    assert shown.code == 0
+    assert "\x1b[1;31m" in shown.out
+    assert "\x1b[3" not in on_terminal("status", "shop:app", NO_COLOR="1").out

@@ -1,0 +1,95 @@
+"""`penstock worker`."""
+
+import os
+import signal
+
+import pytest
+
+from penstock.cli.worker import _GRACE, _POOLS
+from penstock.worker.process import POOLS
+from penstock.worker.supervisor import DEFAULT_GRACE
+
+
+def test_a_burst_runs_what_is_there_and_ends(penstock):
+    jobs = [penstock("enqueue", "shop:app", "invoice", f'["ada{n}"]').out.strip() for n in range(3)]
+    ended = penstock("worker", "shop:app", "--burst", "-c", "2", "-v")
+    assert ended.code == 0
+    assert ended.err.count("done ") == 3
+    assert [penstock("show", "shop:app", job, "--json").json["result"] for job in jobs] == [
+        f"ada{n} owes 5" for n in range(3)
+    ]
+
+
+@pytest.mark.parametrize("pool", _POOLS)
+def test_both_pools_take_from_the_queues_that_are_named(penstock, pool):
+    penstock("enqueue", "shop:app", "invoice", '["ada"]')
+    penstock("enqueue", "shop:app", "invoice", '["bob"]', "--queue", "other")
+    ended = penstock("worker", "shop:app", "--burst", "--pool", pool, "-c", "1", "-q", "other, more")
+    assert f"takes other, more from sqlite:///jobs.db: {pool}" in ended.err
+    assert [job["queue"] for job in penstock("jobs", "shop:app", "--json").json] == ["default"]
+
+
+def test_options_come_from_the_environment_too(penstock):
+    penstock("enqueue", "shop:app", "invoice", '["ada"]')
+    settings = {"POOL": "threads", "CONCURRENCY": "3", "QUEUES": "default,two words", "BURST": "1"}
+    ended = penstock("worker", "shop:app", **{f"PENSTOCK_WORKER_{name}": value for name, value in settings.items()})
+    assert "takes default, two words from sqlite:///jobs.db: threads, 1 processes of 3 slots" in ended.err
+
+
+def test_a_first_signal_lets_the_running_job_finish(penstock, folder, start_worker):
+    os.mkfifo(folder / "go")
+    penstock("enqueue", "shop:app", "hold", "[]")
+    waiting = penstock("enqueue", "shop:app", "invoice", '["ada"]', "--priority", "0").out.strip()
+    worker = start_worker("shop:app", "-c", "1", "--grace", "60")
+    assert worker.printed() == "began"
+    worker.signal(signal.SIGTERM)
+    worker.hear("stopping: got SIGTERM")
+    (folder / "go").write_text("on")
+    assert worker.end() == 0
+    assert (folder / "ended").exists()
+    left = penstock("jobs", "shop:app", "--json").json
+    assert [(job["id"], job["state"]) for job in left] == [(waiting, "ready")]
+
+
+def test_a_second_signal_gives_the_running_job_back_unharmed(penstock, folder, start_worker):
+    os.mkfifo(folder / "go")
+    job = penstock("enqueue", "shop:app", "hold", "[]").out.strip()
+    worker = start_worker("shop:app", "-c", "1", "--grace", "600")
+    assert worker.printed() == "began"
+    worker.signal(signal.SIGTERM)
+    worker.hear("stopping: got SIGTERM")
+    worker.signal(signal.SIGINT)
+    assert worker.end() == 0
+    left = penstock("show", "shop:app", job, "--json").json
+    assert (left["state"], left["attempt"], left["crashes"]) == ("ready", 0, 0)
+    assert penstock("status", "shop:app", "--json").json["workers"] == []
+
+
+@pytest.mark.parametrize(
+    ("target", "said", "code"),
+    [
+        ("nowhere:app", "no module 'nowhere' here", 1),
+        ("shop.more:app", "no module 'shop.more' here", 1),
+        ("shop:nope", "shop has no 'nope'", 1),
+        ("sqlite:///jobs.db", "has no tasks to run", 2),
+    ],
+)
+def test_what_can_not_be_loaded_is_said_without_a_traceback(penstock, target, said, code):
+    ended = penstock("worker", target, "-c", "1")
+    assert ended.code == code
+    lines = [line for line in ended.err.splitlines() if line.startswith("penstock: ")]
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("words", [["-c", "0"], ["-q", "a,,b"], ["--grace", "-1"], ["--pool", "fibers"]])
+def test_settings_that_make_no_sense(penstock, words):
+    ended = penstock("worker", "shop:app", *words)
+    assert ended.code == 2
+    assert words[0] in ended.err
+
+
+def test_the_pools_and_the_grace_are_those_of_the_worker():
+    assert set(_POOLS) == set(POOLS)
+    assert _GRACE == DEFAULT_GRACE
