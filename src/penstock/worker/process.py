@@ -126,7 +126,8 @@ class Process:
 
     def _rest(self) -> None:
         """Nothing to do: say so, and wait for a ring, an ending or the next look."""
-        self._busy.clear()
+        if self._pool.idle():
+            self._busy.clear()
         if not self._idle and self._pool.room():
             self._idle = True
             self._link.send(message.IDLE)
