@@ -1,0 +1,155 @@
+"""What watches from outside: the notes that runs made, the processes there are, and deadlines."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from penstock import Penstock
+from penstock.brokers.inspect import QueueCounts
+
+HERE = Path(__file__).parent
+
+#: The long form: `PENSTOCK_CHAOS=full pytest tests/chaos`.
+FULL = os.environ.get("PENSTOCK_CHAOS") == "full"
+#: The seed of everything that is random; a failing test prints it, and PENSTOCK_CHAOS_SEED brings it back.
+SEED = int(os.environ.get("PENSTOCK_CHAOS_SEED", time.time_ns() % 10**9))
+
+
+class Note(NamedTuple):
+    what: str
+    number: int
+    pid: int
+    at: float
+    attempt: int
+
+
+class World:
+    """One queue, one oracle's file, and the workers on them."""
+
+    def __init__(self, folder: Path, app: Penstock) -> None:
+        self.folder = folder
+        self.app = app
+        self.log = folder / "log"
+        self.workers: list[Worker] = []
+
+    def start(self, **lane: Any) -> "Worker":
+        worker = Worker(self.app.settings.url, self.log, {"processes": 2, **lane})
+        self.workers.append(worker)
+        return worker
+
+    def notes(self, what: str = "run") -> list[Note]:
+        if not self.log.exists():
+            return []
+        fields = (line.split() for line in self.log.read_text("ascii").splitlines())
+        notes = (Note(w, int(number), int(pid), float(at), int(attempt)) for w, number, pid, at, attempt in fields)
+        return [note for note in notes if note.what == what]
+
+    def runs(self) -> dict[int, list[Note]]:
+        """The runs of each number."""
+        runs: dict[int, list[Note]] = defaultdict(list)
+        for note in self.notes():
+            runs[note.number].append(note)
+        return runs
+
+    def counts(self) -> QueueCounts:
+        with self.app.inspector() as inspector:
+            return next(iter(inspector.count()), QueueCounts("default"))
+
+    def live(self) -> int:
+        """How many jobs wait or run."""
+        counts = self.counts()
+        return counts.ready + counts.running + counts.delayed + counts.parked
+
+    def wait_for_runs(self, more_than: int) -> None:
+        """Wait until there are more runs, or nothing is left to run."""
+        until(lambda: len(self.notes()) > more_than or self.live() == 0, 20, "jobs run")
+
+    def wait_until_done(self, seconds: float) -> None:
+        until(lambda: self.live() == 0, seconds, "every job has ended")
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.close()
+        self.app.close()
+
+
+class Worker:
+    """A supervisor that runs as a process of its own."""
+
+    def __init__(self, url: str, log: Path, lane: dict[str, Any]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "chaos_worker.py", url, str(log), json.dumps(lane)], cwd=HERE
+        )
+        self.pid = self.process.pid
+
+    def children(self) -> list[int]:
+        """The worker processes there are now."""
+        try:
+            tasks = list(Path(f"/proc/{self.pid}/task").iterdir())
+            return [int(pid) for task in tasks for pid in (task / "children").read_text("ascii").split()]
+        except OSError:
+            return []
+
+    def tree(self) -> list[int]:
+        return [self.pid, *self.children()]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, seconds: float = 30.0) -> int:
+        """TERM, and wait; returns the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        for pid in self.tree()[1:]:
+            send(pid, signal.SIGKILL)
+        self.kill()
+
+
+def send(pid: int, number: int) -> None:
+    """Signal a process that may be gone."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Wait for a condition that nothing announces."""
+    deadline, pause = time.monotonic() + seconds, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what} (PENSTOCK_CHAOS_SEED={SEED})"
+        pause.wait(0.02)
+
+
+def wait_for_exits(pids: list[int], seconds: float) -> list[int]:
+    """Wait for processes to end, parents or not; returns those that have not within the time."""
+    poll, open_ones = select.poll(), {}
+    for pid in pids:
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        open_ones[descriptor] = pid
+        poll.register(descriptor, select.POLLIN)
+    deadline = time.monotonic() + seconds
+    while open_ones and (left := deadline - time.monotonic()) > 0:
+        for descriptor, _ in poll.poll(left * 1000):
+            poll.unregister(descriptor)
+            os.close(descriptor)
+            del open_ones[descriptor]
+    for descriptor in open_ones:
+        os.close(descriptor)
+    return list(open_ones.values())

@@ -1,0 +1,123 @@
+"""`kill -9` at random moments: nothing is lost, and only what ran or had just ended runs again."""
+
+import os
+import random
+import signal
+import threading
+import time
+
+import pytest
+from oracle import FULL, SEED, Note, World, send, until, wait_for_exits
+
+JOBS = 50_000 if FULL else 20_000
+KILLS = 40 if FULL else 6
+#: Seconds of work before a kill that may be repeated. About 10 ms are promised; the rest is for a machine that does
+#: other things, too.
+NOISE = 0.05
+#: Seconds without a note after which a process was not working but waiting, for its disk or its turn: an exchange may
+#: take longer than the 10 ms, and no more than this is counted of it.
+STALL = 0.02
+
+
+def check_runs(world: World, died: dict[int, float], count: int = JOBS) -> None:
+    """Every number ran, and each run but its last was among the last work of a process that was killed."""
+    runs = world.runs()
+    assert set(runs) == set(range(count)), f"PENSTOCK_CHAOS_SEED={SEED}"
+    left = work_left([note for notes in runs.values() for note in notes], died)
+    early = {note: left.get(note) for notes in runs.values() for note in notes[:-1] if left.get(note, 1.0) > NOISE}
+    assert early == {}, f"PENSTOCK_CHAOS_SEED={SEED}"
+    assert world.counts().dead == 0
+
+
+def work_left(notes: list[Note], died: dict[int, float]) -> dict[Note, float]:
+    """For how long the process of each run still worked before it was killed; nothing for those that were not."""
+    left: dict[Note, float] = {}
+    latest = {pid: (at, 0.0) for pid, at in died.items()}
+    for note in sorted(notes, key=lambda note: note.at, reverse=True):
+        if note.pid in latest:
+            after, sum = latest[note.pid]
+            left[note] = sum + min(STALL, abs(after - note.at))
+            latest[note.pid] = note.at, left[note]
+    return left
+
+
+def fill(world: World, dice: random.Random) -> None:
+    short = world.app.tasks["short"]
+    short.delay_many([(number, dice.choice([0, 50, 400])) for number in range(JOBS)])
+
+
+def test_of_worker_processes_loses_nothing(world: World) -> None:
+    dice, died = random.Random(SEED), dict[int, float]()
+    fill(world, dice)
+    worker = world.start()
+    pause = threading.Event()
+    while world.live() and len(died) < KILLS:
+        pause.wait(dice.uniform(0.02, 0.4))
+        ran = {note.pid for note in world.notes()}
+        alive = [pid for pid in worker.children() if pid not in died and pid in ran]
+        if alive:
+            pid = dice.choice(alive)
+            died[pid] = time.monotonic()
+            send(pid, signal.SIGKILL)
+    assert len(died) >= 3
+    world.wait_until_done(60)
+    assert worker.stop() == 0
+    check_runs(world, died)
+
+
+def test_of_supervisors_loses_nothing(world: World) -> None:
+    dice, died = random.Random(SEED + 1), dict[int, float]()
+    fill(world, dice)
+    pause = threading.Event()
+    kills = 0
+    while world.live() and kills < KILLS:
+        before = len(world.notes())
+        worker = world.start()
+        world.wait_for_runs(before)
+        pause.wait(dice.uniform(0.02, 0.3))
+        for pid in worker.children():
+            died[pid] = time.monotonic()
+        worker.kill()
+        kills += 1
+    assert kills >= 3
+    world.start()
+    world.wait_until_done(60)
+    check_runs(world, died)
+
+
+def test_of_a_supervisor_ends_its_processes(world: World) -> None:
+    gate = str(world.folder / "never")
+    world.app.tasks["held"].delay(0, gate)
+    world.app.tasks["deaf"].delay(1)
+    worker = world.start()
+    until(lambda: len(world.notes("start")) == 2, 20, "both processes run a job")
+    processes = worker.children()
+    assert len(processes) == 2
+    worker.kill()
+    assert wait_for_exits(processes, 2.0) == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+def test_of_a_worker_has_another_run_its_jobs_within_10_seconds(world: World, how: signal.Signals) -> None:
+    gate = world.folder / "gate"
+    world.app.tasks["held"].delay(0, str(gate))
+    first = world.start(processes=1)
+    until(lambda: len(world.notes("start")) == 1, 20, "the job runs")
+    second = world.start(processes=1)
+    until(lambda: len(second.children()) == 1, 20, "the second worker is up")
+    frozen = first.tree()
+    for pid in frozen:
+        os.kill(pid, how)
+    at = time.monotonic()
+    until(lambda: len(world.notes("start")) == 2, 15, "the job runs again")
+    assert world.notes("start")[1].at - at < 10
+    gate.touch()
+    if how is signal.SIGSTOP:
+        # It comes back with an ending of its own, which is too late to count.
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+        until(lambda: len(world.notes()) == 2, 10, "both runs have ended")
+    world.wait_until_done(10)
+    assert {note.attempt for note in world.notes("start")} == {1}
+    assert world.counts().dead == 0
+    assert second.stop() == 0
