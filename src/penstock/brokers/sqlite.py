@@ -199,7 +199,8 @@ class SqliteBroker(Broker):
                 return None if row is None else float(row[0])
             with self._transaction() as connection:
                 keys, _ = connection.execute(self._sql["due"], (now, limit)).fetchone()
-                for statement in ("undelay", "reserve_places", "to_the_back", "release"):
+                connection.execute(self._sql["undelay_due"], (keys, now))
+                for statement in ("reserve_places", "to_the_back", "release"):
                     connection.execute(self._sql[statement], (keys,))
 
     def unpark(self, tasks: Sequence[str]) -> int:

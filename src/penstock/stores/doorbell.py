@@ -60,7 +60,8 @@ class Doorbell:
     @contextmanager
     def listening(self, wake: Callable[[], None]) -> Iterator[None]:
         """Call `wake` from a thread at every ring while the context is open."""
-        name = f".{self._base[:40]}-{secrets.token_hex(6)}.sock"
+        # An address has room for 107 bytes, and a name may have 255: what is left over identifies enough.
+        name = f".{os.fsdecode(os.fsencode(self._base)[:24])}-{secrets.token_hex(6)}.sock"
         bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             bell.bind(self._address(name))
