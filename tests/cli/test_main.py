@@ -83,6 +83,12 @@ def test_without_a_command_it_shows_the_help(penstock):
     assert "Commands:" in ended.err
 
 
+def test_an_error_sends_nothing_to_the_terminal_but_text(on_terminal):
+    shown = on_terminal("status", "sqlite:///\x1b[31mred.db")
+    assert "\\x1b[31mred.db" in shown.out
+    assert "\x1b" not in shown.out
+
+
 def test_a_reader_that_is_gone_is_no_error(penstock, folder):
     penstock("enqueue", "shop:app", "invoice", '["ada"]')
     ours, theirs = os.pipe()

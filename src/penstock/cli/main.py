@@ -104,7 +104,9 @@ class Commands(click.Group):
 
 
 def _complain(message: str, code: int) -> int:
-    click.echo(f"penstock: {' '.join(message.split())}", err=True)
+    from penstock.cli.output import clean
+
+    click.echo(f"penstock: {clean(' '.join(message.split()))}", err=True)
     return code
 
 

@@ -183,7 +183,8 @@ class _Repair:
             found += len(inspector.list(one, limit=_COUNTED + 1 - found)) if found <= _COUNTED else 0
         if found:
             many = f"more than {_COUNTED} jobs" if found > _COUNTED else _jobs(found)
-            click.confirm(f"{self._verb} {many} ({self._which(selection)})?", abort=True, err=True)
+            if not click.confirm(f"{self._verb} {many} ({self._which(selection)})?", err=True):
+                raise click.exceptions.Exit(1)
 
     def _which(self, selection: Selection) -> str:
         given = [
