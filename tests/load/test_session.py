@@ -70,7 +70,7 @@ def test_loads_into_a_table_it_creates(tmp_path: Path) -> None:
 def test_a_file_may_have_any_name(tmp_path: Path) -> None:
     name = "what? 50% #1 ü.jsonl"
     write_orders(tmp_path / name, 10)
-    told = summary(run(tmp_path, name, "--into", "sqlite:///market.db", "--table", "or\"ders", "--create", "--json"))
+    told = summary(run(tmp_path, name, "--into", "sqlite:///market.db", "--table", 'or"ders', "--create", "--json"))
     assert told["records"] == 10
     assert sorted(entry.name for entry in tmp_path.iterdir() if "penstock" in entry.name) == []
 
