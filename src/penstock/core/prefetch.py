@@ -18,5 +18,5 @@ class Prefetch:
         """A batch of `jobs` took `seconds` to run, from the first start to the last end."""
         if jobs <= 0:
             return
-        fitting = self._largest if seconds <= 0 else int(TARGET_SECONDS * jobs / seconds)
+        fitting = self._largest if seconds <= 0 else int(min(self._largest, TARGET_SECONDS * jobs / seconds))
         self.limit = max(1, min(fitting, self.limit * 4, self._largest))

@@ -1,0 +1,46 @@
+"""How many jobs a process takes at once."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.core.prefetch import LARGEST, TARGET_SECONDS, Prefetch
+
+
+def test_it_starts_with_one_and_grows_fourfold_at_most() -> None:
+    prefetch, limits = Prefetch(), []
+    for _ in range(6):
+        limits.append(prefetch.limit)
+        prefetch.ran(prefetch.limit, prefetch.limit * 1e-6)
+    assert limits == [1, 4, 16, 64, 256, LARGEST]
+
+
+def test_a_batch_is_as_many_as_fit_into_the_target() -> None:
+    prefetch = Prefetch()
+    for _ in range(5):
+        prefetch.ran(prefetch.limit, prefetch.limit * 1e-3)
+    assert prefetch.limit == 10
+
+
+def test_slow_jobs_are_taken_one_by_one_at_once() -> None:
+    prefetch = Prefetch()
+    for _ in range(6):
+        prefetch.ran(prefetch.limit, 0.0)
+    prefetch.ran(1, 3600)
+    assert prefetch.limit == 1
+
+
+def test_nothing_ran_changes_nothing() -> None:
+    prefetch = Prefetch()
+    prefetch.ran(1, 0.0)
+    prefetch.ran(0, 1.0)
+    assert prefetch.limit == 4
+
+
+@given(st.lists(st.tuples(st.integers(0, 1000), st.floats(0, 10)), max_size=20), st.integers(1, 1000))
+def test_the_limit_stays_in_its_bounds(batches: list[tuple[int, float]], largest: int) -> None:
+    prefetch = Prefetch(largest)
+    for jobs, seconds in batches:
+        prefetch.ran(jobs, seconds)
+        assert 1 <= prefetch.limit <= largest
+        if jobs and seconds:
+            assert prefetch.limit == 1 or prefetch.limit * seconds / jobs <= TARGET_SECONDS * 1.001
