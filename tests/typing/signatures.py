@@ -1,0 +1,48 @@
+"""Checked by mypy in tests/test_task.py; what it is to say is in signatures.txt."""
+
+from typing import reveal_type
+
+from penstock import Penstock
+
+app = Penstock()
+
+
+@app.task
+def plain(to: str, subject: str = "") -> int:
+    return len(to)
+
+
+@app.task(queue="mail", retries=5)
+def with_options(to: str, *, copies: int = 1) -> list[int]:
+    return [copies]
+
+
+@app.task
+async def waits(number: int) -> float:
+    return float(number)
+
+
+@app.task(priority=9)
+async def waits_with_options(number: int) -> bytes:
+    return bytes(number)
+
+
+async def sends() -> None:
+    reveal_type(await plain.delay_async("a"))
+    await plain.delay_async(1)
+
+
+reveal_type(plain.delay("a", subject="b"))
+reveal_type(plain.delay("a").result())
+reveal_type(plain.options(priority=1).delay("a"))
+reveal_type(plain.delay_many([("a",)]))
+reveal_type(plain.map(["a"]))
+reveal_type(with_options.delay("a", copies=2))
+reveal_type(waits.delay(1))
+reveal_type(waits_with_options.delay(1))
+plain.delay()
+plain.delay(1)
+plain.delay("a", body="c")
+with_options.delay("a", 2)
+waits.delay("1")
+plain.options(priority="high")
