@@ -63,6 +63,11 @@ def add_short_tasks(app: Penstock, note: Callable[[str, int], None]) -> None:
         wait_for(Path(gate))
         note("run", number)
 
+    @app.task(name="once", at_most_once=True)
+    def once(number: int, gate: str) -> None:
+        note("start", number)
+        wait_for(Path(gate))
+
     @app.task(name="deaf")
     def deaf(number: int) -> None:
         note("start", number)

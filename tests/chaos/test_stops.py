@@ -2,7 +2,10 @@
 
 import time
 
+import pytest
 from oracle import FULL, World, until
+
+from penstock.errors import JobFailed
 
 STOPS = 20
 JOBS = 12_000 if FULL else 6_000
@@ -52,6 +55,15 @@ def test_after_the_grace_it_goes_back_with_no_attempt_burned(world: World) -> No
         record = inspector.get(job.key)
     assert record is not None
     assert (record.state, record.attempt, record.crashes) == ("ready", 0, 0)
+
+
+def test_after_the_grace_what_may_run_once_only_does_not_go_back(world: World) -> None:
+    job = world.app.tasks["once"].delay(0, str(world.folder / "never"))
+    worker = world.start(grace=0.2)
+    until(lambda: len(world.notes("start")) == 1, 20, "the job runs")
+    assert worker.stop() == 0
+    with pytest.raises(JobFailed, match="Interrupted"):
+        job.result(0)
 
 
 def test_a_stop_before_the_processes_are_up_does_not_wait_for_the_grace(world: World) -> None:
