@@ -18,7 +18,7 @@ import msgspec
 
 from penstock.brokers.base import Broker, Exchange, Feature, WorkerInfo
 from penstock.brokers.sqlite_inspector import SqliteInspector
-from penstock.brokers.sqlite_moves import Moves
+from penstock.brokers.sqlite_moves import Moves, leases
 from penstock.core.job import Holder, NewJob
 from penstock.core.outcome import Outcome
 from penstock.errors import ConfigError, StoreError
@@ -123,12 +123,12 @@ class SqliteBroker(Broker):
         with self._transaction() as connection:
             good, stale = self._moves.fence(connection, outcomes)
             self._moves.apply(connection, good, now)
-            leases = self._moves.claim(connection, queues, limit, holder) if limit > 0 else []
+            taken = self._moves.claim(connection, queues, limit, holder) if limit > 0 else []
             born = any(outcome.follow_ups for outcome in good)
             sockets = connection.execute(self._sql["sockets"]).fetchall() if born else ()
         for (socket,) in sockets:
             self._bell.ring(socket)
-        return Exchange(leases, stale)
+        return Exchange(leases(taken), stale)
 
     def _any_ready(self, queues: Sequence[str], limit: int) -> bool:
         """Look without locking: an idle worker's polls should cost no write."""

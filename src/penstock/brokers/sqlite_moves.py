@@ -15,6 +15,9 @@ from penstock.core.job import Failure, Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.stores.statements import Statements
 
+#: A queue, the number of the claim, and the rows of `claim_select`.
+Taken = tuple[str, int, list[tuple[Any, ...]]]
+
 _INTERRUPTED = Failure("Interrupted", "its worker died while it held this job, which may not run twice (at_most_once)")
 
 
@@ -145,26 +148,27 @@ class Moves:
         for statement in ("reserve_places", "to_the_back", "release"):
             connection.execute(self._sql[statement], (keys,))
 
-    def claim(self, connection: sqlite3.Connection, queues: Sequence[str], limit: int, holder: Holder) -> list[Lease]:
+    def claim(self, connection: sqlite3.Connection, queues: Sequence[str], limit: int, holder: Holder) -> list[Taken]:
         """Take the heads of the queues; the queue that comes first changes from call to call."""
-        leases: list[Lease] = []
+        taken: list[Taken] = []
         if not queues:
-            return leases
+            return taken
         claim: int = connection.execute(self._sql["next_claim"]).fetchone()[0]
         key = self.holder_key(connection, holder)
         self._turn += 1
         start = self._turn % len(queues)
         for queue in (*queues[start:], *queues[:start]):
-            rows = connection.execute(self._sql["claim_select"], (queue, limit - len(leases))).fetchall()
+            rows = connection.execute(self._sql["claim_select"], (queue, limit)).fetchall()
             for rank, group in groupby(rows, key=_rank):
                 *_, last = group
                 bound = (queue, rank, last[-1], last[0])
                 connection.execute(self._sql["claim_mark"], (key, claim, *bound))
                 connection.execute(self._sql["claim_take"], bound)
-            leases.extend(_lease(row, queue, claim) for row in rows)
-            if len(leases) >= limit:
+            taken.append((queue, claim, rows))
+            limit -= len(rows)
+            if limit <= 0:
                 break
-        return leases
+        return taken
 
     def holder_key(self, connection: sqlite3.Connection, holder: Holder) -> int:
         """The key of a holder, which is known from its first claim on."""
@@ -237,6 +241,11 @@ def _row(job: NewJob, now: float) -> tuple[object, ...]:
         job.packed, job.item, unique, job.at_most_once, job.run_at, now, failure,
     )
     # fmt: on
+
+
+def leases(taken: Sequence[Taken]) -> list[Lease]:
+    """What was claimed, for its holder. Made after the commit, so that others can write meanwhile."""
+    return [_lease(row, queue, claim) for queue, claim, rows in taken for row in rows]
 
 
 def _lease(row: tuple[Any, ...], queue: str, claim: int) -> Lease:
