@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import inspect
 import time
 import typing
@@ -178,7 +177,9 @@ class Task(Generic[P, R]):
         payload = self.signature.encode(args, kwargs)
         unique = sending.unique
         if unique is True:
-            unique = f"{self.name}:{hashlib.blake2b(payload, digest_size=16).hexdigest()}"
+            from hashlib import blake2b  # loads OpenSSL
+
+            unique = f"{self.name}:{blake2b(payload, digest_size=16).hexdigest()}"
         return NewJob(
             id,
             self.name,
