@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -243,10 +245,14 @@ def load_app(target: str, arguments: dict[str, str] | None = None) -> Penstock:
         attribute = "app"
     try:
         found = import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
-            raise
-        raise ConfigError(f"no module {module!r} here: write package.module:app, from the folder it lies in") from None
+    except (Exception, SystemExit) as error:
+        name = error.name if isinstance(error, ModuleNotFoundError) else None
+        if name is not None and (module == name or module.startswith(f"{name}.")):
+            raise ConfigError(
+                f"no module {module!r} here: write package.module:app, from the folder it lies in"
+            ) from None
+        reason = f"{type(error).__name__}: {error}{_where_it_failed(error)}"
+        raise ConfigError(f"{module} can't be imported: {reason}") from error
     try:
         app = getattr(found, attribute)
     except AttributeError:
@@ -258,3 +264,16 @@ def load_app(target: str, arguments: dict[str, str] | None = None) -> Penstock:
     if not isinstance(app, Penstock):
         raise ConfigError(f"{target} is a {type(app).__name__}, not a Penstock app")
     return app
+
+
+def _where_it_failed(error: BaseException) -> str:
+    """The user's own last line before the error."""
+    if isinstance(error, SyntaxError):
+        return ""  # its message says
+    ours = os.path.dirname(__file__)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "importlib" not in frame.filename and not frame.filename.startswith(ours)
+    ]
+    return f" ({os.path.relpath(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""

@@ -1,6 +1,7 @@
 """Tables as text, and texts that are safe to show."""
 
-from penstock.cli.output import Cell, Column, clean, clean_lines, print_fields, print_json, print_table
+from penstock.cli.output import Cell, Column, print_fields, print_json, print_table
+from penstock.core.text import shown, shown_lines
 
 COLUMNS = [Column("name"), Column("count", right=True), Column("about", wide=True)]
 
@@ -21,7 +22,7 @@ def test_json(capsys):
 
 
 def test_control_characters_are_written_out():
-    assert clean("a\x1b[2J\r\nb\u202e\ud800") == "a\\x1b[2J\\r\\nb\\u202e\\ud800"
-    assert clean("äöü 漢字") == "äöü 漢字"
-    assert clean("x" * 50, 10) == "x" * 9 + "…"
-    assert clean_lines("a\n\tb\x07\n") == "a\n    b\\x07"
+    assert shown("a\x1b[2J\r\nb\u202e\ud800") == "a\\x1b[2J\\r\\nb\\u202e\\ud800"
+    assert shown("äöü 漢字") == "äöü 漢字"
+    assert shown("x" * 50, 10) == "x" * 9 + "…"
+    assert shown_lines("a\n\tb\x07\n") == "a\n    b\\x07"

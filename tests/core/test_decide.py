@@ -7,9 +7,10 @@ import pytest
 
 from penstock.core.backoff import Backoff
 from penstock.core.control import Continue, GiveUp, Retry, Snooze
-from penstock.core.decide import DEFAULT_RETRIES, JobOptions, Policy, clean, dead, failed, succeeded
+from penstock.core.decide import DEFAULT_RETRIES, JobOptions, Policy, dead, failed, succeeded
 from penstock.core.job import Failure, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome, Step
+from penstock.core.text import storable
 
 LEASE = Lease(b"i" * 16, 1, 1, "app.task", b"\x90")
 ROW = msgspec.structs.replace(LEASE, batch=b"b" * 16, items=3)
@@ -88,7 +89,7 @@ class TestWhatIsWrittenDown:
         assert "__str__ raises RuntimeError" in failure.message
 
     def test_clean_changes_only_what_is_no_character(self) -> None:
-        assert clean("a\0é\N{GRINNING FACE}\ud800") == "a\0é\N{GRINNING FACE}\\ud800"
+        assert storable("a\0é\N{GRINNING FACE}\ud800") == "a\0é\N{GRINNING FACE}\\ud800"
 
 
 class TestControl:

@@ -77,16 +77,17 @@ class Moves:
             return list(outcomes), []
         connection.execute("rollback")
         connection.execute("begin immediate")
+        ended = {
+            (claim, seq)
+            for claim, group in claims.items()
+            for (seq,) in connection.execute(self._sql["end_running_each"], (_keys(group), claim)).fetchall()
+        }
         good: list[Outcome] = []
         stale: list[Outcome] = []
-        for claim, group in claims.items():
-            ended = {
-                seq for (seq,) in connection.execute(self._sql["end_running_each"], (_keys(group), claim)).fetchall()
-            }
-            for outcome in group:
-                fresh = outcome.lease.key in ended
-                ended.discard(outcome.lease.key)
-                (good if fresh else stale).append(outcome)
+        for outcome in outcomes:
+            mark = (outcome.lease.claim, outcome.lease.key)
+            (good if mark in ended else stale).append(outcome)
+            ended.discard(mark)
         return good, stale
 
     def apply(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome], now: float) -> None:

@@ -10,6 +10,7 @@ import click
 from penstock.cli import output
 from penstock.cli.options import examples, filters, job_ids, json_option, only_where, split_where, where_option
 from penstock.cli.output import STATE_STYLES, Cell, Column, Row
+from penstock.core.text import shown, shown_lines
 from penstock.errors import UnknownJob
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def _list(records: Sequence[JobRecord]) -> None:
         [
             format_id(record.id),
             Cell(record.state.value, STATE_STYLES[record.state.value]),
-            output.clean(record.queue, 30),
-            output.clean(record.task, 60),
+            shown(record.queue, 30),
+            shown(record.task, 60),
             duration(max(0.0, now - record.created_at)),
             _about(record),
         ]
@@ -103,7 +104,7 @@ def _about(record: JobRecord) -> str:
         parts.append(f"on {record.worker[:8]}")
     if record.failure is not None:
         parts.append(f"failed {_times(record.attempt)}: {record.failure}" if record.attempt else str(record.failure))
-    return output.clean("; ".join(parts), 100)
+    return shown("; ".join(parts), 100)
 
 
 def _times(count: int) -> str:
@@ -187,9 +188,9 @@ def _show(record: JobRecord, names: list[str] | None) -> None:
 
     rows: list[tuple[str, Cell | str]] = [
         ("job", Cell(format_id(record.id), "bold")),
-        ("task", output.clean(record.task)),
+        ("task", shown(record.task)),
         ("state", Cell(record.state.value, STATE_STYLES[record.state.value])),
-        ("queue", f"{output.clean(record.queue)}, priority {record.priority}"),
+        ("queue", f"{shown(record.queue)}, priority {record.priority}"),
         ("created", moment(record.created_at)),
     ]
     if record.run_at is not None:
@@ -200,16 +201,16 @@ def _show(record: JobRecord, names: list[str] | None) -> None:
         rows.append(("worker", f"{record.worker.replace('/', ', process ')}"))
     rows.append(("attempts", f"{record.attempt} failed{f', {record.crashes} crashed' if record.crashes else ''}"))
     if record.unique is not None:
-        rows.append(("unique", output.clean(record.unique)))
+        rows.append(("unique", shown(record.unique)))
     if record.batch is not None:
         rows.append(("batch", format_id(record.batch) + ("" if record.item is None else f", item {record.item}")))
     rows.extend(_call(record, names))
     if record.failure is not None:
-        rows.append(("failure", Cell(output.clean(str(record.failure)), "red")))
+        rows.append(("failure", Cell(shown(str(record.failure)), "red")))
     output.print_fields(rows)
     if record.failure is not None and record.failure.traceback:
         click.echo()
-        click.echo(output.clean_lines(record.failure.traceback))
+        click.echo(shown_lines(record.failure.traceback))
 
 
 def _call(record: JobRecord, names: list[str] | None) -> list[tuple[str, Cell | str]]:
@@ -217,7 +218,7 @@ def _call(record: JobRecord, names: list[str] | None) -> list[tuple[str, Cell | 
 
     decoded = arguments(record)
     if decoded.values is None:
-        return [("arguments", Cell(output.clean(decoded.problem or ""), "yellow"))]
+        return [("arguments", Cell(shown(decoded.problem or ""), "yellow"))]
     if not record.packed:
         return [("arguments", call(decoded.values, names) or Cell("none", "dim"))]
     first = decoded.first

@@ -104,9 +104,9 @@ class Commands(click.Group):
 
 
 def _complain(message: str, code: int) -> int:
-    from penstock.cli.output import clean
+    from penstock.core.text import shown
 
-    click.echo(f"penstock: {clean(' '.join(message.split()))}", err=True)
+    click.echo(f"penstock: {shown(' '.join(message.split()))}", err=True)
     return code
 
 

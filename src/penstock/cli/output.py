@@ -136,19 +136,5 @@ def _console() -> Console:
     return Console(highlight=False, soft_wrap=True)
 
 
-def clean(text: str, longest: int | None = None) -> str:
-    """A text from a store as it is safe to show on one line of a terminal: control characters are written out."""
-    if longest is not None and len(text) > longest:
-        text = text[: longest - 1] + "…"
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
-def clean_lines(text: str) -> str:
-    """The same for a text of many lines, such as a traceback."""
-    return "\n".join(clean(line.replace("\t", "    ")) for line in text.rstrip().splitlines())
-
-
 def _cell(cell: Cell | str) -> Cell:
     return cell if isinstance(cell, Cell) else Cell(cell)

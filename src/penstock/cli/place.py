@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,12 +12,11 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-import penstock
 from penstock import settings
 from penstock.app import Penstock, load_app
 from penstock.brokers.inspect import Inspector
 from penstock.client import Client
-from penstock.errors import ConfigError, PenstockError, StoreError
+from penstock.errors import ConfigError, StoreError
 from penstock.stores import sqlite
 from penstock.stores.statements import Statements
 
@@ -66,25 +64,7 @@ def import_app(target: str) -> Penstock:
         raise ConfigError(f"{target!r} is no app: write package.module:app")
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
-    try:
-        return load_app(target)
-    except PenstockError:
-        raise
-    except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}{_where_it_failed(error)}"
-        raise ConfigError(f"{module} can't be imported: {reason}") from error
-
-
-def _where_it_failed(error: BaseException) -> str:
-    if isinstance(error, SyntaxError):
-        return ""  # its message says
-    ours = os.path.dirname(penstock.__file__)
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if "importlib" not in frame.filename and not frame.filename.startswith(ours)
-    ]
-    return f" ({os.path.relpath(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
+    return load_app(target)
 
 
 def _check_there(url: str) -> None:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 
 import msgspec
@@ -68,7 +69,8 @@ def main() -> int:
         burst=orders.burst,
         verbose=orders.verbose,
     )
-    signal.signal(signal.SIGTERM, lambda number, frame: process.stop())
+    # In a thread of its own: the main thread, which handles signals, may hold the very locks that stopping takes.
+    signal.signal(signal.SIGTERM, lambda number, frame: threading.Thread(target=process.stop).start())
     process.run()
     broker.close()
     return 0

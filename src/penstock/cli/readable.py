@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from penstock.cli.output import clean
 from penstock.core.codec import decode_value
 from penstock.core.ids import format_id
 from penstock.core.job import JobRecord
 from penstock.core.packed import Packed
+from penstock.core.text import shown
 from penstock.errors import PayloadError
 
 _LONGEST_TEXT = 200
@@ -91,9 +91,9 @@ def readable(value: Any, depth: int = 0) -> str:
     """A value on one line; what is long is shortened."""
     match value:
         case str():
-            shown = msgspec.json.encode(value[:_LONGEST_TEXT].encode("utf-8", "replace").decode()).decode()
+            quoted = msgspec.json.encode(value[:_LONGEST_TEXT].encode("utf-8", "replace").decode()).decode()
             rest = f"… ({len(value):,} characters)" if len(value) > _LONGEST_TEXT else ""
-            return clean(shown) + rest
+            return shown(quoted) + rest
         case bytes():
             rest = "…" if len(value) > _LONGEST_BYTES else ""
             return f"<{len(value):,} bytes{': ' if value else ''}{value[:_LONGEST_BYTES].hex()}{rest}>"
@@ -110,7 +110,7 @@ def readable(value: Any, depth: int = 0) -> str:
         case datetime():
             return value.isoformat()
         case _:
-            return clean(str(value), _LONGEST_TEXT)
+            return shown(str(value), _LONGEST_TEXT)
 
 
 def _rest(length: int) -> list[str]:

@@ -10,6 +10,7 @@ import click
 
 from penstock.cli import output
 from penstock.cli.options import examples, filters, job_ids, json_option, split_where, where_option
+from penstock.core.text import shown
 
 if TYPE_CHECKING:
     from penstock.brokers.inspect import Inspector, Selection
@@ -188,7 +189,7 @@ class _Repair:
 
     def _which(self, selection: Selection) -> str:
         given = [
-            f"{name} {output.clean(str(value))}"
+            f"{name} {shown(str(value))}"
             for name, value in (("state", selection.state), ("queue", selection.queue), ("task", selection.task))
             if value is not None
         ]
@@ -205,7 +206,7 @@ class _Repair:
         if record is None:
             return f"nothing to {self._verb}: {id} is not stored; it ended well, or it was never here"
         if record.state in self._states:
-            return f"nothing to {self._verb}: {id} is a job of {output.clean(record.task)} in queue {output.clean(record.queue)}"
+            return f"nothing to {self._verb}: {id} is a job of {shown(record.task)} in queue {shown(record.queue)}"
         return f"nothing to {self._verb}: {id} is {record.state.value}, not {_or(self._states)}"
 
 

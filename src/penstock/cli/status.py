@@ -11,6 +11,7 @@ import click
 from penstock.cli import output
 from penstock.cli.options import examples, json_option, only_where, where_option
 from penstock.cli.output import STATE_STYLES, Cell, Column, Row
+from penstock.core.text import shown
 
 if TYPE_CHECKING:
     from penstock.brokers.inspect import QueueCounts, WorkerRecord
@@ -101,7 +102,7 @@ def _show_queues(queues: Sequence[QueueCounts], live: Sequence[WorkerRecord]) ->
     for queue in queues:
         counts = [_count(getattr(queue, name), STATE_STYLES[name]) for name in _COUNTS]
         takers = Cell("none!", "bold red") if _stranded(queue, live) else _count(_takers(queue.queue, live))
-        rows.append([output.clean(queue.queue), *counts, takers])
+        rows.append([shown(queue.queue), *counts, takers])
     output.print_table(columns, rows)
 
 
@@ -125,13 +126,13 @@ def _show_workers(workers: Sequence[WorkerRecord], live: Sequence[WorkerRecord])
         rows.append(
             [
                 worker.id[:8],
-                output.clean(f"{worker.host}:{worker.pid}"),
+                shown(f"{worker.host}:{worker.pid}"),
                 worker.pool,
                 str(worker.slots),
                 _count(worker.running, "green"),
                 duration(max(0.0, time.time() - worker.started_at)),
                 silent if worker in live else Cell(f"{silent} (dead)", "bold red"),
-                output.clean(", ".join(worker.queues)),
+                shown(", ".join(worker.queues)),
             ]
         )
     output.print_table(columns, rows)
@@ -146,7 +147,7 @@ def _show_advice(queues: Sequence[QueueCounts], live: Sequence[WorkerRecord], wh
     dead = sum(queue.dead for queue in queues)
     lines: list[tuple[str, str]] = []
     if stranded:
-        names = output.clean(", ".join(stranded), 60)
+        names = shown(", ".join(stranded), 60)
         lines.append((f"no live worker takes from {names}: ", f"penstock worker {target}"))
     if parked:
         lines.append((f"{parked:,} parked, whose task no worker so far has known: ", f"{jobs} --state parked"))

@@ -8,6 +8,7 @@ from penstock.core.backoff import Backoff
 from penstock.core.control import Continue, Control, GiveUp, Retry, Snooze
 from penstock.core.job import Failure, Lease
 from penstock.core.outcome import Ending, Outcome, Step
+from penstock.core.text import storable
 
 DEFAULT_RETRIES = 3
 DEFAULT_RESULT_TTL = 24 * 3600.0
@@ -92,15 +93,10 @@ def dead(lease: Lease, failure: Failure) -> Outcome:
     return Outcome(lease, Ending.DEAD, failure=failure, steps=steps)
 
 
-def clean(text: str) -> str:
-    """Text that can be stored anywhere: what is no Unicode character, a stray surrogate say, is written as an escape."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
 def _message(error: BaseException) -> str:
     """The error's own words, as far as it finds any."""
     try:
-        text = clean(str(error))
+        text = storable(str(error))
     except Exception as worse:  # noqa: BLE001
         return f"no message: its __str__ raises {type(worse).__name__}"
     return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}..."
@@ -110,4 +106,4 @@ def _kind(error: BaseException) -> str:
     if isinstance(error, Control):
         return type(error).__name__
     kind = type(error)
-    return clean(kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}")
+    return storable(kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}")

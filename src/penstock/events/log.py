@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from penstock.core.ids import format_id
 from penstock.core.outcome import Ending
+from penstock.core.text import shown, shown_lines
 from penstock.events.emit import (
     Emitter,
     Event,
@@ -39,19 +40,18 @@ def _job_ended(event: Event) -> None:
     assert isinstance(event, JobEnded)
     outcome, took = event.outcome, f"{event.seconds * 1000:.1f} ms"
     lease = outcome.lease
-    job = f"{lease.task} {format_id(lease.id)}"
+    job = f"{shown(lease.task)} {format_id(lease.id)}"
+    failure = "" if outcome.failure is None else shown(str(outcome.failure))
     items = f" ({lease.items} items, {len(outcome.follow_ups)} failed)" if lease.packed else ""
     match outcome.ending:
         case Ending.DONE:
             _log.log(logging.WARNING if outcome.follow_ups else logging.DEBUG, "done     %s in %s%s", job, took, items)
         case Ending.RETRY:
-            _log.warning(
-                "retry    %s in %.1f s, after attempt %d: %s", job, outcome.delay, lease.attempt + 1, outcome.failure
-            )
+            _log.warning("retry    %s in %.1f s, after attempt %d: %s", job, outcome.delay, lease.attempt + 1, failure)
         case Ending.DEAD:
-            _log.error("dead     %s after attempt %d: %s", job, lease.attempt + 1, outcome.failure)
+            _log.error("dead     %s after attempt %d: %s", job, lease.attempt + 1, failure)
             if outcome.failure is not None and outcome.failure.traceback:
-                _log.error("%s", outcome.failure.traceback.rstrip())
+                _log.error("%s", shown_lines(outcome.failure.traceback))
         case Ending.PARKED:
             _log.warning("parked   %s: no task of that name here", job)
         case _:

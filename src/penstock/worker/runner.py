@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import msgspec
 
 from penstock.core.codec import Signature, decode_value, encode_value
-from penstock.core.decide import JobOptions, Policy, clean, dead, failed, succeeded
+from penstock.core.decide import JobOptions, Policy, dead, failed, succeeded
 from penstock.core.ids import uuid7s
 from penstock.core.job import Failure, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.packed import Packed, repack
+from penstock.core.text import storable
 from penstock.errors import PayloadError
 from penstock.worker.context import Row, current_lease, current_row
 
@@ -243,7 +244,7 @@ def format_traceback(error: BaseException) -> str:
     inner = error.__traceback__
     while inner is not None and inner.tb_frame.f_code.co_filename in _OWN_FILES:
         inner = inner.tb_next
-    text = clean("".join(traceback.format_exception(type(error), error, inner or error.__traceback__)))
+    text = storable("".join(traceback.format_exception(type(error), error, inner or error.__traceback__)))
     return (
         text
         if len(text) <= _TRACEBACK_LIMIT

@@ -71,6 +71,7 @@ class Supervisor:
         self._boards = threading.Lock()
         self._numbers = 0
         self._upkeep: Upkeep | None = None
+        self._unstarted: list[Lane] = []
         self._pending: list[tuple[float, Lane]] = []
         self._pause = 0.0
         self._deadline: float | None = None
@@ -90,9 +91,9 @@ class Supervisor:
         self._selector.register(self._bell, selectors.EVENT_READ)
         self._selector.register(self._signals, selectors.EVENT_READ)
         try:
-            for lane in self._lanes:
-                for _ in range(lane.processes):
-                    self._spawn(lane)
+            # One first: when the app can't be started, it says so once, and not once a process.
+            first, *self._unstarted = [lane for lane in self._lanes for _ in range(lane.processes)]
+            self._spawn(first)
             while self._children or (self._pending and self._deadline is None):
                 self._step(every)
                 if each_round is not None:
@@ -197,16 +198,24 @@ class Supervisor:
         child.booted = True
         self._pause = 0.0
         if self._upkeep is None:
-            slots = sum(lane.processes * lane.slots for lane in self._lanes)
-            pool = "+".join(sorted({lane.pool for lane in self._lanes}))
-            info = WorkerInfo(self.id, socket.gethostname(), os.getpid(), pool, slots, hello.queues, time.time())
-            self._upkeep = Upkeep(hello.url, info, hello.tasks, self._running, self._ring, self._emitter)
-            self._upkeep.start()
-            processes = sum(lane.processes for lane in self._lanes)
-            self._emitter.emit(
-                WorkerStarted(self.id, pool, processes, slots // processes, hello.queues, _without_password(hello.url))
-            )
+            self._register(hello)
         child.tell(message.GO)
+        unstarted, self._unstarted = self._unstarted, []
+        if not self.stopping:
+            for lane in unstarted:
+                self._spawn(lane)
+
+    def _register(self, hello: Hello) -> None:
+        """The first process is up, and has said where the store is: put this worker on its list."""
+        queues = tuple(dict.fromkeys([*hello.queues, *(name for lane in self._lanes for name in lane.queues or ())]))
+        slots = sum(lane.processes * lane.slots for lane in self._lanes)
+        pool = "+".join(sorted({lane.pool for lane in self._lanes}))
+        info = WorkerInfo(self.id, socket.gethostname(), os.getpid(), pool, slots, queues, time.time())
+        self._upkeep = Upkeep(hello.url, info, hello.tasks, self._running, self._ring, self._emitter)
+        self._upkeep.start()
+        processes = sum(lane.processes for lane in self._lanes)
+        url = _without_password(hello.url)
+        self._emitter.emit(WorkerStarted(self.id, pool, processes, slots // processes, queues, url))
 
     def _bury(self, child: Child) -> None:
         """A process is gone: give back what it held, and start another unless it was to leave."""
@@ -224,7 +233,7 @@ class Supervisor:
         if self._upkeep is None:
             # No process ever came up: what it wrote to standard error says why.
             self._failed = True
-            self.stop("the app can't be started")
+            self._deadline = time.monotonic()
             return
         if not child.booted or time.monotonic() - child.started_at < _STEADY_SECONDS / 10:
             self._pause = min(_LONGEST_PAUSE, max(0.5, self._pause * 2))

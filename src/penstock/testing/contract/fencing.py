@@ -119,6 +119,16 @@ class FencingContract(ContractBase):
         assert counters is not None
         assert (counters.done, counters.failed) == (0, 0)
 
+    def test_a_stale_outcome_does_not_change_the_order_of_the_others(self, store: Broker) -> None:
+        store.enqueue(jobs(3), now=NOW)
+        first, second, third = (claim_one(store) for _ in range(3))
+        assert hand_in(store, Outcome(third)) == []
+        born = jobs(2)
+        outcomes = [Outcome(second, follow_ups=(born[0],)), Outcome(third), Outcome(first, follow_ups=(born[1],))]
+        again = [Outcome(second), *outcomes[1:2]]
+        assert hand_in(store, *outcomes, again[0]) == [outcomes[1], again[0]]
+        assert ids(claim(store)) == ids(born)
+
     @pytest.mark.parametrize("ending", [Ending.RELEASED, Ending.RETRY, Ending.PARKED, Ending.DEAD])
     def test_an_ending_ends_the_lease(self, store: Broker, lease: Lease, ending: Ending) -> None:
         end(store, lease, ending, delay=60.0)
