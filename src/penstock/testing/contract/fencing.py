@@ -121,7 +121,7 @@ class FencingContract(ContractBase):
 
     def test_a_stale_outcome_does_not_change_the_order_of_the_others(self, store: Broker) -> None:
         store.enqueue(jobs(3), now=NOW)
-        first, second, third = (claim_one(store) for _ in range(3))
+        first, second, third = (claim(store, 1)[0] for _ in range(3))
         assert hand_in(store, Outcome(third)) == []
         born = jobs(2)
         outcomes = [Outcome(second, follow_ups=(born[0],)), Outcome(third), Outcome(first, follow_ups=(born[1],))]
