@@ -80,8 +80,6 @@ class Client:
                 self._broker.close()
                 self._broker = None
 
-    # --- storing
-
     def enqueue(self, jobs: Sequence[NewJob], tx: object | None = None) -> list[bytes]:
         """Store jobs, all or none; returns the ids that stand for them."""
         with self.broker() as broker:
@@ -137,8 +135,6 @@ class Client:
                 _tell(waiting, _fail, error)
             else:
                 _tell(waiting, _finish, ids)
-
-    # --- reading
 
     def state(self, id: bytes) -> State:
         """Where a job is; one that is no longer stored counts as done."""

@@ -145,8 +145,6 @@ class Session:
             seconds, fresh / seconds if seconds else 0.0,
         )  # fmt: skip
 
-    # --- the parts of a run
-
     def _begin(self) -> None:
         """Refuse what can't work before any process starts; then start anew, or go on."""
         if self.plan.source != STDIN:

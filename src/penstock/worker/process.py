@@ -33,7 +33,9 @@ from penstock.worker.runner import Runner
 _POLL = (0.8, 1.2)
 #: Seconds after which a job counts as slow: what ended before it is handed in, what waits behind it is given back.
 _SLOW = 0.01
+_SHORTEST_PAUSE = 0.1
 _LONGEST_PAUSE = 10.0
+_HAND_IN_AGAIN = 0.2
 
 POOLS: dict[str, type[Pool]] = {"prefork": PreforkPool, "threads": ThreadsPool}
 
@@ -107,17 +109,14 @@ class Process:
         self._cut_rows(self._pool.running())
         self._wake.set()
 
-    # --- the loop's parts
-
     def _tick(self) -> int | None:
         """One exchange; None when the store refused and a pause was made."""
         try:
             took = self._dispatcher.tick(self._pool)
         except StoreError as error:
-            if not self._pause:
-                self._emitter.emit(StoreTrouble(str(error)))
-            self._pause = min(_LONGEST_PAUSE, max(0.1, self._pause * 2))
+            self._trouble(error)
             self._wake.wait(self._pause * random.uniform(0.5, 1.0))
+            self._pause = min(_LONGEST_PAUSE, self._pause * 2)
             return None
         if self._pause:
             self._pause = 0.0
@@ -134,10 +133,13 @@ class Process:
         self._wake.wait(random.uniform(*_POLL))
 
     def _finish(self) -> None:
+        """Wait for what runs and hand it in, however long the store refuses: the supervisor's grace ends it."""
         while self._pool.running():
             self._wake.wait(0.05)
             self._wake.clear()
-        self._dispatcher.give_back(self._pool.take_back())
+        while not self._relinquish(self._pool.take_back()):
+            self._wake.clear()
+            self._wake.wait(_HAND_IN_AGAIN)
 
     def _done(self, outcome: Outcome) -> None:
         self._dispatcher.done(outcome)
@@ -158,8 +160,6 @@ class Process:
 
     def _report_stale(self, outcomes: Sequence[Outcome]) -> None:
         self._emitter.emit(StoreTrouble(f"{len(outcomes)} jobs ended too late: they had been given to another worker"))
-
-    # --- the other threads
 
     def _listen(self) -> None:
         while True:
@@ -184,11 +184,19 @@ class Process:
                 self._dispatcher.done(dead(lease, INTERRUPTED))
         self._relinquish([*unstarted, *(lease for lease in running if not lease.at_most_once)])
 
-    def _relinquish(self, leases: Sequence[Lease]) -> None:
+    def _relinquish(self, leases: Sequence[Lease]) -> bool:
         """Give leases back; when the store refuses, they stay with the outcomes for the next exchange."""
         try:
             self._dispatcher.give_back(leases)
         except StoreError as error:
+            self._trouble(error)
+            return False
+        return True
+
+    def _trouble(self, error: StoreError) -> None:
+        """Say once that the store refuses, until it answers again."""
+        if not self._pause:
+            self._pause = _SHORTEST_PAUSE
             self._emitter.emit(StoreTrouble(str(error)))
 
     def _relieve(self) -> None:

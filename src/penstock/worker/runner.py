@@ -124,8 +124,6 @@ class Runner:
             self._loops = Loops()
         return self._loops.run(task.signature.call(arguments))
 
-    # --- packed rows
-
     def _run_packed(self, task: Runnable, policy: Policy, lease: Lease) -> Outcome:
         handler = self._row_handlers.get(lease.task)
         if handler is not None:

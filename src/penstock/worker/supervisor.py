@@ -79,8 +79,6 @@ class Supervisor:
         self._failed = False
         self._peak_of_the_gone = 0
 
-    # --- what the command line and `load` use
-
     def run(self, each_round: Callable[[], None] | None = None, every: float = 1.0) -> int:
         """Run until stopped (or, in a burst, until all processes have ended); returns an exit status.
 
@@ -132,8 +130,6 @@ class Supervisor:
         self._peak_of_the_gone = max(self._peak_of_the_gone, alive)
         return self._peak_of_the_gone
 
-    # --- one round
-
     def _step(self, longest: float) -> None:
         for key, _ in self._selector.select(self._next_deadline(longest)):
             if key.fileobj is self._bell:
@@ -166,8 +162,6 @@ class Supervisor:
         self._deadline = time.monotonic() + _QUIT_SECONDS
         for child in self._children.values():
             child.tell(message.QUIT)
-
-    # --- processes
 
     def _spawn(self, lane: Lane) -> None:
         self._numbers += 1
@@ -245,8 +239,6 @@ class Supervisor:
         with self._boards:
             return [job for child in self._children.values() for job in child.board.running()]
 
-    # --- waking
-
     def _ring(self) -> None:
         """In the listening thread: hold it here while nobody is idle, so that rings cost a busy worker nothing."""
         self._anyone_idle.wait()
@@ -266,8 +258,6 @@ class Supervisor:
             self._anyone_idle.set()
         else:
             self._anyone_idle.clear()
-
-    # --- signals and the end
 
     def _take_signals(self) -> list[tuple[int, Any]]:
         if threading.current_thread() is not threading.main_thread():
