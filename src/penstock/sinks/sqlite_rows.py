@@ -22,6 +22,7 @@ _LOOSE: Any = str | int | float | bool | None
 _TYPES: dict[str, Any] = {"INTEGER": int | bool | None, "REAL": float | None, "TEXT": str | None}
 #: What msgspec does not take in the name of a field, and what stands for it.
 _AWKWARD = {code: chr(0x2400 + code) for code in range(32)} | {ord('"'): "\u201d", ord("\\"): "\u29f5"}
+_PLAIN = frozenset({str, int, float, bool, type(None), UnsetType})
 _raw_items = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _record = msgspec.msgpack.Decoder(dict[str, Any])
 
@@ -31,6 +32,9 @@ class Rows:
 
     A field that is missing is NULL, or left to the column's default where it has one: such a value is `UNSET`. A
     field that is no column, or a value of the wrong type, rejects its record. Nested values become JSON text.
+
+    All records of a batch are decoded in one call. Where that fails they are taken one by one, at several times the
+    cost; columns that turn out to hold nested values are open to them in the next batch's one call.
     """
 
     def __init__(self, columns: Sequence[Column]) -> None:
@@ -38,8 +42,10 @@ class Rows:
         self.defaulted = [index for index, column in enumerate(columns) if column.has_default]
         self._labels = _labels(self.names)
         self._plain_names = list(self._labels) == list(self._labels.values())
+        self._columns = columns
+        self._open: set[int] = set()
+        self._list = self._decoder()
         types = [_TYPES.get(column.affinity, _LOOSE) for column in columns]
-        self._list = self._decoder(columns, types)
         loose = [
             kind if column.affinity in ("INTEGER", "REAL") else Any for column, kind in zip(columns, types, strict=True)
         ]
@@ -51,11 +57,23 @@ class Rows:
         if self._plain_names:
             try:
                 rows = [astuple(row) for row in self._list.decode(payload)]
-            except (ValueError, RecursionError):
+                if self._open:
+                    rows = [self._flattened(row) for row in rows]
+            except (ValueError, TypeError, RecursionError):
                 pass
             else:
                 return rows, list(range(len(rows))), []
-        return self._one_by_one(payload)
+        known = len(self._open)
+        taken = self._one_by_one(payload)
+        if len(self._open) > known:
+            self._list = self._decoder()
+        return taken
+
+    def _flattened(self, row: Row) -> Row:
+        values = list(row)
+        for index in self._open:
+            values[index] = _flat(values[index])
+        return tuple(values)
 
     def _one_by_one(self, payload: bytes) -> tuple[list[Row], list[int], list[Rejected]]:
         try:
@@ -82,7 +100,9 @@ class Rows:
         labelled = {self._labels[name]: value for name, value in record.items()}
         values = list(astuple(msgspec.convert(labelled, self._struct, strict=False)))
         for index in self._any:
-            values[index] = _flat(values[index])
+            if type(values[index]) not in _PLAIN:
+                self._open.add(index)
+                values[index] = _flat(values[index])
         return tuple(values)
 
     def _row_type(self, columns: Sequence[Column], types: Sequence[Any]) -> type[msgspec.Struct]:
@@ -95,10 +115,12 @@ class Rows:
         rename = {f"c{index}": label for index, label in enumerate(self._labels.values())}
         return msgspec.defstruct("Row", fields, rename=rename, forbid_unknown_fields=True, gc=False)
 
-    def _decoder(
-        self, columns: Sequence[Column], types: Sequence[Any]
-    ) -> msgspec.msgpack.Decoder[list[msgspec.Struct]]:
-        rows: Any = GenericAlias(list, (self._row_type(columns, types),))
+    def _decoder(self) -> msgspec.msgpack.Decoder[list[msgspec.Struct]]:
+        types = [
+            Any if index in self._open else _TYPES.get(column.affinity, _LOOSE)
+            for index, column in enumerate(self._columns)
+        ]
+        rows: Any = GenericAlias(list, (self._row_type(self._columns, types),))
         return msgspec.msgpack.Decoder(rows, strict=False)
 
 
