@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from penstock import settings
 from penstock.brokers.inspect import Inspector
@@ -19,7 +18,9 @@ from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, Holder, Lease, Ne
 from penstock.core.outcome import Outcome
 from penstock.errors import ConfigError, JobFailed, UnknownTask
 from penstock.task import Sending, Task, check_sending
-from penstock.worker.runner import RowHandler, Runner
+
+if TYPE_CHECKING:
+    from penstock.worker.runner import RowHandler, Runner
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -138,6 +139,9 @@ class Penstock:
 
     def runner(self) -> Runner:
         """What runs this app's jobs."""
+        # Here, because a program that only stores jobs should not pay for what runs them.
+        from penstock.worker.runner import Runner
+
         return Runner(self.tasks, self.row_handlers)
 
     def drain(self, *, delayed: bool = False, queues: Sequence[str] | None = None) -> int:
@@ -268,6 +272,8 @@ def load_app(target: str, arguments: dict[str, str] | None = None) -> Penstock:
 
 def _where_it_failed(error: BaseException) -> str:
     """The user's own last line before the error."""
+    import traceback  # with what it loads, 10 ms that only an error should cost
+
     if isinstance(error, SyntaxError):
         return ""  # its message says
     ours = os.path.dirname(__file__)
