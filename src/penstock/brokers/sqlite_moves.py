@@ -11,14 +11,13 @@ from typing import Any
 
 import msgspec
 
+from penstock.core.decide import INTERRUPTED
 from penstock.core.job import Failure, Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.stores.statements import Statements
 
 #: A queue, the number of the claim, and the rows of `claim_select`.
 Taken = tuple[str, int, list[tuple[Any, ...]]]
-
-_INTERRUPTED = Failure("Interrupted", "its worker died while it held this job, which may not run twice (at_most_once)")
 
 
 class Moves:
@@ -190,7 +189,7 @@ class Moves:
         connection.execute(self._sql["release"], (json.dumps([row[0] for row in rows if not row[2]]),))
         for seq, _, at_most_once, batch, items in rows:
             if at_most_once:
-                connection.execute(self._sql["end_job"], (seq, 1, msgspec.msgpack.encode(_INTERRUPTED)))
+                connection.execute(self._sql["end_job"], (seq, 1, msgspec.msgpack.encode(INTERRUPTED)))
                 connection.execute(self._sql["ended"], (seq, "dead", now))
                 if batch is not None:
                     connection.execute(self._sql["batch_step"], (batch, 0, items, 0, 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -25,7 +25,7 @@ def examples(*lines: str) -> str:
     return "\n".join(["\b", "Examples:", *(f"  penstock {line}" for line in lines)])
 
 
-def filters(states: list[str]) -> Callable[[F], F]:
+def filters(states: Sequence[str]) -> Callable[[F], F]:
     """The options that say which jobs.
 
     Parameters:

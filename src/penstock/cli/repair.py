@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from penstock.cli import output
 from penstock.cli.options import examples, filters, job_ids, json_option, split_where, where_option
@@ -23,6 +25,39 @@ _yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask; needed
 _words = click.argument("words", nargs=-1, metavar="[WHERE] [JOB]...")
 
 
+class _Choice(msgspec.Struct, frozen=True):
+    """Which jobs the command line names, and how to go about it."""
+
+    words: tuple[str, ...]
+    where: str | None
+    state: str | None
+    queue: str | None
+    task: str | None
+    yes: bool
+    as_json: bool
+
+    @property
+    def is_filtered(self) -> bool:
+        """Do any of the options narrow the jobs down?"""
+        return bool(self.state or self.queue or self.task)
+
+
+def _choosing(states: Sequence[str]) -> Callable[[Callable[[_Choice], int]], Callable[..., int]]:
+    """The arguments and options that the three commands share, as one value."""
+
+    def decorate(function: Callable[[_Choice], int]) -> Callable[..., int]:
+        @wraps(function)
+        def command(**given: Any) -> int:
+            return function(_Choice(**given))
+
+        chosen: Callable[..., int] = command
+        for option in (json_option, _yes_option, filters(states), where_option, _words):
+            chosen = option(chosen)
+        return chosen
+
+    return decorate
+
+
 @click.command(
     epilog=examples(
         "retry shop:app 0197b3a4-6c1e-7000-8000-000000000000",
@@ -30,27 +65,14 @@ _words = click.argument("words", nargs=-1, metavar="[WHERE] [JOB]...")
         "retry shop:app --yes                # everything dead or cancelled",
     )
 )
-@_words
-@where_option
-@filters(_ENDED)
-@_yes_option
-@json_option
-def retry(
-    words: tuple[str, ...],
-    where: str | None,
-    state: str | None,
-    queue: str | None,
-    task: str | None,
-    yes: bool,
-    as_json: bool,
-) -> int:
+@_choosing(_ENDED)
+def retry(choice: _Choice) -> int:
     """Make dead and cancelled jobs ready again, with all their attempts.
 
     Name jobs by their ids, or say which with --state, --queue and --task; with neither, it asks. Prints how many; when
     no job fits, the exit code is 1. JSON: an object of `retried`, how many.
     """
-    repair = _Repair("retry", "retried", _ENDED, as_json)
-    return repair.run(where, words, state, queue, task, ask=not (yes or state or queue or task))
+    return _Repair("retry", "retried", _ENDED).run(choice, ask=not (choice.yes or choice.is_filtered))
 
 
 @click.command(
@@ -60,27 +82,14 @@ def retry(
         "cancel sqlite:///jobs.db --queue mail",
     )
 )
-@_words
-@where_option
-@filters(_WAITING)
-@_yes_option
-@json_option
-def cancel(
-    words: tuple[str, ...],
-    where: str | None,
-    state: str | None,
-    queue: str | None,
-    task: str | None,
-    yes: bool,
-    as_json: bool,
-) -> int:
+@_choosing(_WAITING)
+def cancel(choice: _Choice) -> int:
     """Cancel jobs that have not started. They are kept, and can be retried.
 
     Name jobs by their ids, or say which with --state, --queue and --task; with neither, it asks. Prints how many; when
     no job fits, the exit code is 1. JSON: an object of `cancelled`, how many.
     """
-    repair = _Repair("cancel", "cancelled", _WAITING, as_json)
-    return repair.run(where, words, state, queue, task, ask=not (yes or state or queue or task))
+    return _Repair("cancel", "cancelled", _WAITING).run(choice, ask=not (choice.yes or choice.is_filtered))
 
 
 @click.command(
@@ -90,27 +99,14 @@ def cancel(
         "purge shop:app --queue mail --yes",
     )
 )
-@_words
-@where_option
-@filters([*_WAITING, *_ENDED])
-@_yes_option
-@json_option
-def purge(
-    words: tuple[str, ...],
-    where: str | None,
-    state: str | None,
-    queue: str | None,
-    task: str | None,
-    yes: bool,
-    as_json: bool,
-) -> int:
+@_choosing([*_WAITING, *_ENDED])
+def purge(choice: _Choice) -> int:
     """Delete jobs for good. Jobs that are running are left alone.
 
     Name jobs by their ids, or say which with --state, --queue and --task; without ids it asks. Prints how many; when no
     job fits, the exit code is 1. JSON: an object of `purged`, how many.
     """
-    repair = _Repair("purge", "purged", [*_WAITING, *_ENDED], as_json)
-    return repair.run(where, words, state, queue, task, ask=not yes)
+    return _Repair("purge", "purged", [*_WAITING, *_ENDED]).run(choice, ask=not choice.yes)
 
 
 class _Repair:
@@ -122,36 +118,27 @@ class _Repair:
         states: of the jobs that it fits.
     """
 
-    def __init__(self, verb: str, done: str, states: Sequence[str], as_json: bool) -> None:
+    def __init__(self, verb: str, done: str, states: Sequence[str]) -> None:
         self._verb = verb
         self._done = done
         self._states = states
-        self._as_json = as_json
 
-    def run(
-        self,
-        where: str | None,
-        words: tuple[str, ...],
-        state: str | None,
-        queue: str | None,
-        task: str | None,
-        *,
-        ask: bool,
-    ) -> int:
+    def run(self, choice: _Choice, *, ask: bool) -> int:
         """Find the jobs, ask if that is needed, do it; returns an exit code."""
         from penstock.brokers.inspect import Selection
         from penstock.cli.place import find_place
         from penstock.core.states import State
 
-        where, rest = split_where(where, words)
+        where, rest = split_where(choice.where, choice.words)
         ids = job_ids(rest) or None
-        selection = Selection(ids=ids, state=None if state is None else State(state), queue=queue, task=task)
+        state = None if choice.state is None else State(choice.state)
+        selection = Selection(ids=ids, state=state, queue=choice.queue, task=choice.task)
         with find_place(where).inspector() as inspector:
             if ids is None and ask:
                 self._confirm(inspector, selection)
             count = self._do(inspector, selection)
             why = "" if count else self._why_none(inspector, selection)
-        if self._as_json:
+        if choice.as_json:
             output.print_json({self._done: count})
         elif count:
             missed = 0 if ids is None else len(set(ids)) - count
