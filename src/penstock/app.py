@@ -90,7 +90,7 @@ class Penstock:
             backoff: the wait before each of them, or the first wait in seconds; see `penstock.Backoff`.
             give_up: exceptions that make the job a dead letter at once.
             unique: of jobs with the same arguments, only one may wait or run at a time.
-            result_ttl: seconds for which a return value is kept; None is never stored.
+            result_ttl: seconds for which a return value (of at most 64 MiB) is kept; None is never stored.
             at_most_once: rather lose the job's run than run it twice: no retries, and a job whose worker died while
                 it held it becomes a dead letter.
             crash_limit: process deaths after which a job becomes a dead letter.

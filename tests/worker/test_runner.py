@@ -14,7 +14,7 @@ from penstock.core.job import Lease
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.packed import Packed, pack
 from penstock.task import Task
-from penstock.worker.runner import Runner
+from penstock.worker.runner import LARGEST_RESULT, Runner
 
 BATCH = b"b" * 16
 
@@ -105,6 +105,13 @@ class TestASingleJob:
             return object()
 
         assert "odd() returned what can't be kept" in reason(bench.run(odd))
+
+    def test_whose_result_is_too_large_for_a_store_does_not_run_again(self, bench: Bench) -> None:
+        @bench.app.task(name="large")
+        def large() -> bytes:
+            return bytes(LARGEST_RESULT)
+
+        assert "results may have 67,108,864: store them elsewhere" in reason(bench.run(large))
 
     def test_with_options_of_its_own(self, bench: Bench) -> None:
         @bench.app.task

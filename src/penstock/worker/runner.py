@@ -29,6 +29,11 @@ _JUDGED = (Exception, SystemExit)
 _TRACEBACK_LIMIT = 20_000
 
 
+#: Bytes of a result, at most. A store that refuses one for its size would be asked again for ever, and so hold up its
+#: process.
+LARGEST_RESULT = 64 << 20
+
+
 class Runnable(Protocol):
     """What the registry knows of a task."""
 
@@ -110,10 +115,16 @@ class Runner:
         if value is None:
             return succeeded(lease, policy)
         try:
-            return succeeded(lease, policy, encode_value(value))
+            result = encode_value(value)
         except TypeError as error:
             # It did run: another run would only repeat what it did.
             raise PayloadError(f"{task.name}() returned what can't be kept: {error}") from None
+        if len(result) > LARGEST_RESULT:
+            raise PayloadError(
+                f"{task.name}() returned {len(result):,} bytes, and results may have {LARGEST_RESULT:,}: "
+                "store them elsewhere, and return where"
+            )
+        return succeeded(lease, policy, result)
 
     def _call(self, task: Runnable, arguments: Any) -> Any:
         if not task.is_async:
