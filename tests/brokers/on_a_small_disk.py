@@ -1,4 +1,4 @@
-"""What a queue does on a disk that is full or read-only; run in a mount namespace of its own, as `unshare -rm`.
+"""What a queue does on a disk that is full or read-only; run in a mount namespace of its own.
 
 The disk is a tmpfs that is gone with this process.
 """

@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -53,12 +52,10 @@ def assert_one_line(error: BaseException) -> None:
 
 
 @pytest.mark.parametrize("case", ["full", "no_room_at_all", "read_only", "read_only_from_the_start"])
-def test_a_disk_that_is_full_or_read_only(tmp_path: Path, case: str) -> None:
-    unshare = shutil.which("unshare")
-    assert unshare is not None, "this test needs unshare (Debian: apt-get install util-linux)"
+def test_a_disk_that_is_full_or_read_only(tmp_path: Path, own_mounts: list[str], case: str) -> None:
     place = tmp_path / "disk"
     place.mkdir()
-    command = [unshare, "-rm", sys.executable, "-P", "-W", "error", str(SMALL_DISK), case, str(place)]
+    command = [*own_mounts, sys.executable, "-P", "-W", "error", str(SMALL_DISK), case, str(place)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert (ended.stdout, ended.returncode) == ("ok\n", 0), ended.stderr

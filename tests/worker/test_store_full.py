@@ -36,15 +36,13 @@ def fill(n: int) -> bytes:
 """
 
 
-def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path, own_mounts: list[str]) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     app = tmp_path / "app.py"
     app.write_text(textwrap.dedent(APP))
-    # Mounting takes root, or a user name space of one's own.
-    alone = ["unshare", "--mount", "--map-root-user", "--user"]
     ran = subprocess.run(
-        [*alone, "bash", "-c", SCENARIO, "bash", disk, app, sys.executable],
+        [*own_mounts, "bash", "-c", SCENARIO, "bash", disk, app, sys.executable],
         capture_output=True,
         timeout=60,
         check=False,
