@@ -22,7 +22,7 @@ from penstock.errors import MissingFeature
 
 
 class Feature(StrEnum):
-    """What a broker may lack; a task that needs it fails at start, by name."""
+    """What a broker may lack."""
 
     DELAY = "delay"
     PRIORITY = "priority"
