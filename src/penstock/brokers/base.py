@@ -155,7 +155,7 @@ class Broker(ABC):
         raise MissingFeature(f"{type(self).__name__} can't list or repair jobs")
 
     def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
-        """While the context is open, call `wake` from a thread when there may be new work.
+        """While the context is open, call `wake` from a thread when there may be work: new, given back, or due.
 
         `wake` may block for as long as nobody is idle. It is a hint: a poll makes up for one that is lost.
         """

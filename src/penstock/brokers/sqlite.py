@@ -20,7 +20,7 @@ from penstock.brokers.base import Broker, Exchange, Feature, WorkerInfo
 from penstock.brokers.sqlite_inspector import SqliteInspector
 from penstock.brokers.sqlite_moves import Moves, leases
 from penstock.core.job import Holder, NewJob
-from penstock.core.outcome import Outcome
+from penstock.core.outcome import Ending, Outcome
 from penstock.errors import ConfigError, StoreError
 from penstock.stores import doorbell, sqlite
 from penstock.stores.migrate import migrate
@@ -102,10 +102,17 @@ class SqliteBroker(Broker):
                 return self._moves.enqueue(tx, jobs, now)
         with self._transaction() as connection:
             ids = self._moves.enqueue(connection, jobs, now)
-            sockets = connection.execute(self._sql["sockets"]).fetchall()
-        for (socket,) in sockets:
-            self._bell.ring(socket)
+            listeners = self._listeners(connection)
+        self._ring(listeners)
         return ids
+
+    def _listeners(self, connection: sqlite3.Connection) -> list[str]:
+        return [socket for (socket,) in connection.execute(self._sql["sockets"]).fetchall()]
+
+    def _ring(self, listeners: Sequence[str]) -> None:
+        """Wake the workers: jobs have become ready, and the commit that made them so is done."""
+        for socket in listeners:
+            self._bell.ring(socket)
 
     def exchange(
         self,
@@ -124,10 +131,9 @@ class SqliteBroker(Broker):
             good, stale = self._moves.fence(connection, outcomes)
             self._moves.apply(connection, good, now)
             taken = self._moves.claim(connection, queues, limit, holder) if limit > 0 else []
-            born = any(outcome.follow_ups for outcome in good)
-            sockets = connection.execute(self._sql["sockets"]).fetchall() if born else ()
-        for (socket,) in sockets:
-            self._bell.ring(socket)
+            news = any(outcome.follow_ups or outcome.ending is Ending.RELEASED for outcome in good)
+            listeners = self._listeners(connection) if news else []
+        self._ring(listeners)
         return Exchange(leases(taken), stale)
 
     def _any_ready(self, queues: Sequence[str], limit: int) -> bool:
@@ -141,7 +147,10 @@ class SqliteBroker(Broker):
         """See `Broker.abandon`."""
         with self._transaction() as connection:
             row = connection.execute(self._sql["holder_key"], (holder.worker, holder.process)).fetchone()
-            return 0 if row is None else self._moves.give_back(connection, row[0], frozenset(crashed), time.time())
+            held = 0 if row is None else self._moves.give_back(connection, row[0], frozenset(crashed), time.time())
+            listeners = self._listeners(connection) if held else []
+        self._ring(listeners)
+        return held
 
     def purge(self, queue: str) -> int:
         """See `Broker.purge`."""
@@ -185,6 +194,8 @@ class SqliteBroker(Broker):
         with self._transaction() as connection:
             rescued = sum(self._moves.give_back(connection, key, frozenset(), time.time()) for (key,) in orphans)
             rescued += sum(self._moves.forget_worker(connection, worker) for worker in dead)
+            listeners = self._listeners(connection) if rescued else []
+        self._ring(listeners)
         for socket in dead.values():
             self._bell.remove(socket)
         return rescued
@@ -202,6 +213,8 @@ class SqliteBroker(Broker):
                 connection.execute(self._sql["undelay_due"], (keys, now))
                 for statement in ("reserve_places", "to_the_back", "release"):
                     connection.execute(self._sql[statement], (keys,))
+                listeners = self._listeners(connection)
+            self._ring(listeners)
 
     def unpark(self, tasks: Sequence[str]) -> int:
         """See `Broker.unpark`."""
@@ -213,6 +226,8 @@ class SqliteBroker(Broker):
                 keys, count = connection.execute(self._sql["parked_of"], (names,)).fetchone()
                 connection.execute(self._sql["unpark"], (names,))
                 connection.execute(self._sql["release"], (keys,))
+                listeners = self._listeners(connection)
+            self._ring(listeners)
         return count
 
     def prune(self, *, now: float | None = None) -> int:

@@ -70,6 +70,23 @@ class ListenContract(ProcessContract, ContractBase):
             assert hand_in(worker, Outcome(lease, Ending.DONE, follow_ups=(job(),))) == []
             assert woken.wait(PATIENCE)
 
+    def test_what_becomes_ready_again_wakes(self, store: Broker, open_store: Callable[..., Broker]) -> None:
+        worker = open_store()
+        worker.enqueue([job()], now=NOW)
+        worker.enqueue([job(run_at=NOW + 60)], now=NOW)
+        woken = threading.Event()
+        lease = claim_one(worker)
+        with listening(store, woken.set):
+            assert hand_in(worker, Outcome(lease, Ending.RELEASED)) == []
+            assert woken.wait(PATIENCE)
+            woken.clear()
+            claim_one(worker)
+            assert worker.abandon(ALICE) == 1
+            assert woken.wait(PATIENCE)
+            woken.clear()
+            worker.promote(now=NOW + 60)
+            assert woken.wait(PATIENCE)
+
     def test_a_listener_that_is_busy_holds_nobody_up(self, store: Broker, open_store: Callable[..., Broker]) -> None:
         sender, entered, free = open_store(), threading.Event(), threading.Event()
 
