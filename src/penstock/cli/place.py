@@ -16,6 +16,7 @@ from penstock import settings
 from penstock.app import Penstock, load_app
 from penstock.brokers.inspect import Inspector
 from penstock.client import Client
+from penstock.core.text import without_password
 from penstock.errors import ConfigError, StoreError
 from penstock.stores import sqlite
 from penstock.stores.statements import Statements
@@ -30,10 +31,7 @@ class Place(msgspec.Struct, frozen=True):
     @property
     def shown(self) -> str:
         """The URL as it may be shown: without a password."""
-        parts = urlsplit(self.url)
-        if not parts.password:
-            return self.url
-        return parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}").geturl()
+        return without_password(self.url)
 
     @contextmanager
     def inspector(self) -> Iterator[Inspector]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -212,9 +213,6 @@ def ledger_key(batch: bytes, row: bytes) -> bytes:
 
 
 def _create_table(plan: Plan, slice: Slice) -> None:
-    sink = open_sink(str(plan.into), str(plan.table))
-    try:
+    with closing(open_sink(str(plan.into), str(plan.table))) as sink:
         if not sink.exists():
             sink.create(with_numbers(slice.records) if slice.position.format == "csv" else slice.records)
-    finally:
-        sink.close()

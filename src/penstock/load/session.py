@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from urllib.parse import quote
 
 import msgspec
@@ -150,14 +150,11 @@ class Session:
         if self.plan.source != STDIN:
             Source.open(self.plan.source, format=self.plan.format).close()
         if self.plan.into is not None:
-            sink = open_sink(self.plan.into, str(self.plan.table))
-            try:
+            with closing(open_sink(self.plan.into, str(self.plan.table))) as sink:
                 if not self.plan.create and not sink.exists():
                     raise SinkError(
                         f"there is no table {self.plan.table} in {self.plan.into}: --create makes one from the records"
                     )
-            finally:
-                sink.close()
         job = NewJob(self.plan.key, READ, encode_value((self._progress,)), self.plan.read_lane)
         with self._app.client.broker() as broker:
             broker.enqueue([job])
@@ -197,11 +194,8 @@ class Session:
 
     def _clear(self) -> None:
         if self.plan.into is not None:
-            sink = open_sink(self.plan.into, str(self.plan.table))
-            try:
+            with closing(open_sink(self.plan.into, str(self.plan.table))) as sink:
                 sink.forget(self._progress.batch)
-            finally:
-                sink.close()
         with self._app.client.inspector() as inspector:
             if self.plan.to is None:
                 inspector.delete(Selection(batch=self._progress.batch))

@@ -22,6 +22,7 @@ import msgspec
 from penstock.brokers.base import WorkerInfo
 from penstock.brokers.inspect import RunningJob
 from penstock.core.job import Holder
+from penstock.core.text import without_password
 from penstock.events.emit import Emitter, ProcessDied, WorkerStarted, WorkerStopped, WorkerStopping
 from penstock.worker import link as message
 from penstock.worker.child import Child, Lane, describe_exit
@@ -208,7 +209,7 @@ class Supervisor:
         self._upkeep = Upkeep(hello.url, info, hello.tasks, self._running, self._ring, self._emitter)
         self._upkeep.start()
         processes = sum(lane.processes for lane in self._lanes)
-        url = _without_password(hello.url)
+        url = without_password(hello.url)
         self._emitter.emit(WorkerStarted(self.id, pool, processes, slots // processes, queues, url))
 
     def _bury(self, child: Child) -> None:
@@ -290,8 +291,3 @@ class Supervisor:
 
 def _noted(number: int, frame: object) -> None:
     """The wake-up descriptor tells; the handler only keeps Python's default from acting."""
-
-
-def _without_password(url: str) -> str:
-    before, at, after = url.rpartition("@")
-    return f"{before.partition('://')[0]}://***@{after}" if at else url
