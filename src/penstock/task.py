@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import time
 import typing
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -41,12 +40,6 @@ class Sending(msgspec.Struct, frozen=True):
     at_most_once: bool = False
     job: JobOptions = JobOptions()
     tx: object | None = None
-
-    def run_at(self) -> float | None:
-        """When to run, in epoch seconds; None is at once."""
-        if self.at is not None:
-            return self.at
-        return None if not self.delay else time.time() + self.delay
 
 
 class Task(Generic[P, R]):
@@ -186,7 +179,8 @@ class Task(Generic[P, R]):
             payload,
             sending.queue,
             sending.priority,
-            sending.run_at(),
+            sending.delay,
+            sending.at,
             unique or None,
             None if sending.job == _NO_OPTIONS else encode_value(sending.job),
             at_most_once=sending.at_most_once,
@@ -207,7 +201,8 @@ class Task(Generic[P, R]):
             payload=self._pack(arguments, first),
             queue=self.sending.queue,
             priority=self.sending.priority,
-            run_at=self.sending.run_at(),
+            delay=self.sending.delay,
+            run_at=self.sending.at,
             options=None if self.sending.job == _NO_OPTIONS else encode_value(self.sending.job),
             batch=batch,
             items=len(arguments),

@@ -14,6 +14,8 @@ import pytest
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker
+from penstock.core.outcome import Ending, Outcome
+from penstock.core.states import State
 from penstock.errors import (
     ConfigError,
     PenstockError,
@@ -22,7 +24,7 @@ from penstock.errors import (
     StoreError,
 )
 from penstock.stores import sqlite
-from penstock.testing.contract.harness import ALICE, QUEUE, beat, claim, ids, job, jobs
+from penstock.testing.contract.harness import ALICE, QUEUE, beat, claim, ids, job, jobs, state
 from penstock.testing.contract.lifecycle import CALLS
 from penstock.testing.contract.processes import Child
 
@@ -300,6 +302,19 @@ def test_jobs_join_a_transaction_of_the_users_own(queue_url: str, queue_file: Pa
             else:
                 theirs.rollback()
             assert ids(claim(broker)) == ([sent.id] if commit else [])
+
+
+def test_endings_join_a_transaction_of_the_users_own(queue_url: str, queue_file: Path) -> None:
+    with closing(opened(queue_url)) as broker, closing(sqlite3.connect(queue_file)) as theirs:
+        broker.enqueue(jobs(2))
+        done, dead = claim(broker)
+        outcomes = [Outcome(done), Outcome(dead, Ending.DEAD)]
+        for again in (True, False):
+            assert broker.exchange(outcomes, (), 0, ALICE, tx=theirs).stale == []
+            assert (state(broker, done.id), state(broker, dead.id)) == (State.RUNNING, State.RUNNING)
+            theirs.rollback() if again else theirs.commit()
+        assert (state(broker, done.id), state(broker, dead.id)) == (State.DONE, State.DEAD)
+        assert broker.exchange(outcomes, (), 0, ALICE, tx=theirs).stale == outcomes
 
 
 @pytest.mark.parametrize(

@@ -222,9 +222,10 @@ class TestAPackedRow:
             ("item", "mail", 7, BATCH, False)
         }
         assert (again.dead, again.attempt, str(again.failure)) == (False, 1, "ValueError: one")
-        assert again.run_at is not None
+        assert again.delay is not None
+        assert again.delay > 0
         assert (gone.dead, gone.attempt, str(gone.failure)) == (True, 1, "GiveUp: two")
-        assert (later.dead, later.attempt) == (False, 0)
+        assert (later.dead, later.attempt, later.delay) == (False, 0, 60)
         assert item.signature.decode(again.payload) == item.signature.bind((1,), {})
 
     def test_an_item_that_does_not_fit_leaves_it_alone(self, bench: Bench) -> None:

@@ -92,11 +92,16 @@ class Broker(ABC):
         holder: Holder,
         *,
         now: float | None = None,
+        tx: object | None = None,
     ) -> Exchange:
         """Hand in outcomes and take up to `limit` new leases, in one transaction; never waits for work.
 
         An outcome whose lease is no longer in force changes nothing and is returned as stale. Higher priorities
         come first, then older positions; across queues, no queue starves another.
+
+        Parameters:
+            tx: a connection whose open transaction the endings are made in, with `limit` 0, by a sink in the same
+                database say. If any of them is stale, the caller rolls back.
         """
 
     def requeue(self, leases: Sequence[Lease], holder: Holder) -> list[Lease]:
@@ -128,7 +133,7 @@ class Broker(ABC):
         self.abandon(Holder(worker))
 
     def promote(self, *, now: float | None = None, limit: int = 10_000) -> float | None:
-        """Make delayed jobs that are due ready. Returns when the next one is due (epoch seconds), if any."""
+        """Make delayed jobs that are due ready. Returns in how many seconds the next one is due, if there is any."""
         return None
 
     def rescue(self, *, dead_after: float, now: float | None = None) -> int:

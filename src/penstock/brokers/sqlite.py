@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import ClassVar
 
 import msgspec
@@ -79,32 +79,25 @@ class SqliteBroker(Broker):
             raise StoreError(f"the queue {self._path} is closed: call open() first")
         return self._connection
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        connection = self._open
-        with sqlite.translating(self._path), self._lock:
-            connection.execute("begin immediate")
-            try:
-                yield connection
-                connection.execute("commit")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("rollback")
-                raise
+    def _transaction(self) -> sqlite.Transaction:
+        return sqlite.Transaction(self._path, self._open, self._lock)
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
         """See `Broker.enqueue`; `tx` is a `sqlite3.Connection` to the same file."""
         now = time.time() if now is None else now
         if tx is not None:
-            if not isinstance(tx, sqlite3.Connection):
-                raise ConfigError(f"tx must be a sqlite3.Connection to {self._path}, not {type(tx).__name__}")
             with sqlite.translating(self._path):
-                return self._moves.enqueue(tx, jobs, now)
+                return self._moves.enqueue(self._joined(tx), jobs, now)
         with self._transaction() as connection:
             ids = self._moves.enqueue(connection, jobs, now)
             listeners = self._listeners(connection)
         self._ring(listeners)
         return ids
+
+    def _joined(self, tx: object) -> sqlite3.Connection:
+        if not isinstance(tx, sqlite3.Connection):
+            raise ConfigError(f"tx must be a sqlite3.Connection to {self._path}, not {type(tx).__name__}")
+        return tx
 
     def _listeners(self, connection: sqlite3.Connection) -> list[str]:
         return [socket for (socket,) in connection.execute(self._sql["sockets"]).fetchall()]
@@ -122,8 +115,11 @@ class SqliteBroker(Broker):
         holder: Holder,
         *,
         now: float | None = None,
+        tx: object | None = None,
     ) -> Exchange:
-        """See `Broker.exchange`."""
+        """See `Broker.exchange`; `tx` is a `sqlite3.Connection` to the same file."""
+        if tx is not None:
+            return self._end_within(self._joined(tx), outcomes, now)
         if not outcomes and not self._any_ready(queues, limit):
             return Exchange([], [])
         now = time.time() if now is None else now
@@ -135,6 +131,12 @@ class SqliteBroker(Broker):
             listeners = self._listeners(connection) if news else []
         self._ring(listeners)
         return Exchange(leases(taken), stale)
+
+    def _end_within(self, tx: sqlite3.Connection, outcomes: Sequence[Outcome], now: float | None) -> Exchange:
+        with sqlite.translating(self._path):
+            good, stale = self._moves.fence_each(tx, outcomes)
+            self._moves.apply(tx, good, time.time() if now is None else now)
+        return Exchange([], stale)
 
     def _any_ready(self, queues: Sequence[str], limit: int) -> bool:
         """Look without locking: an idle worker's polls should cost no write."""
@@ -207,7 +209,7 @@ class SqliteBroker(Broker):
             with sqlite.translating(self._path):
                 row = self._open.execute(self._sql["next_due"]).fetchone()
             if row is None or row[0] > now:
-                return None if row is None else float(row[0])
+                return None if row is None else float(row[0]) - now
             with self._transaction() as connection:
                 keys, _ = connection.execute(self._sql["due"], (now, limit)).fetchone()
                 connection.execute(self._sql["undelay_due"], (keys, now))

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from penstock.core.decide import INTERRUPTED
-from penstock.core.job import Failure, Holder, Lease, NewJob
+from penstock.core.job import Failure, Holder, Lease, NewJob, due_at
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.stores.statements import Statements
 
@@ -49,7 +49,7 @@ class Moves:
             rows = [(seq, *_row(job, now)) for seq, job in enumerate(alive, before + 1)]
             connection.executemany(self._sql["insert_job"], rows)
             connection.execute(self._sql["ready_new"], (before,))
-            if any(job.run_at is not None for job in alive):
+            if any(job.run_at is not None or job.delay for job in alive):
                 connection.execute(self._sql["delay_new"], (before,))
         if len(alive) < len(jobs):
             last = before + len(alive)
@@ -66,9 +66,7 @@ class Moves:
         """
         if not outcomes:
             return [], []
-        claims: dict[int, list[Outcome]] = {}
-        for outcome in outcomes:
-            claims.setdefault(outcome.lease.claim, []).append(outcome)
+        claims = _by_claim(outcomes)
         for claim, group in claims.items():
             if connection.execute(self._sql["end_running"], (_keys(group), claim)).rowcount != len(group):
                 break
@@ -76,9 +74,15 @@ class Moves:
             return list(outcomes), []
         connection.execute("rollback")
         connection.execute("begin immediate")
+        return self.fence_each(connection, outcomes)
+
+    def fence_each(
+        self, connection: sqlite3.Connection, outcomes: Sequence[Outcome]
+    ) -> tuple[list[Outcome], list[Outcome]]:
+        """As `fence`, by statements that tell which leases they ended; without beginning the transaction again."""
         ended = {
             (claim, seq)
-            for claim, group in claims.items()
+            for claim, group in _by_claim(outcomes).items()
             for (seq,) in connection.execute(self._sql["end_running_each"], (_keys(group), claim)).fetchall()
         }
         good: list[Outcome] = []
@@ -205,6 +209,13 @@ class Moves:
         return given_back
 
 
+def _by_claim(outcomes: Sequence[Outcome]) -> dict[int, list[Outcome]]:
+    claims: dict[int, list[Outcome]] = {}
+    for outcome in outcomes:
+        claims.setdefault(outcome.lease.claim, []).append(outcome)
+    return claims
+
+
 def _keys(outcomes: Sequence[Outcome]) -> str:
     return json.dumps([outcome.lease.key for outcome in outcomes])
 
@@ -238,7 +249,7 @@ def _row(job: NewJob, now: float) -> tuple[object, ...]:
     # fmt: off
     return (
         job.id, job.queue, job.priority, job.task, job.payload, job.options, job.attempt, job.batch, job.items,
-        job.packed, job.item, unique, job.at_most_once, job.run_at, now, failure,
+        job.packed, job.item, unique, job.at_most_once, due_at(job, now), now, failure,
     )
     # fmt: on
 

@@ -25,8 +25,9 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
 class NewJob(msgspec.Struct, frozen=True, gc=False):
     """A job to be stored.
 
-    `id` is a UUIDv7 (16 bytes) made by whoever enqueues, so that storing it twice is harmless. `run_at` is in
-    seconds since the epoch; without it the job is ready at once. `items` > 1 or a `numbers` list in the payload
+    `id` is a UUIDv7 (16 bytes) made by whoever enqueues, so that storing it twice is harmless. `delay` is in seconds
+    from the moment the store takes the job in, by the store's own clock; `run_at` is in seconds since the epoch, and
+    counts where both are given. Without either the job is ready at once. `items` > 1 or a `numbers` list in the payload
     marks a packed row (see `penstock.core.packed`); `item` is the number of a single item that left one.
     A `failure` is what went wrong on the attempts so far; with `dead` the job is stored as a dead letter.
     """
@@ -36,6 +37,7 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
     queue: str = DEFAULT_QUEUE
     priority: int = DEFAULT_PRIORITY
+    delay: float | None = None
     run_at: float | None = None
     unique: str | None = None
     options: bytes | None = None
@@ -47,6 +49,13 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
     attempt: int = 0
     failure: Failure | None = None
     dead: bool = False
+
+
+def due_at(job: NewJob, now: float) -> float | None:
+    """When a job that is stored at `now` is to run, in epoch seconds; None is at once."""
+    if job.run_at is not None:
+        return job.run_at
+    return now + job.delay if job.delay else None
 
 
 class Holder(msgspec.Struct, frozen=True, gc=False):

@@ -187,3 +187,46 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+class Transaction:
+    """A write transaction: begun when its turn has come, committed at the end or rolled back by an exception.
+
+    A class of its own rather than a generator, since it is half of what a single `.delay` costs beside the commit:
+    two nested generators took 6 us more.
+    """
+
+    __slots__ = ("_connection", "_lock", "_path")
+
+    def __init__(self, path: str, connection: sqlite3.Connection, lock: FileLock) -> None:
+        self._path = path
+        self._connection = connection
+        self._lock = lock
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._lock.__enter__()
+        try:
+            self._connection.execute("begin immediate")
+        except BaseException as error:
+            self._lock.__exit__(None, None, None)
+            if isinstance(error, sqlite3.Error):
+                raise _translated(error, self._path) from error
+            raise
+        return self._connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._connection.execute("commit")
+        except sqlite3.Error as failure:
+            raise _translated(failure, self._path) from failure
+        finally:
+            try:
+                if self._connection.in_transaction:
+                    self._connection.execute("rollback")
+            finally:
+                self._lock.__exit__(None, None, None)
+        if isinstance(error, sqlite3.Error):
+            raise _translated(error, self._path) from error

@@ -213,7 +213,7 @@ class Runner:
             retried = outcome.ending is Ending.RETRY
             counts.retried += retried
             job = msgspec.structs.replace(
-                job, run_at=time.time() + outcome.delay, failure=outcome.failure, attempt=job.attempt + retried
+                job, delay=outcome.delay, failure=outcome.failure, attempt=job.attempt + retried
             )
         gone.append(job)
 

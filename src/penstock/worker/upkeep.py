@@ -125,7 +125,7 @@ class Upkeep:
         if self._is_due("prune", _PRUNE):
             broker.prune()
         next_due = broker.promote()
-        wait = _PROMOTE if next_due is None else max(0.001, min(_PROMOTE, next_due - time.time()))
+        wait = _PROMOTE if next_due is None else max(0.001, min(_PROMOTE, next_due))
         return min(wait, max(0.0, min(self._due[name] for name in ("beat", "rescue")) - time.monotonic()))
 
     def _is_due(self, name: str, every: float) -> bool:

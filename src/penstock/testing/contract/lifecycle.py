@@ -87,7 +87,7 @@ class LifecycleContract(ProcessContract, ContractBase):
         assert store.inspector().list(Selection()) == before
         assert store.enqueue([job(unique="k")], now=NOW) != [dead.id]
         end(store, held)
-        assert store.promote(now=NOW) == pytest.approx(NOW + 60, abs=0.01)
+        assert store.promote(now=NOW) == pytest.approx(60, abs=0.01)
         store.close()
 
     def test_a_lease_survives_the_connection_it_came_by(self, store: Broker, open_store: Callable[..., Broker]) -> None:

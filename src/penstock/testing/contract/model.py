@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from penstock.core.job import Holder, Lease, NewJob
+from penstock.core.job import Holder, Lease, NewJob, due_at
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import LIVE, State
 
@@ -45,14 +45,15 @@ class Model:
                 if row.unique == job.unique and row.state in LIVE:
                     return id
         self._position += 1
-        state = State.READY if job.run_at is None else State.DELAYED
+        due = due_at(job, now)
+        state = State.READY if due is None else State.DELAYED
         self.rows[job.id] = Row(
             job,
             State.DEAD if job.dead else state,
             job.attempt,
             job.payload,
-            self._position if job.run_at is None else None,
-            job.run_at or now,
+            self._position if due is None else None,
+            due or now,
             job.unique,
         )
         return job.id
@@ -62,11 +63,11 @@ class Model:
         return [row for row in self.rows.values() if row.state in states]
 
     def promote(self, now: float) -> float | None:
-        """Makes what is due ready; returns when the next is due."""
+        """Makes what is due ready; returns in how many seconds the next is due."""
         for row in self.in_state(State.DELAYED):
             if row.run_at <= now:
                 row.state, row.position = State.READY, None
-        return min((row.run_at for row in self.in_state(State.DELAYED)), default=None)
+        return min((row.run_at - now for row in self.in_state(State.DELAYED)), default=None)
 
     def claim(self, leases: Iterable[Lease], holder: Holder) -> None:
         """Takes over which jobs the broker chose, after `may_choose` said that it might."""
