@@ -2,9 +2,12 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from penstock.testing.servers import MongoServer, PostgresServer
 
 pytest.register_assert_rewrite("penstock.testing.contract")
 
@@ -23,6 +26,27 @@ def own_mounts() -> list[str]:
         ):
             return way
     raise AssertionError("this test mounts a small disk: run it as root, or where user namespaces are allowed")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL that all tests share; one that restarts or breaks its server starts its own."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mongo_server() -> Iterator[MongoServer]:
+    """A MongoDB replica set of one, shared likewise."""
+    with MongoServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def lone_mongo_server() -> Iterator[MongoServer]:
+    """A MongoDB that is in no replica set, shared likewise."""
+    with MongoServer(members=0) as server:
+        yield server
 
 
 @pytest.fixture

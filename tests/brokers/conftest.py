@@ -1,4 +1,4 @@
-"""Where fresh stores come from, by URL scheme."""
+"""Where fresh stores come from, by the name of a kind of store."""
 
 import itertools
 from collections.abc import Callable
@@ -6,22 +6,42 @@ from pathlib import Path
 
 import pytest
 
+#: Makes the URLs of fresh, empty stores; it gets the test's folder, and the session's servers through `request`.
+Maker = Callable[[pytest.FixtureRequest, Path], Callable[[], str]]
 
-def sqlite_urls(folder: Path) -> Callable[[], str]:
-    numbers = itertools.count()
-    return lambda: f"sqlite:///{folder}/queue{next(numbers)}.db"
+_numbers = itertools.count(1)
 
 
-#: scheme -> what makes the URLs of fresh, empty stores.
-STORES: dict[str, Callable[[Path], Callable[[], str]]] = {"sqlite": sqlite_urls}
+def sqlite_urls(_: pytest.FixtureRequest, folder: Path) -> Callable[[], str]:
+    return lambda: f"sqlite:///{folder}/queue{next(_numbers)}.db"
+
+
+def postgres_urls(request: pytest.FixtureRequest, _: Path) -> Callable[[], str]:
+    server = request.getfixturevalue("postgres_server")
+    return lambda: f"{server.url()}?schema=s{next(_numbers)}"
+
+
+def mongo_urls(request: pytest.FixtureRequest, _: Path) -> Callable[[], str]:
+    server = request.getfixturevalue("mongo_server")
+    return lambda: f"{server.url()}&namespace=n{next(_numbers)}"
+
+
+def lone_mongo_urls(request: pytest.FixtureRequest, _: Path) -> Callable[[], str]:
+    server = request.getfixturevalue("lone_mongo_server")
+    return lambda: f"{server.url()}?namespace=n{next(_numbers)}"
+
+
+STORES: dict[str, Maker] = {
+    "sqlite": sqlite_urls,
+}
 
 
 @pytest.fixture(scope="session")
-def stores() -> dict[str, Callable[[Path], Callable[[], str]]]:
+def stores() -> dict[str, Maker]:
     return STORES
 
 
 @pytest.fixture(params=list(STORES))
 def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
     """Makes URLs of fresh stores; whatever uses it runs on every broker."""
-    return STORES[request.param](tmp_path)
+    return STORES[request.param](request, tmp_path)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
@@ -54,8 +55,12 @@ class ContractBase:
 
 
 def with_namespace(url: str, namespace: str) -> str:
-    """The same store, under another namespace."""
-    return f"{url}{'&' if '?' in url else '?'}namespace={namespace}"
+    """The same store, under another namespace, which PostgreSQL calls a schema; it makes part of the old one's name."""
+    place, _, query = url.partition("?")
+    name = "schema" if place.startswith("postgres") else "namespace"
+    options = dict(parse_qsl(query))
+    options[name] = f"{options[name]}_{namespace}" if name in options else namespace
+    return f"{place}?{urlencode(options)}"
 
 
 def new_id() -> bytes:

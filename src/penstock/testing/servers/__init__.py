@@ -1,0 +1,8 @@
+"""Private database servers for tests and benchmarks: real ones, on free ports, in temporary folders."""
+
+from __future__ import annotations
+
+from penstock.testing.servers.mongodb import MongoServer
+from penstock.testing.servers.postgres import PostgresServer
+
+__all__ = ["MongoServer", "PostgresServer"]

