@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+READY := .venv/.ready
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
@@ -10,10 +11,11 @@ STAMP := .venv/.installed
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(STAMP)  ## load 100,000 simulated orders through a file queue and count them
+demo: $(READY)  ## load 100,000 simulated orders through a file queue and count them
 	$(BIN)/penstock demo
 
-test: $(STAMP)  ## run the whole test suite
+test: $(STAMP)  ## run the whole test suite, on real servers that it starts itself
+	@tests/install-servers
 	$(BIN)/pytest
 
 check: $(STAMP)  ## lint, format, types, layers, and the documentation's snippets
@@ -24,13 +26,14 @@ check: $(STAMP)  ## lint, format, types, layers, and the documentation's snippet
 	$(BIN)/pytest tests/docs
 
 bench: $(STAMP)  ## measure, each figure beside the raw loop
+	@tests/install-servers
 	$(BIN)/python -m benchmarks
 
 clean:  ## remove .venv and every cache
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-$(STAMP): pyproject.toml
+$(READY): pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Penstock needs Python 3.11 or newer; install it (Debian: apt-get install python3)."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Penstock needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V 2>&1); try: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
@@ -40,5 +43,9 @@ $(STAMP): pyproject.toml
 		echo "This Python can't make a virtual environment; install its venv package (Debian: sudo apt-get install python3-venv)."; exit 1; \
 	fi
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(STAMP): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
