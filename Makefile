@@ -19,6 +19,7 @@ test: $(STAMP)  ## run the whole test suite, on real servers that it starts itse
 	$(BIN)/pytest
 
 check: $(STAMP)  ## lint, format, types, layers, and the documentation's snippets
+	@tests/install-servers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict src

@@ -46,7 +46,7 @@ def drain(path: Path, processes: int) -> float:
 def insert(connection: sqlite3.Connection, count: int, batch: int) -> float:
     """Jobs per second of one program that stores `count` no-op jobs, `batch` in a transaction."""
     sql = Statements("sqlite", "penstock")
-    (seq,) = connection.execute(sql["last_seq"]).fetchone()
+    seq, _ = connection.execute(sql["frontier"]).fetchone()
     began = time.perf_counter()
     for before in range(seq, seq + count, batch):
         now = time.time()
@@ -82,7 +82,7 @@ def insert(connection: sqlite3.Connection, count: int, batch: int) -> float:
 def insert_rows(connection: sqlite3.Connection, rows: Iterator[tuple[bytes, int]], per_transaction: int) -> None:
     """Store packed rows, each a payload and the number of its items."""
     sql = Statements("sqlite", "penstock")
-    (before,) = connection.execute(sql["last_seq"]).fetchone()
+    before, _ = connection.execute(sql["frontier"]).fetchone()
     batch: list[tuple[object, ...]] = []
 
     def commit() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from penstock import settings
 from penstock.brokers.inspect import Inspector
-from penstock.client import Client, new_ids
+from penstock.client import Client, new_id
 from penstock.core.backoff import Backoff
 from penstock.core.decide import DEFAULT_CRASH_LIMIT, DEFAULT_RESULT_TTL, DEFAULT_RETRIES, JobOptions, Policy
 from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, Holder, Lease, NewJob
@@ -151,7 +151,7 @@ class Penstock:
             delayed: run those, too, that wait for their time or for a retry.
             queues: which; all of the app's own without.
         """
-        runner, holder, ran = self.runner(), Holder(f"drain-{new_ids(1)[0].hex()}"), 0
+        runner, holder, ran = self.runner(), Holder(f"drain-{new_id().hex()}"), 0
         outcomes: list[Outcome] = []
         try:
             while True:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.brokers import connect
 from penstock.brokers.base import Broker
 from penstock.brokers.inspect import BatchRecord, Ended, Inspector, Selection
-from penstock.core.ids import uuid7s
+from penstock.core.ids import uuid7, uuid7s
 from penstock.core.job import NewJob
 from penstock.core.states import State
 from penstock.errors import JobCancelled, JobFailed, ResultTimeout
@@ -54,11 +54,14 @@ class Client:
         if self._owner != os.getpid():
             self._adopt()
         with self._lock:
-            if self._broker is None:
-                broker = connect(self.url)
-                broker.open()
-                self._broker = broker
-            yield self._broker
+            yield self._connected()
+
+    def _connected(self) -> Broker:
+        if self._broker is None:
+            broker = connect(self.url)
+            broker.open()
+            self._broker = broker
+        return self._broker
 
     def _adopt(self) -> None:
         """Start anew in a forked child: the parent's connection and lock are the parent's."""
@@ -82,8 +85,11 @@ class Client:
 
     def enqueue(self, jobs: Sequence[NewJob], tx: object | None = None) -> list[bytes]:
         """Store jobs, all or none; returns the ids that stand for them."""
-        with self.broker() as broker:
-            return broker.enqueue(jobs, tx=tx)
+        # As `broker()`, without the generator: what is sent one by one should cost little but the commit.
+        if self._owner != os.getpid():
+            self._adopt()
+        with self._lock:
+            return self._connected().enqueue(jobs, tx=tx)
 
     async def enqueue_async(self, jobs: list[NewJob]) -> list[bytes]:
         """Store jobs without blocking the event loop; what other tasks store meanwhile shares the next commit."""
@@ -196,6 +202,11 @@ class Client:
                 return
             gate.wait(min(pause, left))
             pause = min(pause * 1.5, _LONGEST_POLL)
+
+
+def new_id() -> bytes:
+    """A fresh job id."""
+    return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
 
 
 def new_ids(count: int) -> list[bytes]:

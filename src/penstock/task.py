@@ -12,7 +12,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 import msgspec
 
-from penstock.client import Client, new_ids
+from penstock.client import Client, new_id, new_ids
 from penstock.core.codec import Signature, encode_value
 from penstock.core.decide import JobOptions, Policy
 from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, PRIORITIES, NewJob
@@ -76,11 +76,11 @@ class Task(Generic[P, R]):
             TypeError: the function can't be called so, or an argument can't be encoded.
             StoreError: the broker refused; nothing was stored.
         """
-        return self._send([self._job(self.sending, args, kwargs, new_ids(1)[0])])[0]
+        return self._send([self._job(self.sending, args, kwargs, new_id())])[0]
 
     async def delay_async(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """As `delay`, without blocking the event loop; concurrent calls share commits."""
-        job = self._job(self.sending, args, kwargs, new_ids(1)[0])
+        job = self._job(self.sending, args, kwargs, new_id())
         if self._client.inline is not None or self.sending.tx is not None:
             return self._send([job])[0]
         ids = await self._client.enqueue_async([job])
@@ -103,7 +103,7 @@ class Task(Generic[P, R]):
         Parameters:
             items: may be a generator; it is read as it is stored.
         """
-        key = new_ids(1)[0]
+        key = new_id()
         start = 0
         for chunk in _chunks(items, _ROWS_PER_COMMIT * 1000):
             arguments = self._arguments(chunk)
@@ -160,7 +160,7 @@ class Task(Generic[P, R]):
 
     def job(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJob:
         """The job that `.delay` would store, not stored."""
-        return self._job(self.sending, args, kwargs, new_ids(1)[0])
+        return self._job(self.sending, args, kwargs, new_id())
 
     def send(self, jobs: Sequence[NewJob]) -> list[Job[R]]:
         """Store jobs of this task that were made by `job`."""

@@ -39,6 +39,7 @@ MAY_SCAN = {
     "holders": FEW,
     "orphans": FEW,
     "running_of_worker": FEW,
+    "frontier": FEW,
     "sockets": FEW,
     "workers": FEW,
     "next_due": HEAD,

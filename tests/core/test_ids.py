@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.core.ids import format_id, parse_id, uuid7s
+from penstock.core.ids import format_id, parse_id, uuid7, uuid7s
 
 MILLISECONDS = st.integers(0, 2**48 - 1)
 ENTROPY = st.binary(min_size=10, max_size=10)
@@ -49,3 +49,11 @@ def test_text_and_back(entropy: bytes) -> None:
 def test_text_that_is_no_id() -> None:
     with pytest.raises(ValueError, match="badly formed"):
         parse_id("42")
+
+
+@given(MILLISECONDS, ENTROPY)
+def test_one_by_itself_has_them_all_too(milliseconds: int, entropy: bytes) -> None:
+    uuid = UUID(bytes=uuid7(milliseconds, entropy))
+    assert (uuid.version, uuid.variant, uuid.int >> 80) == (7, RFC_4122, milliseconds)
+    low, high = UUID(bytes=uuid7(0, b"\0" * 10)), UUID(bytes=uuid7(0, b"\xff" * 10))
+    assert high.int - low.int == (0xFFF << 64) | (2**62 - 1)

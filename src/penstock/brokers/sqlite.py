@@ -87,10 +87,9 @@ class SqliteBroker(Broker):
         now = time.time() if now is None else now
         if tx is not None:
             with sqlite.translating(self._path):
-                return self._moves.enqueue(self._joined(tx), jobs, now)
+                return self._moves.enqueue(self._joined(tx), jobs, now)[0]
         with self._transaction() as connection:
-            ids = self._moves.enqueue(connection, jobs, now)
-            listeners = self._listeners(connection)
+            ids, listeners = self._moves.enqueue(connection, jobs, now)
         self._ring(listeners)
         return ids
 

@@ -27,36 +27,56 @@ class Moves:
         self._sql = sql
         self._turn = 0
 
-    def enqueue(self, connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float) -> list[bytes]:
-        """Store jobs, and count them in their batches; returns the ids that stand for them."""
-        before = self.insert(connection, jobs, now)
-        if any(job.batch is not None for job in jobs):
+    def enqueue(
+        self, connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float
+    ) -> tuple[list[bytes], list[str]]:
+        """Store jobs, and count them in their batches.
+
+        Returns:
+            The ids that stand for them, and the sockets at which workers listen.
+        """
+        before, listeners = self.insert(connection, jobs, now)
+        ids: list[bytes] = []
+        batched = unique = False
+        for job in jobs:
+            ids.append(job.id)
+            batched |= job.batch is not None
+            unique |= job.unique is not None
+        if batched:
             connection.execute(self._sql["batch_grow"], (before,))
-        if all(job.unique is None for job in jobs):
-            return [job.id for job in jobs]
-        return [self._standing_for(connection, job) for job in jobs]
+        if unique:
+            ids = [self._standing_for(connection, job) for job in jobs]
+        return ids, listeners
 
     def _standing_for(self, connection: sqlite3.Connection, job: NewJob) -> bytes:
         if job.unique is None:
             return job.id
         return bytes(connection.execute(self._sql["unique_holder"], (job.id, job.unique)).fetchone()[0])
 
-    def insert(self, connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float) -> int:
-        """Store jobs; returns the seq after which all of them stand."""
-        before: int = connection.execute(self._sql["last_seq"]).fetchone()[0]
-        alive = [job for job in jobs if not job.dead]
+    def insert(self, connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float) -> tuple[int, list[str]]:
+        """Store jobs; returns the seq after which all of them stand, and the sockets at which workers listen."""
+        before, sockets = connection.execute(self._sql["frontier"]).fetchone()
+        alive: list[tuple[object, ...]] = []
+        dead: list[NewJob] = []
+        delayed = False
+        for job in jobs:
+            if job.dead:
+                dead.append(job)
+            else:
+                run_at = due_at(job, now)
+                delayed |= run_at is not None
+                alive.append(_row(before + 1 + len(alive), job, run_at, now))
         if alive:
-            rows = [(seq, *_row(job, now)) for seq, job in enumerate(alive, before + 1)]
-            connection.executemany(self._sql["insert_job"], rows)
+            connection.executemany(self._sql["insert_job"], alive)
             connection.execute(self._sql["ready_new"], (before,))
-            if any(job.run_at is not None or job.delay for job in alive):
+            if delayed:
                 connection.execute(self._sql["delay_new"], (before,))
-        if len(alive) < len(jobs):
+        if dead:
             last = before + len(alive)
-            rows = [(seq, *_row(job, now)) for seq, job in enumerate((job for job in jobs if job.dead), last + 1)]
+            rows = [_row(seq, job, None, now) for seq, job in enumerate(dead, last + 1)]
             connection.executemany(self._sql["insert_job"], rows)
             connection.execute(self._sql["dead_new"], (last, now))
-        return before
+        return before, sockets.split("/") if sockets else []
 
     def fence(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
         """End the leases that are still in force; returns the outcomes of those, and the stale ones.
@@ -243,13 +263,13 @@ def _add(sum: Step | None, step: Step) -> Step:
     )
 
 
-def _row(job: NewJob, now: float) -> tuple[object, ...]:
+def _row(seq: int, job: NewJob, run_at: float | None, now: float) -> tuple[object, ...]:
     failure = _encoded(job.failure)
     unique = None if job.dead else job.unique
     # fmt: off
     return (
-        job.id, job.queue, job.priority, job.task, job.payload, job.options, job.attempt, job.batch, job.items,
-        job.packed, job.item, unique, job.at_most_once, due_at(job, now), now, failure,
+        seq, job.id, job.queue, job.priority, job.task, job.payload, job.options, job.attempt, job.batch, job.items,
+        job.packed, job.item, unique, job.at_most_once, run_at, now, failure,
     )
     # fmt: on
 

@@ -6,6 +6,13 @@ from uuid import UUID
 
 _VERSION_AND_VARIANT = (7 << 76) | (2 << 62)
 _COUNTER_BITS = 30
+_TAIL = (1 << 62) - 1
+
+
+def uuid7(milliseconds: int, entropy: bytes) -> bytes:
+    """Make one id; the parameters are those of `uuid7s`, and all but six of the random bits are in it."""
+    random = int.from_bytes(entropy, "big")
+    return ((milliseconds << 80) | _VERSION_AND_VARIANT | (random >> 68 << 64) | (random & _TAIL)).to_bytes(16, "big")
 
 
 def uuid7s(count: int, milliseconds: int, entropy: bytes) -> list[bytes]:
