@@ -27,7 +27,7 @@ def test_an_app_a_url_and_the_environment_lead_to_the_same_queue(penstock, job):
 def test_a_missing_file_is_not_made(penstock, folder, command):
     ended = penstock(*command.split())
     assert ended.code == 1
-    assert ended.err.startswith("penstock: there is no queue penstock.db yet")
+    assert ended.err.startswith("penstock: there is no queue in sqlite:///penstock.db yet")
     assert ended.err.count("\n") == 1
     assert list(folder.glob("*.db*")) == []
 
@@ -39,7 +39,7 @@ def test_a_database_without_a_queue_is_left_as_it_is(penstock, folder):
     before = (folder / "market.db").read_bytes()
     ended = penstock("status", "sqlite:///market.db")
     assert (ended.code, ended.err.split(":")[0]) == (1, "penstock")
-    assert "market.db holds no queue" in ended.err
+    assert "there is no queue in sqlite:///market.db yet" in ended.err
     assert (folder / "market.db").read_bytes() == before
 
 

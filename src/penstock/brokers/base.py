@@ -8,13 +8,14 @@ whoever opens it owns it, and calls it from one thread at a time. Driver excepti
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from typing import ClassVar
 
 import msgspec
 
+from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.inspect import Inspector, RunningJob
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
@@ -69,6 +70,18 @@ class Broker(ABC):
     @abstractmethod
     def install(self) -> None:
         """Create or upgrade the store's tables; nothing to do where they are current."""
+
+    def schema(self) -> Schema:
+        """Which tables the store has. Connects by itself and changes nothing: needs no `open`."""
+        return Schema(0, 0)
+
+    def diagnose(self) -> Iterable[Check]:
+        """Look for what is wrong, or could be better. Connects by itself and changes nothing: needs no `open`."""
+        return ()
+
+    def ddl(self) -> str:
+        """What `install` runs, for somebody else to run; connects to nothing."""
+        raise MissingFeature(f"{type(self).__name__} has no script to print: penstock install makes what it needs")
 
     @abstractmethod
     def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import ClassVar
 
 import msgspec
 
+from penstock.brokers import sqlite_doctor
 from penstock.brokers.base import Broker, Exchange, Feature, WorkerInfo
+from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.sqlite_inspector import SqliteInspector
 from penstock.brokers.sqlite_moves import Moves, leases
 from penstock.core.job import Holder, NewJob
@@ -68,6 +70,19 @@ class SqliteBroker(Broker):
         """See `Broker.install`."""
         with sqlite.translating(self._path):
             migrate(self._path, self._open, self._transaction, self._sql)
+
+    def schema(self) -> Schema:
+        """See `Broker.schema`."""
+        return sqlite_doctor.schema(self._path, self._sql)
+
+    def diagnose(self) -> Iterable[Check]:
+        """See `Broker.diagnose`."""
+        return sqlite_doctor.diagnose(self._path, self._durability, self._sql)
+
+    def ddl(self) -> str:
+        """See `Broker.ddl`."""
+        noted = self._sql["set_schema_version"]
+        return "\n".join(f"{script}\n{noted.replace('?1', str(n))};\n" for n, script in self._sql.migrations())
 
     def inspector(self) -> SqliteInspector:
         """The reading side, on this broker's connection."""

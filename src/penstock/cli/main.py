@@ -27,6 +27,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cancel": ("penstock.cli.repair:cancel", "Cancel jobs that have not started."),
     "purge": ("penstock.cli.repair:purge", "Delete jobs that are not running."),
     "enqueue": ("penstock.cli.enqueue:enqueue", "Store a job."),
+    "install": ("penstock.cli.install:install", "Create a queue's tables, or bring them up to date."),
+    "upgrade": ("penstock.cli.install:upgrade", "Bring a queue's tables up to date."),
+    "sql": ("penstock.cli.install:sql", "Print what install would run."),
+    "doctor": ("penstock.cli.install:doctor", "Look for what is wrong with a store."),
     "demo": ("penstock.cli.demo:demo", "See 100,000 records go through a queue."),
 }
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
-from urllib.parse import quote, urlsplit
+from contextlib import contextmanager
 
 import msgspec
 
 from penstock import settings
 from penstock.app import Penstock, load_app
+from penstock.brokers import connect
 from penstock.brokers.inspect import Inspector
 from penstock.client import Client
 from penstock.core.text import without_password
 from penstock.errors import ConfigError, StoreError
-from penstock.stores import sqlite
-from penstock.stores.statements import Statements
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -36,7 +32,7 @@ class Place(msgspec.Struct, frozen=True):
     @contextmanager
     def inspector(self) -> Iterator[Inspector]:
         """The reading and repairing side of the queue; `StoreError` when there is no queue yet."""
-        _check_there(self.url)
+        _check_there(self)
         client = Client(self.url)
         try:
             with client.inspector() as inspector:
@@ -65,22 +61,10 @@ def import_app(target: str) -> Penstock:
     return load_app(target)
 
 
-def _check_there(url: str) -> None:
-    """Refuse to read a SQLite queue that was never made; opening it would make it, perhaps in another's database."""
-    if urlsplit(url).scheme != "sqlite":
-        return
-    parsed = sqlite.parse(url)
-    path = Path(parsed.path)
-    if not path.exists():
+def _check_there(place: Place) -> None:
+    """Refuse to read a queue that was never made; opening it would make it, perhaps in another's database."""
+    if connect(place.url).schema().installed is None:
         raise StoreError(
-            f"there is no queue {path} yet: the first job or worker makes it; "
+            f"there is no queue in {place.shown} yet: the first job or worker makes it; "
             "for another, name package.module:app or a URL, or set PENSTOCK_URL"
         )
-    sql = Statements("sqlite", parsed.options.get("namespace", "penstock"))
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as connection:
-            found = connection.execute(sql["has_schema"]).fetchone()
-    except sqlite3.Error:
-        return  # the broker says it better
-    if found is None:
-        raise StoreError(f"{path} holds no queue: name the file that does, or store a first job in this one")

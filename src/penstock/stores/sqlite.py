@@ -8,7 +8,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import parse_qsl, unquote
@@ -70,7 +70,9 @@ def connect(path: str, *, durability: str = "full") -> sqlite3.Connection:
     with translating(path):
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("pragma journal_mode = wal")
+            # The first to open a new file switches its journal, which whoever opens it just then would be refused.
+            with closing(FileLock(path)) as lock, lock:
+                connection.execute("pragma journal_mode = wal")
             connection.execute(f"pragma synchronous = {durability}")
             connection.execute(f"pragma wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             connection.execute("pragma journal_size_limit = 67108864")
@@ -87,11 +89,7 @@ def _check_place(path: str) -> None:
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise StoreError(f"there is no folder {folder}: create it, or name another place for {os.path.basename(path)}")
-    try:
-        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        mounts = ""
-    kind = network_filesystem(mounts, os.path.realpath(path))
+    kind = network_filesystem(mounts(), os.path.realpath(path))
     if kind is not None:
         raise UnsafeFilesystem(
             f"{path} lies on a network file system ({kind}), where SQLite's locks do not hold: use a local disk"
@@ -100,6 +98,14 @@ def _check_place(path: str) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise _from_os(error, path) from error
+
+
+def mounts() -> str:
+    """What is mounted where, as the kernel tells it; empty where it does not."""
+    try:
+        return Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
 
 
 def network_filesystem(mountinfo: str, path: str) -> str | None:
