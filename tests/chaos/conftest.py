@@ -1,5 +1,6 @@
-"""The world of one chaos test."""
+"""The worlds of the chaos tests: a queue on each kind of store, and servers that may be harmed."""
 
+import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +11,60 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from chaos_app import make
+from harmed import HarmedMongo, HarmedPostgres
 from oracle import World
+
+from penstock.brokers import SCHEMES
+
+_numbers = itertools.count(1)
+
+
+def fresh_url(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
+    """The URL of an empty queue on a store of a kind, on a server that is shared and stays unharmed."""
+    if kind == "sqlite":
+        return f"sqlite:///{folder}/jobs.db"
+    if kind == "postgresql":
+        return f"{request.getfixturevalue('postgres_server').url()}?schema=chaos{next(_numbers)}"
+    if kind == "lone mongodb":
+        return f"{request.getfixturevalue('lone_mongo_server').url()}?namespace=chaos{next(_numbers)}"
+    return f"{request.getfixturevalue('mongo_server').url()}&namespace=chaos{next(_numbers)}"
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path, make(f"sqlite:///{tmp_path}/jobs.db", str(tmp_path / "log")))
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """A queue in a file; or on the kind of store that the test is parametrised with."""
+    url = fresh_url(getattr(request, "param", "sqlite"), request, tmp_path)
+    world = World(tmp_path, make(url, str(tmp_path / "log")))
+    yield world
+    world.close()
+
+
+@pytest.fixture(scope="session")
+def harmed_postgres() -> Iterator[HarmedPostgres]:
+    server = HarmedPostgres()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def harmed_mongo() -> Iterator[HarmedMongo]:
+    server = HarmedMongo()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=[scheme for scheme in ("postgresql", "mongodb") if scheme in SCHEMES])
+def harmed(request: pytest.FixtureRequest) -> HarmedPostgres | HarmedMongo:
+    """A server that may be harmed, and runs again at the end."""
+    name = "harmed_postgres" if request.param == "postgresql" else "harmed_mongo"
+    server: HarmedPostgres | HarmedMongo = request.getfixturevalue(name)
+    return server
+
+
+@pytest.fixture
+def harmed_world(harmed: HarmedPostgres | HarmedMongo, tmp_path: Path) -> Iterator[World]:
+    """A queue on it; workers reach it through the proxy."""
+    url = harmed.place()
+    world = World(tmp_path, make(url, str(tmp_path / "log")), harmed.through_proxy(url))
     yield world
     world.close()

@@ -1,5 +1,6 @@
 """What watches from outside: the notes that runs made, the processes there are, and deadlines."""
 
+import itertools
 import json
 import os
 import select
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 from penstock import Penstock
 from penstock.brokers.inspect import QueueCounts
+from penstock.errors import StoreUnavailable
 
 HERE = Path(__file__).parent
 
@@ -33,16 +35,30 @@ class Note(NamedTuple):
 
 
 class World:
-    """One queue, one oracle's file, and the workers on them."""
+    """One queue, one oracle's file, and the workers on them.
 
-    def __init__(self, folder: Path, app: Penstock) -> None:
+    Parameters:
+        worker_url: by which the workers reach the queue, where that is another way than the test's own.
+    """
+
+    def __init__(self, folder: Path, app: Penstock, worker_url: str | None = None) -> None:
         self.folder = folder
         self.app = app
+        self.worker_url = worker_url or app.settings.url
         self.log = folder / "log"
         self.workers: list[Worker] = []
 
     def start(self, **lane: Any) -> "Worker":
-        worker = Worker(self.app.settings.url, self.log, {"processes": 2, **lane})
+        """Start a worker that says nothing, with the fields of a `Lane`."""
+        words = ["chaos_worker.py", self.worker_url, str(self.log), json.dumps({"processes": 2, **lane})]
+        return self._started(Worker(words, self.folder))
+
+    def run(self, *options: str, **environment: str) -> "Worker":
+        """Start `penstock worker` as users do; what it says is kept."""
+        told = {"CHAOS_URL": self.worker_url, "CHAOS_LOG": str(self.log), **environment}
+        return self._started(Worker(["-m", "penstock", "worker", "chaos_target:app", *options], self.folder, told))
+
+    def _started(self, worker: "Worker") -> "Worker":
         self.workers.append(worker)
         return worker
 
@@ -65,8 +81,11 @@ class World:
             return next(iter(inspector.count()), QueueCounts("default"))
 
     def live(self) -> int:
-        """How many jobs wait or run."""
-        counts = self.counts()
+        """How many jobs wait or run; as long as the store is away, there is no telling, and 1 stands for it."""
+        try:
+            counts = self.counts()
+        except StoreUnavailable:
+            return 1
         return counts.ready + counts.running + counts.delayed + counts.parked
 
     def wait_for_runs(self, more_than: int) -> None:
@@ -83,13 +102,21 @@ class World:
 
 
 class Worker:
-    """A supervisor that runs as a process of its own."""
+    """A program with processes of its own, a worker say; what it and they write to standard error is kept."""
 
-    def __init__(self, url: str, log: Path, lane: dict[str, Any]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "chaos_worker.py", url, str(log), json.dumps(lane)], cwd=HERE
-        )
+    _numbers = itertools.count(1)
+
+    def __init__(self, words: list[str], folder: Path, environment: dict[str, str] | None = None) -> None:
+        self._said = folder / f"said{next(self._numbers)}"
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+        told = {**clean, "PYTHONWARNINGS": "error", **(environment or {})}
+        with self._said.open("wb") as said:
+            self.process = subprocess.Popen([sys.executable, *words], cwd=HERE, env=told, stderr=said)
         self.pid = self.process.pid
+
+    def said(self) -> list[str]:
+        """The lines it has written to standard error."""
+        return self._said.read_text("utf-8").splitlines()
 
     def children(self) -> list[int]:
         """The worker processes there are now."""

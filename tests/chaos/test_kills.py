@@ -7,38 +7,11 @@ import threading
 import time
 
 import pytest
-from oracle import FULL, SEED, Note, World, send, until, wait_for_exits
+from account import check_runs
+from oracle import FULL, SEED, World, send, until, wait_for_exits
 
 JOBS = 50_000 if FULL else 20_000
 KILLS = 40 if FULL else 6
-#: Seconds of work before a kill that may be repeated. About 10 ms are promised; the rest is for a machine that does
-#: other things, too.
-NOISE = 0.05
-#: Seconds without a note after which a process was not working but waiting, for its disk or its turn: an exchange may
-#: take longer than the 10 ms, and no more than this is counted of it.
-STALL = 0.02
-
-
-def check_runs(world: World, died: dict[int, float], count: int = JOBS) -> None:
-    """Every number ran, and each run but its last was among the last work of a process that was killed."""
-    runs = world.runs()
-    assert set(runs) == set(range(count)), f"PENSTOCK_CHAOS_SEED={SEED}"
-    left = work_left([note for notes in runs.values() for note in notes], died)
-    early = {note: left.get(note) for notes in runs.values() for note in notes[:-1] if left.get(note, 1.0) > NOISE}
-    assert early == {}, f"PENSTOCK_CHAOS_SEED={SEED}"
-    assert world.counts().dead == 0
-
-
-def work_left(notes: list[Note], died: dict[int, float]) -> dict[Note, float]:
-    """For how long the process of each run still worked before it was killed; nothing for those that were not."""
-    left: dict[Note, float] = {}
-    latest = {pid: (at, 0.0) for pid, at in died.items()}
-    for note in sorted(notes, key=lambda note: note.at, reverse=True):
-        if note.pid in latest:
-            after, sum = latest[note.pid]
-            left[note] = sum + min(STALL, abs(after - note.at))
-            latest[note.pid] = note.at, left[note]
-    return left
 
 
 def fill(world: World, dice: random.Random) -> None:
@@ -62,7 +35,7 @@ def test_of_worker_processes_loses_nothing(world: World) -> None:
     assert len(died) >= 3
     world.wait_until_done(60)
     assert worker.stop() == 0
-    check_runs(world, died)
+    check_runs(world, JOBS, died)
 
 
 def test_of_supervisors_loses_nothing(world: World) -> None:
@@ -82,7 +55,7 @@ def test_of_supervisors_loses_nothing(world: World) -> None:
     assert kills >= 3
     world.start()
     world.wait_until_done(60)
-    check_runs(world, died)
+    check_runs(world, JOBS, died)
 
 
 def test_of_a_supervisor_ends_its_processes(world: World) -> None:

@@ -1,0 +1,137 @@
+"""Servers that are harmed on purpose, and what can be done to each: they belong to these tests alone."""
+
+import itertools
+import random
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+import psycopg
+import pymongo
+from proxy import Proxy
+from pymongo.errors import PyMongoError
+
+from penstock.errors import StoreUnavailable
+from penstock.testing.servers import MongoServer, PostgresServer
+
+_names = itertools.count(1)
+_pause = threading.Event()
+
+
+class Harmed(Protocol):
+    """A server, as the tests see it."""
+
+    scheme: str
+    proxy: Proxy
+
+    def place(self) -> str:
+        """The URL of a fresh, empty place on it."""
+
+    def through_proxy(self, url: str) -> str:
+        """The same place by way of the proxy."""
+
+    def stop(self) -> None:
+        """In order."""
+
+    def kill(self) -> None:
+        """kill -9."""
+
+    def start(self) -> None:
+        """Start it again."""
+
+    def end_connections(self, dice: random.Random) -> None:
+        """End some connections as its administrator can."""
+
+
+class HarmedPostgres:
+    """A PostgreSQL, with a proxy before it."""
+
+    scheme = "postgresql"
+
+    def __init__(self) -> None:
+        self.server = PostgresServer()
+        self.start()
+        self.proxy = Proxy(("127.0.0.1", self.server.process.port))
+
+    def place(self) -> str:
+        return f"{self.server.url()}?schema=chaos{next(_names)}"
+
+    def through_proxy(self, url: str) -> str:
+        return url.replace(f":{self.server.process.port}/", f":{self.proxy.port}/")
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def kill(self) -> None:
+        self.server.kill()
+
+    def start(self) -> None:
+        # After a kill its processes need a moment to see that the first of them is gone.
+        for _ in range(50):
+            with suppress(StoreUnavailable):
+                self.server.start()
+                return
+            _pause.wait(0.1)
+        self.server.start()
+
+    def end_connections(self, dice: random.Random) -> None:
+        with psycopg.connect(self.server.url(), autocommit=True) as connection:
+            pids = connection.execute(
+                "select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
+            ).fetchall()
+            for (pid,) in pids:
+                if dice.random() < 0.5:
+                    connection.execute("select pg_terminate_backend(%s)", (pid,))
+
+    def remove(self) -> None:
+        self.proxy.close()
+        self.server.remove()
+
+
+class HarmedMongo:
+    """A MongoDB: a replica set of one or three, or a server that stands alone; with a proxy before its first member."""
+
+    scheme = "mongodb"
+
+    def __init__(self, members: int = 1) -> None:
+        self.server = MongoServer(members=members)
+        self.server.start()
+        self.proxy = Proxy(("127.0.0.1", self.server.members[0].port))
+
+    def place(self) -> str:
+        url = self.server.url()
+        return f"{url}{'&' if '?' in url else '?'}namespace=chaos{next(_names)}"
+
+    def through_proxy(self, url: str) -> str:
+        # The set names its member by its own port: who looks for the set would go round the proxy.
+        direct = url.replace(f":{self.server.members[0].port}/", f":{self.proxy.port}/")
+        return direct.replace("replicaSet=rs0", "directConnection=true")
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def kill(self) -> None:
+        self.server.kill()
+
+    def start(self) -> None:
+        self.server.start()
+
+    def end_connections(self, dice: random.Random) -> None:
+        # What runs is ended; there is no command that ends a client's connection.
+        with pymongo.MongoClient[dict[str, Any]](self.server.url(), serverSelectionTimeoutMS=5000) as client:
+            with suppress(PyMongoError):
+                for operation in client.admin.command("currentOp", active=True)["inprog"]:
+                    if operation.get("ns", "").startswith("penstock.") and dice.random() < 0.5:
+                        with suppress(PyMongoError):
+                            client.admin.command("killOp", op=operation["opid"])
+
+    def remove(self) -> None:
+        self.proxy.close()
+        self.server.remove()
+
+
+HARMED: dict[str, Callable[[], HarmedPostgres | HarmedMongo]] = {
+    "postgresql": HarmedPostgres,
+    "mongodb": HarmedMongo,
+}
