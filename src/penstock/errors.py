@@ -113,4 +113,11 @@ class SinkError(PenstockError):
 
 
 class RowRejected(SinkError):
-    """The database refused a row for what the row holds; the message is the database's own."""
+    """The database refused a row for what the row holds; the message is the database's own.
+
+    `index` is which of the rows written together it was, where the database tells.
+    """
+
+    def __init__(self, message: str, index: int | None = None) -> None:
+        super().__init__(message)
+        self.index = index

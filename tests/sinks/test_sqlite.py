@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from penstock.errors import ConfigError, PayloadError, SinkError, StoreError
 from penstock.sinks.base import Rejected, Written
+from penstock.sinks.base import Target as Into
 from penstock.sinks.sqlite import SqliteSink
 
 
@@ -28,7 +29,7 @@ class Target:
         return self.connection.execute(statement).fetchall()
 
     def sink(self, table: str = "orders") -> SqliteSink:
-        sink = SqliteSink(self.url, table)
+        sink = SqliteSink(self.url, Into(table))
         sink.open()
         return sink
 
@@ -308,13 +309,13 @@ def test_a_tables_own_conflict_rule_holds(target: Target) -> None:
 )
 def test_a_setting_that_can_not_be_used_is_an_error(url: str, table: str) -> None:
     with pytest.raises(ConfigError):
-        SqliteSink(url, table)
+        SqliteSink(url, Into(table))
 
 
 @pytest.mark.parametrize("table", ["", "a\x00b", "\ud800"])
 def test_a_name_that_sql_can_not_hold_is_an_error(table: str) -> None:
     with pytest.raises(SinkError, match="can't be the name"):
-        SqliteSink("sqlite:///x.db", table)
+        SqliteSink("sqlite:///x.db", Into(table))
 
 
 def test_a_closed_sink_says_so(target: Target) -> None:

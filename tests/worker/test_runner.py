@@ -297,7 +297,7 @@ class TestAPackedRow:
         @bench.app.task
         def item(number: int) -> None: ...
 
-        bench.app.row_handlers[item.name] = lambda lease: Outcome(lease, Ending.SNOOZE, delay=3)
+        bench.app.row_handlers[item.name] = lambda lease, joining: Outcome(lease, Ending.SNOOZE, delay=3)
         assert Bench(bench.app).run_row(item, [1]).delay == 3
 
 

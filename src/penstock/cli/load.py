@@ -21,6 +21,7 @@ from penstock.load.rejects import Reject, rejects_path
 from penstock.load.report import Line, key_of, report
 from penstock.load.session import Session, Summary, default_queue
 from penstock.load.sources import FORMATS
+from penstock.sinks.base import OnConflict
 
 #: Up to so many records, each is reported by its task_id without being asked for.
 _FEW = 100
@@ -30,9 +31,21 @@ _EXIT_STOPPED = 130
 
 @click.command(short_help="Load a file into a database or through a task.")
 @click.argument("file")
-@click.option("--into", metavar="URL", help="The database to write into: sqlite:///market.db")
+@click.option(
+    "--into",
+    metavar="URL",
+    help="The database to write into: sqlite:///market.db, postgresql://host/market, mongodb://host/market",
+)
 @click.option("--table", metavar="NAME", help="The table in it; without, the file's name up to its first dot.")
 @click.option("--create", is_flag=True, help="Make the table from the records' fields if it is missing.")
+@click.option(
+    "--on-conflict",
+    type=click.Choice([how.value for how in OnConflict]),
+    default=OnConflict.ERROR.value,
+    show_default=True,
+    help="What becomes of a record whose key is in the table already: refused, left out, or written over it.",
+)
+@click.option("--key", metavar="COL[,COL]", help="The columns that tell rows apart; without, the primary key.")
 @click.option("--to", metavar="TARGET", help="Give each record to a task instead: package.module:app.task")
 @click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Processes that write.")
 @click.option("--queue", metavar="URL", help="The queue in between; without, a file beside FILE, removed at the end.")
@@ -48,6 +61,8 @@ def load(
     into: str | None,
     table: str | None,
     create: bool,
+    on_conflict: str,
+    key: str | None,
     to: str | None,
     workers: int,
     queue: str | None,
@@ -69,12 +84,17 @@ def load(
     """
     if (into is None) == (to is None):
         raise click.UsageError("name either --into URL (a database) or --to package.module:app.task")
-    if to is not None and (queue or create or table):
-        raise click.UsageError("--queue, --create and --table go with --into; with --to, the app has its own broker")
+    if to is not None and (queue or create or table or key or on_conflict != OnConflict.ERROR):
+        raise click.UsageError(
+            "--queue, --create, --table, --on-conflict and --key go with --into; with --to, the app has its own broker"
+        )
     if report_to is not None and file == STDIN:
         raise click.UsageError("--report reads FILE once more at the end, which - can't be")
     _look_here()
-    plan = make_plan(file, into=into, table=table, create=create, to=to, workers=workers, queue=queue, format=format_)
+    plan = make_plan(
+        file, into=into, table=table, create=create, to=to, workers=workers, queue=queue, format=format_,
+        on_conflict=OnConflict(on_conflict), conflict_key=tuple(key.split(",")) if key else (),
+    )  # fmt: skip
     status = run_load(plan, keep_queue=queue is not None, quiet=quiet, as_json=as_json, report_to=report_to)
     sys.exit(_EXIT_REJECTS if status == 0 and strict and Path(rejects_path(file)).exists() else status)
 

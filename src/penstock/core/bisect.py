@@ -15,36 +15,44 @@ def bisect(
 ) -> list[tuple[int, str]]:
     """Write all the rows that can be written, in their order, and tell which can't.
 
-    One bad row among n costs about 2 log2(n) writes. A half whose sibling went in whole must be the one that holds
-    the bad row, so it is halved without being tried; a single row is always tried, for the reason.
+    One bad row among n costs about 2 log2(n) writes; 2 or 3, where the database tells which it was. A half whose
+    sibling went in whole must be the one that holds the bad row, so it is halved without being tried; a single row is
+    always tried, for the reason.
 
     Parameters:
         write: writes all the rows it is given, or none and raises `error`. Any other exception passes through.
-        error: what `write` raises when a row is to blame.
+        error: what `write` raises when a row is to blame. Its attribute `index`, where it has one, is a guess which.
 
     Returns:
         The index in `rows` and the reason of each row that was refused, ascending.
     """
     refused: list[tuple[int, str]] = []
 
-    def attempt(start: int, stop: int) -> bool:
+    def attempt(start: int, stop: int) -> tuple[bool, int | None]:
         try:
             write(rows[start:stop])
         except error as reason:
             if stop - start == 1:
                 refused.append((start, str(reason)))
-            return False
-        return True
+            guess = getattr(reason, "index", None)
+            return False, None if guess is None or guess >= stop - start else start + guess
+        return True, None
 
     # A stack, not recursion: (start, stop, known to hold a bad row).
     pending = [(0, len(rows), False)] if rows else []
     while pending:
         start, stop, suspect = pending.pop()
         single = stop - start == 1
-        if (single or not suspect) and (attempt(start, stop) or single):
-            continue
+        if single or not suspect:
+            good, bad = attempt(start, stop)
+            if good or single:
+                continue
+            if bad is not None:
+                parts = [(bad + 1, stop, False), (bad, bad + 1, False), (start, bad, False)]
+                pending += [part for part in parts if part[0] < part[1]]
+                continue
         middle = (start + stop) // 2
-        known = attempt(start, middle)
+        known, _ = attempt(start, middle)
         pending.append((middle, stop, known))
         if not known and middle - start > 1:
             pending.append((start, middle, True))

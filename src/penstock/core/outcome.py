@@ -36,6 +36,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
     `delay` and `result_ttl` are in seconds. `payload` replaces the job's own when it goes on later (what is left
     of a packed row, say). `follow_ups` are stored in the same transaction, and so are the counter `steps`.
+    `committed` says that all this is in the store already, by a transaction that did more than end the lease.
     """
 
     lease: Lease
@@ -48,3 +49,4 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     items: int | None = None
     follow_ups: tuple[NewJob, ...] = ()
     steps: tuple[Step, ...] = ()
+    committed: bool = False

@@ -8,6 +8,7 @@ from hashlib import blake2b
 import msgspec
 
 from penstock.load.slices import Position
+from penstock.sinks.base import OnConflict, Target
 
 READ = "penstock.load.read"
 WRITE = "penstock.load.write"
@@ -20,6 +21,7 @@ class Plan(msgspec.Struct, frozen=True):
         source: a path, or `-`.
         format: of the source, where it was named.
         into: URL of the database, with `table` and whether to `create` it.
+        on_conflict: what becomes of a record whose `conflict_key` (columns; without, the primary key) is taken.
         to: "package.module:app.task".
         queue: URL of the broker between reader and writers.
         workers: how many processes write.
@@ -33,6 +35,19 @@ class Plan(msgspec.Struct, frozen=True):
     create: bool = False
     to: str | None = None
     workers: int = 2
+    on_conflict: OnConflict = OnConflict.ERROR
+    conflict_key: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> Target:
+        """What a sink is told of it."""
+        return Target(str(self.table), self.on_conflict, self.conflict_key)
+
+    @property
+    def manner(self) -> str:
+        """How it is written, as options: what may not change between one run of a load and the next."""
+        key = f" --key {','.join(self.conflict_key)}" if self.conflict_key else ""
+        return f"--on-conflict {self.on_conflict}{key}"
 
     @property
     def key(self) -> bytes:
@@ -59,6 +74,7 @@ class Progress(msgspec.Struct, frozen=True):
         batch: the id under which records are counted.
         consumed: bytes of the file on disk, of `size` (None for standard input).
         sizes: how many rows of which number of records were made.
+        manner: that of the plan it began with; empty in a load that an older version began.
     """
 
     batch: bytes
@@ -67,6 +83,7 @@ class Progress(msgspec.Struct, frozen=True):
     size: int | None = None
     sizes: dict[int, int] = {}
     end: bool = False
+    manner: str = ""
 
     def estimated_total(self, so_far: int) -> int | None:
         """How many records there will be, judged by those of the part that was read; None when nothing tells."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -14,7 +15,7 @@ from penstock.core.backoff import Backoff
 from penstock.core.codec import Signature
 from penstock.core.control import Continue
 from penstock.core.job import Failure, Lease, NewJob
-from penstock.core.outcome import Outcome, Step
+from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.packed import pack, row_size, rows
 from penstock.errors import ConfigError, PayloadError, SinkError, SourceError
 from penstock.load.infer import with_numbers
@@ -22,7 +23,8 @@ from penstock.load.plan import READ, WRITE, Plan, Progress
 from penstock.load.slices import RAW_CHARACTERS, Slice
 from penstock.load.sources import Source
 from penstock.sinks import open_sink
-from penstock.sinks.base import Sink
+from penstock.sinks.base import Sink, Written
+from penstock.worker.runner import Joining
 
 #: Records that are read for one transaction, and their text in bytes.
 _SLICE_RECORDS = 16_000
@@ -181,30 +183,59 @@ class _Writer:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._sink: Sink | None = None
+        self._shares = False
         self._decoder = msgspec.msgpack.Decoder(tuple[msgspec.Raw, int, list[int] | None])
 
-    def write(self, lease: Lease) -> Outcome:
+    def write(self, lease: Lease, joining: Joining | None) -> Outcome:
         """Write one row; the records that were refused become dead letters with the reason."""
         try:
             items, first, numbers = self._decoder.decode(lease.payload)
         except msgspec.MsgspecError as error:
             raise PayloadError(str(error)) from None
         if self._sink is None:
-            self._sink = open_sink(str(self._plan.into), str(self._plan.table))
-        written = self._sink.write(ledger_key(lease.batch or b"", lease.id), bytes(items))
-        if not written.rejected:
-            return Outcome(lease, steps=(Step(lease.batch or b"", done=lease.items),))
-        records = msgspec.msgpack.decode(items, type=list[msgspec.Raw])
-        dead = [
-            NewJob(
-                id, lease.task, _encoder.encode([records[each.index]]), lease.queue, batch=lease.batch, dead=True,
-                item=first + each.index if numbers is None else numbers[each.index],
-                failure=Failure("Rejected", each.reason),
-            )
-            for id, each in zip(new_ids(len(written.rejected)), written.rejected, strict=True)
-        ]  # fmt: skip
-        step = Step(lease.batch or b"", done=lease.items - len(dead), failed=len(dead))
-        return Outcome(lease, follow_ups=tuple(dead), steps=(step,))
+            self._sink = open_sink(str(self._plan.into), self._plan.target)
+            self._shares = self._sink.shares(self._plan.queue)
+
+        def ended(written: Written) -> Outcome:
+            return _ended(lease, written, items, range(first, first + lease.items) if numbers is None else numbers)
+
+        if self._shares and joining is not None:
+            return self._together(self._sink, lease, bytes(items), joining, ended)
+        return ended(self._sink.write(ledger_key(lease.batch or b"", lease.id), bytes(items)))
+
+    def _together(
+        self, sink: Sink, lease: Lease, payload: bytes, joining: Joining, ended: Callable[[Written], Outcome]
+    ) -> Outcome:
+        """Write a row into the database that the queue is in: it ends by the commit of its records."""
+        outcome = Outcome(lease, Ending.RELEASED)
+        with joining() as end_within:
+
+            def end(tx: object, written: Written) -> bool:
+                nonlocal outcome
+                outcome = ended(written)
+                return end_within(outcome, tx)
+
+            if sink.write_with(payload, end) is None:
+                # The job is another's: handed in as it is, this comes too late, and is reported so.
+                return Outcome(lease, Ending.RELEASED)
+        return msgspec.structs.replace(outcome, committed=True)
+
+
+def _ended(lease: Lease, written: Written, items: msgspec.Raw, numbers: Sequence[int]) -> Outcome:
+    """How a row ends that was written but for what was refused."""
+    batch = lease.batch or b""
+    if not written.rejected:
+        return Outcome(lease, steps=(Step(batch, done=lease.items),))
+    records = msgspec.msgpack.decode(items, type=list[msgspec.Raw])
+    dead = [
+        NewJob(
+            id, lease.task, _encoder.encode([records[each.index]]), lease.queue, batch=lease.batch, dead=True,
+            item=numbers[each.index], failure=Failure("Rejected", each.reason),
+        )
+        for id, each in zip(new_ids(len(written.rejected)), written.rejected, strict=True)
+    ]  # fmt: skip
+    step = Step(batch, done=lease.items - len(dead), failed=len(dead))
+    return Outcome(lease, follow_ups=tuple(dead), steps=(step,))
 
 
 def ledger_key(batch: bytes, row: bytes) -> bytes:
@@ -213,6 +244,6 @@ def ledger_key(batch: bytes, row: bytes) -> bytes:
 
 
 def _create_table(plan: Plan, slice: Slice) -> None:
-    with closing(open_sink(str(plan.into), str(plan.table))) as sink:
+    with closing(open_sink(str(plan.into), plan.target)) as sink:
         if not sink.exists():
             sink.create(with_numbers(slice.records) if slice.position.format == "csv" else slice.records)

@@ -16,6 +16,7 @@ from penstock.client import new_ids
 from penstock.core.codec import encode_value
 from penstock.core.job import JobRecord, NewJob
 from penstock.core.states import State
+from penstock.core.text import without_password
 from penstock.errors import ConfigError, PenstockError, SinkError, SourceError
 from penstock.events.emit import Emitter
 from penstock.load.files import STDIN
@@ -80,7 +81,7 @@ class Session:
         self._app = Penstock(plan.queue) if plan.to is None else load_target(plan.to)[0]
         self._began = time.monotonic()
         self._before = BatchRecord(b"", 0, 0, 0, 0)
-        self._progress = Progress(new_ids(1)[0])
+        self._progress = Progress(new_ids(1)[0], manner=plan.manner)
         self._batch = self._before
         self._looked = self._shown = 0.0
         arguments = {"plan": msgspec.json.encode(plan).decode()}
@@ -150,7 +151,7 @@ class Session:
         if self.plan.source != STDIN:
             Source.open(self.plan.source, format=self.plan.format).close()
         if self.plan.into is not None:
-            with closing(open_sink(self.plan.into, str(self.plan.table))) as sink:
+            with closing(open_sink(self.plan.into, self.plan.target)) as sink:
                 if not self.plan.create and not sink.exists():
                     raise SinkError(
                         f"there is no table {self.plan.table} in {self.plan.into}: --create makes one from the records"
@@ -158,6 +159,12 @@ class Session:
         job = NewJob(self.plan.key, READ, encode_value((self._progress,)), self.plan.read_lane)
         with self._app.client.broker() as broker:
             broker.enqueue([job])
+            stored = broker.inspector().get(self.plan.key)
+            began = "" if stored is None else _progress_of(stored).manner
+            if began and began != self.plan.manner:
+                raise ConfigError(
+                    f"this load began with {began}: go on so, or remove {without_password(self.plan.queue)} to begin anew"
+                )
             # One that gave up in an earlier run, over a file that could not be read, gets another try.
             broker.inspector().retry(Selection(ids=(self.plan.key,)))
         self._look()
@@ -169,7 +176,7 @@ class Session:
             record = inspector.get(self.plan.key)
             if record is None:
                 return None
-            self._progress = msgspec.msgpack.decode(record.payload, type=tuple[Progress])[0]
+            self._progress = _progress_of(record)
             self._batch = inspector.batch(self._progress.batch) or BatchRecord(self._progress.batch, 0, 0, 0, 0)
         return record
 
@@ -194,7 +201,7 @@ class Session:
 
     def _clear(self) -> None:
         if self.plan.into is not None:
-            with closing(open_sink(self.plan.into, str(self.plan.table))) as sink:
+            with closing(open_sink(self.plan.into, self.plan.target)) as sink:
                 sink.forget(self._progress.batch)
         with self._app.client.inspector() as inspector:
             if self.plan.to is None:
@@ -215,6 +222,10 @@ class Session:
             peak_memory=self._supervisor.peak_kilobytes() * 1024,
             resumed_at=self._before.done + self._before.failed,
         )
+
+
+def _progress_of(record: JobRecord) -> Progress:
+    return msgspec.msgpack.decode(record.payload, type=tuple[Progress])[0]
 
 
 def _reason(record: JobRecord | None, plan: Plan) -> str:

@@ -3,14 +3,44 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 
+from penstock.errors import ConfigError
+
 #: The table, in the database that is written to, with the ids of the batches that are in.
 LEDGER = "penstock_ledger"
+
+
+class OnConflict(StrEnum):
+    """What becomes of a row whose key is in the table already."""
+
+    ERROR = "error"  # the row is rejected, with the database's message
+    IGNORE = "ignore"  # the row that is there stays as it is
+    UPDATE = "update"  # the fields that the record has replace those that are there
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What is written into, and how.
+
+    Parameters:
+        table: its name, as it is; a schema may stand before a dot where the database has schemas.
+        key: the columns that tell rows apart, for `on_conflict`; without, the primary key.
+    """
+
+    table: str
+    on_conflict: OnConflict = OnConflict.ERROR
+    key: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.table.lower() == LEDGER:
+            raise ConfigError(f"{LEDGER} is the sink's own table: name another")
+        if len(set(self.key)) != len(self.key) or "" in self.key:
+            raise ConfigError(f"a key is column names, each once, not {', '.join(self.key)!r}")
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -31,14 +61,24 @@ class Written(msgspec.Struct, frozen=True):
     repeated: bool = False
 
 
+#: Ends what a batch came from in the transaction of its rows, which is the first argument; False rolls back.
+End = Callable[[object, Written], bool]
+
+
 class Sink(ABC):
     """A table that rows are written into.
+
+    Parameters:
+        url: of the database.
 
     A sink keeps a ledger in the database it writes to: the id of each batch, stored in the same transaction as its
     rows. A batch that is handed in again, after a crash say, is found there and not written twice. It is not
     thread-safe: whoever opens it owns it. Driver exceptions never leave a sink: they become
     `penstock.errors.StoreError` and `SinkError`.
     """
+
+    @abstractmethod
+    def __init__(self, url: str, target: Target) -> None: ...
 
     @abstractmethod
     def open(self) -> None:
@@ -55,6 +95,8 @@ class Sink(ABC):
     @abstractmethod
     def create(self, sample: Sequence[dict[str, Any]]) -> None:
         """Create the table, its columns inferred from sample records; nothing to do where it exists.
+
+        The target's key, where there is one, becomes the primary key.
 
         Raises:
             SinkError: the sample has no column, or the database refuses the table.
@@ -74,6 +116,24 @@ class Sink(ABC):
             SinkError: there is no such table.
             StoreUnavailable: another try may succeed; nothing was written.
         """
+
+    def shares(self, broker_url: str) -> bool:
+        """Can the endings of a broker's jobs be part of this sink's transactions? See `write_with`."""
+        return False
+
+    def write_with(self, payload: bytes, end: End) -> Written | None:
+        """Write a batch in one transaction with the ending of its job, which makes a ledger entry needless.
+
+        Parameters:
+            end: called once, when the rows are written and before the commit.
+
+        Returns:
+            None when `end` was False: then nothing was written.
+
+        Raises:
+            As `write` does; and after `StoreUnavailable` the batch is in if its job is ended, else it is not.
+        """
+        raise ConfigError("this sink shares no transactions with a broker")
 
     @abstractmethod
     def forget(self, prefix: bytes) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
@@ -14,8 +15,8 @@ from msgspec import UNSET
 
 from penstock.core.bisect import bisect
 from penstock.errors import ConfigError, RowRejected, SinkError, StoreError
-from penstock.sinks.base import LEDGER, Rejected, Sink, Written
-from penstock.sinks.sqlite_columns import columns_of, creation, quoted
+from penstock.sinks.base import End, OnConflict, Rejected, Sink, Target, Written
+from penstock.sinks.sqlite_columns import columns_of, creation, primary_key, quoted
 from penstock.sinks.sqlite_rows import Row, Rows
 from penstock.stores import sqlite as store
 
@@ -34,20 +35,20 @@ class SqliteSink(Sink):
 
     Parameters:
         url: `sqlite:///path.db`, with `?durability=` as for the broker.
-        table: its name, as it is: any character may be in it.
+        target: of its table, any character may be in the name.
     """
 
-    def __init__(self, url: str, table: str) -> None:
+    def __init__(self, url: str, target: Target) -> None:
         location = store.parse(url)
         options = dict(location.options)
         self._durability = options.pop("durability", "full")
         if options:
             raise ConfigError(f"a SQLite sink has no option {', '.join(options)}: it takes durability")
-        if table.lower() == LEDGER:
-            raise ConfigError(f"{LEDGER} is the sink's own table: name another")
         self.path = location.path
-        self.table = table
-        self._name = quoted(table)
+        self.target = target
+        self.table = target.table
+        self._name = quoted(target.table)
+        self._key = target.key
         self._lock = store.FileLock(self.path)
         self._connection: sqlite3.Connection | None = None
         self._schema: tuple[int, Rows] | None = None
@@ -75,7 +76,7 @@ class SqliteSink(Sink):
 
     def create(self, sample: Sequence[dict[str, Any]]) -> None:
         """See `Sink.create`."""
-        statement = creation(self.table, sample)
+        statement = creation(self.table, sample, self.target.key)
         try:
             with self._transaction() as connection:
                 if not columns_of(connection, self.table):
@@ -88,22 +89,52 @@ class SqliteSink(Sink):
     def write(self, ledger_id: bytes, payload: bytes, *, now: float | None = None) -> Written:
         """See `Sink.write`."""
         at = time.time() if now is None else now
+
+        def record(connection: sqlite3.Connection, written: Written) -> None:
+            packed = msgspec.msgpack.encode(written.rejected) if written.rejected else None
+            connection.execute(_RECORD, (ledger_id, written.rows, packed, at))
+
+        return self._write(payload, lambda connection: _recorded(connection, ledger_id), record)
+
+    def shares(self, broker_url: str) -> bool:
+        """See `Sink.shares`: with a queue in the same file."""
+        if not broker_url.startswith("sqlite:///"):
+            return False
+        return os.path.realpath(store.parse(broker_url).path) == os.path.realpath(self.path)
+
+    def write_with(self, payload: bytes, end: End) -> Written | None:
+        """See `Sink.write_with`; `end` gets the `sqlite3.Connection`."""
+
+        def settle(connection: sqlite3.Connection, written: Written) -> None:
+            if not end(connection, written):
+                raise _Stale
+
+        try:
+            return self._write(payload, lambda _: None, settle)
+        except _Stale:
+            return None
+
+    def _write(
+        self,
+        payload: bytes,
+        known: Callable[[sqlite3.Connection], Written | None],
+        settle: Callable[[sqlite3.Connection, Written], None],
+    ) -> Written:
         while True:
             version, rows = self._rows()
             decoded, indexes, rejected = rows.decode(payload)
             with self._transaction() as connection:
-                known = _recorded(connection, ledger_id)
-                if known is not None:
-                    return known
+                before = known(connection)
+                if before is not None:
+                    return before
                 if _version(connection) != version:
                     continue
                 refused = self._insert(connection, rows, decoded)
                 rejected += [Rejected(indexes[index], reason) for index, reason in refused]
                 rejected.sort(key=lambda row: row.index)
-                count = len(decoded) - len(refused)
-                packed = msgspec.msgpack.encode(rejected) if rejected else None
-                connection.execute(_RECORD, (ledger_id, count, packed, at))
-            return Written(count, rejected)
+                written = Written(len(decoded) - len(refused), rejected)
+                settle(connection, written)
+            return written
 
     def forget(self, prefix: bytes) -> None:
         """See `Sink.forget`."""
@@ -136,8 +167,24 @@ class SqliteSink(Sink):
                 columns = columns_of(connection, self.table)
                 if not columns:
                     raise SinkError(f"there is no table {self.table!r} in {self.path}: create it, or say --create")
-                self._schema = version, Rows(columns)
+                self._key = self.target.key or primary_key(connection, self.table)
+                self._check_key()
+                self._schema = version, Rows(columns, partial=self.target.on_conflict is OnConflict.UPDATE)
             return self._schema
+
+    def _check_key(self) -> None:
+        """Refuse, before any row does, a key that the table has no index for."""
+        how = self.target.on_conflict
+        if how is OnConflict.UPDATE and not self._key:
+            raise SinkError(f"table {self.table!r} has no primary key to update by: name a --key")
+        if how is not OnConflict.ERROR and self._key:
+            try:
+                self._opened().execute(f"explain {self._statement(self._key)}", [None] * len(self._key))
+            except sqlite3.OperationalError as error:
+                raise SinkError(
+                    f"{', '.join(self._key)} is no key of table {self.table!r} ({error}): "
+                    "name the columns of its primary key or of a unique index"
+                ) from error
 
     def _insert(self, connection: sqlite3.Connection, rows: Rows, decoded: list[Row]) -> list[tuple[int, str]]:
         def insert(part: Sequence[Row]) -> None:
@@ -168,8 +215,25 @@ class SqliteSink(Sink):
 
     def _statement(self, names: Sequence[str]) -> str:
         columns = ", ".join(map(quoted, names))
-        values = ["(", columns, ") values (", ", ".join("?" * len(names)), ")"] if names else ["default values"]
-        return " ".join(["insert into", self._name, *values])
+        if not names:
+            return f"insert into {self._name} default values"
+        values = ["insert into", self._name, "(", columns, ") values (", ", ".join("?" * len(names)), ")"]
+        return " ".join([*values, *self._on_conflict(names)])
+
+    def _on_conflict(self, names: Sequence[str]) -> list[str]:
+        how = self.target.on_conflict
+        if how is OnConflict.ERROR:
+            return []
+        # Not `insert or ignore`, which passes over broken NOT NULL and CHECK constraints as well.
+        key = self._key if how is OnConflict.UPDATE else self.target.key
+        columns = ["(", ", ".join(map(quoted, key)), ")"] if key else []
+        sets = [f"{quoted(name)} = excluded.{quoted(name)}" for name in names if name not in key]
+        update = how is OnConflict.UPDATE and sets
+        return ["on conflict", *columns, f"do update set {', '.join(sets)}" if update else "do nothing"]
+
+
+class _Stale(Exception):
+    """What the batch came from has another holder now."""
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -54,8 +54,14 @@ def columns_of(connection: sqlite3.Connection, table: str) -> list[Column]:
     return [Column(name, declared, default is not None) for name, declared, default in rows]
 
 
-def creation(table: str, sample: Iterable[dict[str, Any]]) -> str:
-    """The statement that creates a table for records such as these.
+def primary_key(connection: sqlite3.Connection, table: str) -> tuple[str, ...]:
+    """The columns of a table's primary key, in its order."""
+    rows = connection.execute("select name from pragma_table_info(?) where pk > 0 order by pk", (table,))
+    return tuple(name for (name,) in rows)
+
+
+def creation(table: str, sample: Iterable[dict[str, Any]], key: Sequence[str] = ()) -> str:
+    """The statement that creates a table for records such as these, with `key` as its primary key.
 
     Whole numbers and booleans become INTEGER, numbers REAL, bytes BLOB, and everything else, mixtures and nested
     values too, TEXT.
@@ -67,6 +73,11 @@ def creation(table: str, sample: Iterable[dict[str, Any]]) -> str:
     if not kinds:
         raise SinkError(f"no column for table {table!r} can be told: the first records are empty")
     columns = ", ".join(f"{quoted(name)} {_merged(seen)}" for name, seen in kinds.items())
+    missing = [name for name in key if name not in kinds]
+    if missing:
+        raise SinkError(f"the key of table {table!r} names {', '.join(missing)}, which the first records lack")
+    if key:
+        columns += f", primary key ({', '.join(map(quoted, key))})"
     strict = " strict" if sqlite3.sqlite_version_info >= (3, 37) else ""
     return f"create table if not exists {quoted(table)} ({columns}){strict}"
 

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import astuple
 
-from penstock.errors import PayloadError
 from penstock.sinks.base import Rejected
+from penstock.sinks.records import labels, raw_records, record_of
 from penstock.sinks.sqlite_columns import Column
 
 Row = tuple[Any, ...]
@@ -20,11 +20,7 @@ Row = tuple[Any, ...]
 _LOOSE: Any = str | int | float | bool | None
 #: What the decoder takes for a column, by its affinity. Whatever else a loose one holds goes one by one.
 _TYPES: dict[str, Any] = {"INTEGER": int | bool | None, "REAL": float | None, "TEXT": str | None}
-#: What msgspec does not take in the name of a field, and what stands for it.
-_AWKWARD = {code: chr(0x2400 + code) for code in range(32)} | {ord('"'): "\u201d", ord("\\"): "\u29f5"}
 _PLAIN = frozenset({str, int, float, bool, type(None), UnsetType})
-_raw_items = msgspec.msgpack.Decoder(list[msgspec.Raw])
-_record = msgspec.msgpack.Decoder(dict[str, Any])
 
 
 class Rows:
@@ -35,12 +31,17 @@ class Rows:
 
     All records of a batch are decoded in one call. Where that fails they are taken one by one, at several times the
     cost; columns that turn out to hold nested values are open to them in the next batch's one call.
+
+    Parameters:
+        partial: a field that is missing is `UNSET` in every column: what is there is to stay.
     """
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[Column], *, partial: bool = False) -> None:
+        if partial:
+            columns = [Column(column.name, column.declared, has_default=True) for column in columns]
         self.names = [column.name for column in columns]
         self.defaulted = [index for index, column in enumerate(columns) if column.has_default]
-        self._labels = _labels(self.names)
+        self._labels = labels(self.names)
         self._plain_names = list(self._labels) == list(self._labels.values())
         self._columns = columns
         self._open: set[int] = set()
@@ -76,14 +77,10 @@ class Rows:
         return tuple(values)
 
     def _one_by_one(self, payload: bytes) -> tuple[list[Row], list[int], list[Rejected]]:
-        try:
-            items = _raw_items.decode(payload)
-        except (ValueError, RecursionError) as error:
-            raise PayloadError(f"the payload is no msgpack array of records: {error}") from error
         rows: list[Row] = []
         indexes: list[int] = []
         rejected: list[Rejected] = []
-        for index, item in enumerate(items):
+        for index, item in enumerate(raw_records(payload)):
             try:
                 rows.append(self._row(item))
             except (ValueError, TypeError, RecursionError) as error:
@@ -93,10 +90,7 @@ class Rows:
         return rows, indexes, rejected
 
     def _row(self, item: msgspec.Raw) -> Row:
-        record = _record.decode(item)
-        for name in record:
-            if name not in self._labels:
-                raise ValueError(f"the table has no column for the field {name!r}")
+        record = record_of(item, self._labels)
         labelled = {self._labels[name]: value for name, value in record.items()}
         values = list(astuple(msgspec.convert(labelled, self._struct, strict=False)))
         for index in self._any:
@@ -122,19 +116,6 @@ class Rows:
         ]
         rows: Any = GenericAlias(list, (self._row_type(self._columns, types),))
         return msgspec.msgpack.Decoder(rows, strict=False)
-
-
-def _labels(names: Sequence[str]) -> dict[str, str]:
-    """By column, a name that msgspec takes: the column's own wherever that goes."""
-    labels: dict[str, str] = {}
-    taken = set(names)
-    for name in names:
-        label = name.translate(_AWKWARD)
-        while label != name and label in taken:
-            label += "_"
-        taken.add(label)
-        labels[name] = label
-    return labels
 
 
 def _flat(value: Any) -> Any:

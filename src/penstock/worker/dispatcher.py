@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from penstock.brokers.base import Broker
 from penstock.core.job import Holder, Lease
@@ -63,10 +64,28 @@ class Dispatcher:
         self._outcomes.extend(Outcome(lease, Ending.RELEASED) for lease in leases)
         self.hand_in()
 
+    @contextmanager
+    def joining(self) -> Iterator[Callable[[Outcome, object], bool]]:
+        """Have the broker for a transaction of somebody else's, in which a job is to end.
+
+        Taken before that transaction begins: where the two share a lock, as in a SQLite file, a helper that hands in
+        outcomes must not hold the broker and wait for it.
+
+        Returns:
+            What ends a job in the transaction that it is given; False where the lease is no longer in force.
+        """
+        with self._lock:
+            yield self._end_within
+
+    def _end_within(self, outcome: Outcome, tx: object) -> bool:
+        return not self._broker.exchange([outcome], (), 0, self._holder, tx=tx).stale
+
     def _exchange(self, limit: int) -> list[Lease]:
         outcomes: list[Outcome] = []
         while self._outcomes:
-            outcomes.append(self._outcomes.popleft())
+            outcome = self._outcomes.popleft()
+            if not outcome.committed:
+                outcomes.append(outcome)
         try:
             exchange = self._broker.exchange(outcomes, self._queues, limit, self._holder)
         except BaseException:

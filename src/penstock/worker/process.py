@@ -76,6 +76,7 @@ class Process:
         self._idle = False
         self._pause = 0.0
         self._dispatcher = Dispatcher(broker, holder, queues, self._report_stale)
+        runner.joining = self._dispatcher.joining
         self._inline = pool == "prefork"
         done = self._dispatcher.done if self._inline else self._done
         self._pool = POOLS[pool](slots, self._run, done, board.note)

@@ -7,6 +7,7 @@ import random
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
@@ -54,8 +55,10 @@ class Runnable(Protocol):
         """Is what the call returns to be awaited?"""
 
 
-#: Ends a whole packed row by itself; a task of `penstock load`, say.
-RowHandler = Callable[[Lease], Outcome]
+#: Has the broker ready for a transaction of somebody else's; see `Dispatcher.joining`.
+Joining = Callable[[], AbstractContextManager[Callable[[Outcome, object], bool]]]
+#: Ends a whole packed row by itself; a task of `penstock load`, say. Without a `Joining` it can join no transaction.
+RowHandler = Callable[[Lease, Joining | None], Outcome]
 
 
 class Runner:
@@ -69,6 +72,8 @@ class Runner:
     def __init__(self, tasks: Mapping[str, Runnable], row_handlers: Mapping[str, RowHandler] | None = None) -> None:
         self._tasks = tasks
         self._row_handlers = row_handlers or {}
+        #: How row handlers end a job in a transaction of their own; whoever has a broker sets it.
+        self.joining: Joining | None = None
         self._loops: Loops | None = None
         self._packed: dict[str, msgspec.msgpack.Decoder[Any]] = {}
         self._cut: set[bytes] = set()
@@ -138,7 +143,7 @@ class Runner:
     def _run_packed(self, task: Runnable, policy: Policy, lease: Lease) -> Outcome:
         handler = self._row_handlers.get(lease.task)
         if handler is not None:
-            return handler(lease)
+            return handler(lease, self.joining)
         packed = self._decode_packed(task, lease.payload)
         if lease.crashes:
             # One of its items kills the process. Each alone, they show which.

@@ -1,0 +1,176 @@
+"""From packed records to what COPY takes: binary where every value is of its column's type, else text.
+
+Text is what PostgreSQL reads any value from, and judges: what it refuses, it refuses in its own words. Whatever is taken
+as binary means the same as text, so that a record's fate does not hang on its neighbours in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from types import GenericAlias
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import astuple
+
+from penstock.sinks.base import Rejected
+from penstock.sinks.postgres_columns import Column
+from penstock.sinks.records import labels, raw_records, record_of
+
+Row = tuple[Any, ...]
+
+_LARGEST_REAL = 3.4028234663852886e38
+_TEXT = (str, "text")
+#: By the name of a column's type: what the decoder takes for it, and the type whose binary form is sent.
+_BINARY: dict[str, tuple[Any, str]] = {
+    "int2": (Annotated[int, Meta(ge=-(2**15), lt=2**15)], "int2"),
+    "int4": (Annotated[int, Meta(ge=-(2**31), lt=2**31)], "int4"),
+    "int8": (Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)], "int8"),
+    "float4": (Annotated[float, Meta(ge=-_LARGEST_REAL, le=_LARGEST_REAL)], "float4"),
+    "float8": (float, "float8"),
+    "numeric": (Decimal, "numeric"),
+    "bool": (bool, "bool"),
+    "text": _TEXT,
+    "varchar": _TEXT,
+    "bpchar": _TEXT,
+    "citext": _TEXT,
+    "enum": _TEXT,
+    "json": (Any, "json"),
+    "jsonb": (Any, "jsonb"),
+    "uuid": (UUID, "uuid"),
+    "bytea": (bytes, "bytea"),
+    "date": (date, "date"),
+    "time": (Annotated[time, Meta(tz=False)], "time"),
+    "timestamp": (Annotated[datetime, Meta(tz=False)], "timestamp"),
+    "timestamptz": (Annotated[datetime, Meta(tz=True)], "timestamptz"),
+}
+_WHOLE = frozenset({"int2", "int4", "int8"})
+_JSON = frozenset({"json", "jsonb"})
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Decoded rows, the index of each in the payload, and the records that are no row; `types` for binary ones."""
+
+    rows: list[Row]
+    indexes: Sequence[int]
+    rejected: list[Rejected]
+    types: list[str] | None
+
+
+class Rows:
+    """Decodes records for the columns of one table.
+
+    A field that is missing is NULL, or left to the column's default where it has one: such a value is `UNSET`.
+
+    Parameters:
+        partial: a field that is missing is `UNSET` in every column: what is there is to stay.
+    """
+
+    def __init__(self, columns: Sequence[Column], *, partial: bool) -> None:
+        self.names = [column.name for column in columns]
+        self.optional = [index for index, column in enumerate(columns) if partial or column.has_default]
+        self._missing = {column.name: UNSET if partial or column.has_default else None for column in columns}
+        self._labels = labels(self.names)
+        self._texts = [_text_of(column) for column in columns]
+        self._types: list[str] = []
+        self._decoder: msgspec.msgpack.Decoder[list[msgspec.Struct]] | None = None
+        if all(column.type in _BINARY and not column.is_array for column in columns) and (
+            list(self._labels) == list(self._labels.values())
+        ):
+            self._types = [_BINARY[column.type][1] for column in columns]
+            self._decoder = self._typed([_BINARY[column.type][0] for column in columns])
+
+    def decode(self, payload: bytes) -> Batch:
+        """The rows of a payload; raises `PayloadError`."""
+        if self._decoder is not None:
+            try:
+                rows = [astuple(row) for row in self._decoder.decode(payload)]
+            except (ValueError, TypeError, RecursionError):
+                pass
+            else:
+                return Batch(rows, range(len(rows)), [], self._types)
+        return self._as_text(payload)
+
+    def _as_text(self, payload: bytes) -> Batch:
+        batch = Batch([], indexes := [], [], None)
+        for index, item in enumerate(raw_records(payload)):
+            try:
+                record = record_of(item, self._labels)
+                row = tuple(
+                    text(record[name]) if name in record else missing
+                    for text, (name, missing) in zip(self._texts, self._missing.items(), strict=True)
+                )
+            except (ValueError, TypeError, RecursionError) as error:
+                batch.rejected.append(Rejected(index, str(error)))
+            else:
+                batch.rows.append(row)
+                indexes.append(index)
+        return batch
+
+    def _typed(self, types: Sequence[Any]) -> msgspec.msgpack.Decoder[list[msgspec.Struct]]:
+        fields: list[tuple[str, Any, Any]] = []
+        for index, (kind, missing) in enumerate(zip(types, self._missing.values(), strict=True)):
+            optional: Any = kind if kind is Any else kind | None
+            if missing is UNSET and kind is not Any:
+                optional = optional | UnsetType
+            fields.append((f"c{index}", optional, missing))
+        rename = {f"c{index}": label for index, label in enumerate(self._labels.values())}
+        row = msgspec.defstruct("Row", fields, rename=rename, forbid_unknown_fields=True, gc=False)
+        rows: Any = GenericAlias(list, (row,))
+        return msgspec.msgpack.Decoder(rows)
+
+
+def json_of(value: Any) -> bytes:
+    """A value as JSON; text that is an object or an array in JSON already, as from a CSV file, stays as it is."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        text = value.encode()
+        try:
+            msgspec.json.decode(text)
+        except (ValueError, RecursionError):
+            pass
+        else:
+            return text
+    return msgspec.json.encode(value)
+
+
+def _text_of(column: Column) -> Callable[[Any], str | None]:
+    """How values are written for a column, in PostgreSQL's own text."""
+    if column.is_array:
+        return lambda value: _array(value) if isinstance(value, list) else _text(value)
+    if column.type in _JSON:
+        return lambda value: None if value is None else json_of(value).decode()
+    if column.type in _WHOLE:
+        # 4.0 is a whole number in JSON.
+        return lambda value: str(int(value)) if isinstance(value, float) and value.is_integer() else _text(value)
+    return _text
+
+
+def _text(value: Any) -> str | None:
+    match value:
+        case None | str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)
+        case bytes():
+            return f"\\x{value.hex()}"
+        case datetime():
+            return value.isoformat()
+        case msgspec.msgpack.Ext():
+            raise TypeError(f"a msgpack extension (code {value.code}) can't be stored")
+        case _:
+            return msgspec.json.encode(value).decode()
+
+
+def _array(value: Any) -> str:
+    if isinstance(value, list):
+        return "{" + ",".join(_array(item) for item in value) + "}"
+    text = _text(value)
+    if text is None:
+        return "NULL"
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,45 @@
+"""What the sinks of databases with columns share: taking records apart by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from penstock.errors import PayloadError
+
+#: What msgspec does not take in the name of a field, and what stands for it.
+_AWKWARD = {code: chr(0x2400 + code) for code in range(32)} | {ord('"'): "\u201d", ord("\\"): "\u29f5"}
+_raw_items = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_record = msgspec.msgpack.Decoder(dict[str, Any])
+
+
+def labels(names: Sequence[str]) -> dict[str, str]:
+    """By column, a name that msgspec takes: the column's own wherever that goes."""
+    found: dict[str, str] = {}
+    taken = set(names)
+    for name in names:
+        label = name.translate(_AWKWARD)
+        while label != name and label in taken:
+            label += "_"
+        taken.add(label)
+        found[name] = label
+    return found
+
+
+def raw_records(payload: bytes) -> list[msgspec.Raw]:
+    """The records of a payload, undecoded; raises `PayloadError`."""
+    try:
+        return _raw_items.decode(payload)
+    except (ValueError, RecursionError) as error:
+        raise PayloadError(f"the payload is no msgpack array of records: {error}") from error
+
+
+def record_of(item: msgspec.Raw, known: dict[str, Any]) -> dict[str, Any]:
+    """One record, all of whose fields are known; raises `ValueError` or `RecursionError` otherwise."""
+    record = _record.decode(item)
+    for name in record:
+        if name not in known:
+            raise ValueError(f"the table has no column for the field {name!r}")
+    return record

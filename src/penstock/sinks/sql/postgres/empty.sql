@@ -1,0 +1,2 @@
+-- Empties the staging table in braces.
+delete from {staging}
