@@ -29,3 +29,30 @@ class Check(msgspec.Struct, frozen=True):
     found: str
     grade: Grade = Grade.OK
     advice: str = ""
+
+
+#: Seconds by which two clocks may differ unnoticed.
+_STEP = 2.0
+
+
+def judge_schema(found: Schema, name: str = "tables") -> Check:
+    """Are the tables those that this version of Penstock writes?"""
+    if found.installed is None:
+        return Check(name, "none", Grade.FAIL, "run penstock install, or start a worker")
+    shown = f"schema {found.installed}"
+    if found.installed < found.known:
+        return Check(name, shown, Grade.WARN, f"run penstock upgrade for schema {found.known}")
+    if found.installed > found.known:
+        return Check(name, shown, Grade.WARN, f"this Penstock knows schema {found.known}: upgrade it")
+    return Check(name, shown)
+
+
+def judge_clock(ahead: float) -> Check:
+    """Is the server's clock that many seconds ahead of this machine's a reason to worry?"""
+    if abs(ahead) < _STEP:
+        return Check("clock", f"within {_STEP:g} s of this machine's")
+    side = "ahead of" if ahead > 0 else "behind"
+    return Check(
+        "clock", f"{abs(ahead):,.0f} s {side} this machine's", Grade.WARN,
+        "jobs go by the server's clock, so at= may be early or late by as much: synchronise the clocks",
+    )  # fmt: skip

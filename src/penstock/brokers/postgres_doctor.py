@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
-from penstock.brokers.diagnosis import Check, Grade, Schema
+from penstock.brokers.diagnosis import Check, Grade, Schema, judge_clock, judge_schema
 from penstock.stores.postgres import Connection
 
 _OLDEST = 130000
-_STEP = 2.0
 _LONG = 300.0
 #: Of the connections that the server takes; with more in use, the next worker may find none.
 _CROWDED = 0.8
@@ -35,7 +34,7 @@ def diagnose(connection: Connection, schema: str, found: Schema, now: float) -> 
         yield _indexes(connection, schema)
     yield from _settings(connection)
     yield _oldest(connection)
-    yield _clock(clock - now)
+    yield judge_clock(clock - now)
 
 
 def _rows(connection: Connection, name: str, **parameters: str) -> list[tuple[Any, ...]]:
@@ -72,16 +71,9 @@ def _encryption(tls: bool, local: bool) -> Check:
 
 
 def _tables(found: Schema, connection: Connection) -> Check:
-    if found.installed is None:
-        if _row(connection, "may_create")[0]:
-            return Check("tables", "none", Grade.FAIL, "run penstock install, or start a worker")
+    if found.installed is None and not _row(connection, "may_create")[0]:
         return Check("tables", "none", Grade.FAIL, "this user may not create them: let the owner run penstock install")
-    shown = f"schema {found.installed}"
-    if found.installed < found.known:
-        return Check("tables", shown, Grade.WARN, f"run penstock upgrade for schema {found.known}")
-    if found.installed > found.known:
-        return Check("tables", shown, Grade.WARN, f"this Penstock knows schema {found.known}: upgrade it")
-    return Check("tables", shown)
+    return judge_schema(found)
 
 
 def _rights(connection: Connection, schema: str) -> Check:
@@ -127,13 +119,3 @@ def _oldest(connection: Connection) -> Check:
     kind, whose, age = old[0]
     since = "" if age is None else f", open for {age / 60:,.0f} min"
     return Check("vacuum", f"held up by {kind} ({whose}{since})", Grade.WARN, "end it: meanwhile dead rows pile up")
-
-
-def _clock(ahead: float) -> Check:
-    if abs(ahead) < _STEP:
-        return Check("clock", f"within {_STEP:g} s of this machine's")
-    side = "ahead of" if ahead > 0 else "behind"
-    return Check(
-        "clock", f"{abs(ahead):,.0f} s {side} this machine's", Grade.WARN,
-        "jobs go by the server's clock, so at= may be early or late by as much: synchronise the clocks",
-    )  # fmt: skip

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from penstock.brokers.diagnosis import Check, Grade, Schema
+from penstock.brokers.diagnosis import Check, Grade, Schema, judge_schema
 from penstock.stores import sqlite
 from penstock.stores.migrate import schema_version
 from penstock.stores.statements import Statements
@@ -39,7 +39,7 @@ def diagnose(path: str, durability: str, sql: Statements) -> Iterator[Check]:
     yield _file_system(path)
     yield _space(path)
     found = schema(path, sql)
-    yield _tables(path, found)
+    yield _tables(found)
     if found.installed is None:
         return
     yield _rights(path)
@@ -78,15 +78,13 @@ def _space(path: str) -> Check:
     return Check("free space", shown, Grade.WARN, "a queue grows with what waits in it: make room")
 
 
-def _tables(path: str, found: Schema) -> Check:
-    if found.installed is None:
-        return Check("tables", "none", Grade.FAIL, "run penstock install, or start a worker")
-    shown = f"schema {found.installed}"
-    if found.installed > found.known:
-        return Check("tables", shown, Grade.FAIL, f"this Penstock knows schema {found.known}: upgrade it")
-    if found.installed < found.known:
-        return Check("tables", shown, Grade.WARN, f"run penstock upgrade for schema {found.known}")
-    return Check("tables", shown)
+def _tables(found: Schema) -> Check:
+    if found.installed is not None and found.installed > found.known:
+        # Unlike a server's tables, a newer file's are refused.
+        return Check(
+            "tables", f"schema {found.installed}", Grade.FAIL, f"this Penstock knows {found.known}: upgrade it"
+        )
+    return judge_schema(found)
 
 
 def _rights(path: str) -> Check:
