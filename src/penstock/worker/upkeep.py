@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -21,6 +22,11 @@ from penstock.events.emit import Emitter, Rescued, StoreBack, StoreTrouble
 BEAT = 2.0
 #: Seconds of silence after which a worker is dead. Three beats may be lost, and its jobs still start again within 10 s.
 DEAD_AFTER = 6.0
+#: Seconds without an answer from the store after which this worker has missed what the others had to say.
+_DEAF = DEAD_AFTER / 2
+#: Seconds between attempts to reach a store that is away, at most: once it is back, every worker must beat before
+#: any of them judges who is dead.
+_LONGEST_PAUSE = DEAD_AFTER / 2
 _PROMOTE = 0.5
 _UNPARK = 5.0
 _PRUNE = 60.0
@@ -59,6 +65,8 @@ class Upkeep:
         self._thread = threading.Thread(target=self._run, name="penstock-upkeep", daemon=True)
         self._due = {"beat": 0.0, "rescue": 0.0, "promote": 0.0, "unpark": 0.0, "prune": 0.0}
         self._silent = True
+        self._pause = 0.0
+        self._answered_at: float | None = None
 
     def start(self) -> None:
         """Start, and return when the first heartbeat is stored (or has failed, and will be tried again)."""
@@ -77,7 +85,6 @@ class Upkeep:
         self._thread.join(10.0)
 
     def _run(self) -> None:
-        pause = 0.0
         while True:
             broker = connect(self._url)
             try:
@@ -87,21 +94,25 @@ class Upkeep:
                 return
             except StoreError as error:
                 self._registered.set()
-                if not pause:
-                    self._emitter.emit(StoreTrouble(f"upkeep: {error}"))
+                if self._answered_at is None:
+                    self._answered_at = -math.inf
+                if self._silent:
                     self._silent = False
+                    self._emitter.emit(StoreTrouble(f"upkeep: {error}"))
                 if self._stopping:
                     return
-                pause = min(10.0, max(0.2, pause * 2))
-                self._nudge.wait(pause * random.uniform(0.5, 1.0))
-                self._nudge.clear()
             finally:
                 broker.close()
+            self._pause = min(_LONGEST_PAUSE, max(0.2, self._pause * 2))
+            self._nudge.wait(self._pause * random.uniform(0.5, 1.0))
+            self._nudge.clear()
 
     def _keep(self, broker: Broker) -> None:
         while not self._stopping:
             self._nudge.clear()
             wait = self._round(broker)
+            self._answered_at = time.monotonic()
+            self._pause = 0.0
             if not self._registered.is_set():
                 self._registered.set()
             if not self._silent:
@@ -116,6 +127,8 @@ class Upkeep:
         self._give_back_dead(broker)
         if self._is_due("beat", BEAT):
             broker.heartbeat(msgspec.structs.replace(self._info, jobs=tuple(self._running())))
+        if self._is_deaf():
+            self._due["rescue"] = time.monotonic() + DEAD_AFTER
         if self._is_due("rescue", BEAT * random.uniform(0.8, 1.0)):
             jobs = broker.rescue(dead_after=DEAD_AFTER)
             if jobs:
@@ -127,6 +140,14 @@ class Upkeep:
         next_due = broker.promote()
         wait = _PROMOTE if next_due is None else max(0.001, min(_PROMOTE, next_due))
         return min(wait, max(0.0, min(self._due[name] for name in ("beat", "rescue")) - time.monotonic()))
+
+    def _is_deaf(self) -> bool:
+        """Was the store away? Then the others could not beat either, and are not dead for having been silent.
+
+        A worker that starts has missed nothing that it knows of: it judges at once, or one that runs to the end of the
+        queue and leaves would never take up what a killed one held.
+        """
+        return self._answered_at is not None and time.monotonic() - self._answered_at > _DEAF
 
     def _is_due(self, name: str, every: float) -> bool:
         now = time.monotonic()
