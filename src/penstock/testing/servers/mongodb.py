@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +16,7 @@ import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
 
 from penstock.errors import ConfigError, StoreUnavailable
-from penstock.testing.servers.process import ServerProcess
+from penstock.testing.servers.process import LOOPBACK, ServerProcess
 
 _SET = "rs0"
 _PATIENCE = 60.0
@@ -24,23 +25,30 @@ _ELECTION_MILLISECONDS = 2000
 
 
 class MongoServer:
-    """`mongod` on free ports of the loopback interface.
+    """`mongod` on free ports.
 
     Parameters:
         members: of the replica set; 0 is one server that stands alone.
         cache: bytes of memory each member may use for its cache.
+        address: of this machine, at which members are reached and know one another; they listen at the loopback
+            interface as well.
+        options: further words for each member's command line.
     """
 
-    def __init__(self, *, members: int = 1, cache: int = 256 << 20) -> None:
+    def __init__(
+        self, *, members: int = 1, cache: int = 256 << 20, address: str = LOOPBACK, options: Sequence[str] = ()
+    ) -> None:
         self._program = _program()
         self._cache = cache
+        self._address = address
+        self._options = tuple(options)
         self._replicated = members > 0
         self._initiated = False
         self.members = [ServerProcess("mongodb") for _ in range(max(1, members))]
 
     def url(self, database: str = "penstock") -> str:
         """The URL of a database on this server."""
-        hosts = ",".join(f"127.0.0.1:{member.port}" for member in self.members)
+        hosts = ",".join(f"{self._address}:{member.port}" for member in self.members)
         return f"mongodb://{hosts}/{database}" + (f"?replicaSet={_SET}" if self._replicated else "")
 
     def start(self) -> Self:
@@ -95,15 +103,23 @@ class MongoServer:
     def _start(self, member: ServerProcess) -> None:
         data = member.folder / "data"
         data.mkdir(exist_ok=True)
-        command = [self._program, "--bind_ip", "127.0.0.1", "--port", str(member.port), "--dbpath", str(data)]
+        command = [
+            self._program,
+            "--bind_ip",
+            ",".join({LOOPBACK, self._address}),
+            "--port",
+            str(member.port),
+            "--dbpath",
+            str(data),
+        ]
         command += ["--wiredTigerCacheSizeGB", f"{self._cache / (1 << 30):.2f}", "--nounixsocket"]
-        command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
+        command += ["--setParameter", "diagnosticDataCollectionEnabled=false", *self._options]
         if self._replicated:
             command += ["--replSet", _SET, "--oplogSize", "256"]
         member.start(command, lambda: bool(_hello(member)))
 
     def _initiate(self) -> None:
-        hosts = [{"_id": n, "host": f"127.0.0.1:{member.port}"} for n, member in enumerate(self.members)]
+        hosts = [{"_id": n, "host": f"{self._address}:{member.port}"} for n, member in enumerate(self.members)]
         settings = {"electionTimeoutMillis": _ELECTION_MILLISECONDS, "heartbeatIntervalMillis": 500}
         with _direct(self.members[0]) as client, suppress(OperationFailure):
             client.admin.command("replSetInitiate", {"_id": _SET, "members": hosts, "settings": settings})
@@ -112,7 +128,7 @@ class MongoServer:
 
 def _direct(member: ServerProcess) -> pymongo.MongoClient[dict[str, Any]]:
     return pymongo.MongoClient(
-        "127.0.0.1", member.port, directConnection=True, serverSelectionTimeoutMS=1000, socketTimeoutMS=30_000
+        LOOPBACK, member.port, directConnection=True, serverSelectionTimeoutMS=1000, socketTimeoutMS=30_000
     )
 
 

@@ -10,21 +10,26 @@ from typing import Self
 import psycopg
 
 from penstock.errors import ConfigError
-from penstock.testing.servers.process import ServerProcess
+from penstock.testing.servers.process import LOOPBACK, ServerProcess
 
 
 class PostgresServer:
-    """One PostgreSQL on a free port of the loopback interface, with the database `penstock` and the superuser `postgres`.
+    """One PostgreSQL on a free port, with the database `penstock` and the superuser `postgres`.
 
     Parameters:
         durable: commits survive a power cut, as in production; without it tests are faster, and still survive kills.
         settings: further server settings, by name.
+        address: of this machine, at which it is reached, and by whom its network is let in; it listens at the loopback
+            interface as well.
     """
 
-    def __init__(self, *, durable: bool = False, settings: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *, durable: bool = False, settings: dict[str, str] | None = None, address: str = LOOPBACK
+    ) -> None:
         self._programs = _programs()
+        self._address = address
         self._settings = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": ",".join({LOOPBACK, address}),
             "max_connections": "200",
             **({} if durable else {"fsync": "off"}),
             **(settings or {}),
@@ -34,7 +39,7 @@ class PostgresServer:
 
     def url(self, database: str = "penstock", *, user: str = "postgres") -> str:
         """The URL of a database on this server."""
-        return f"postgresql://{user}@127.0.0.1:{self.process.port}/{database}"
+        return f"postgresql://{user}@{self._address}:{self.process.port}/{database}"
 
     def start(self) -> Self:
         """Start, with a new cluster the first time; returns itself."""
@@ -52,6 +57,9 @@ class PostgresServer:
                 "UTF8",
             ]
             self.process.call([*initdb, "--locale", "C.UTF-8", "--no-sync"])
+            if self._address != LOOPBACK:
+                with (self.data / "pg_hba.conf").open("a", encoding="utf-8") as access:
+                    access.write("host all all samenet trust\n")
         options = {
             **self._settings,
             "port": str(self.process.port),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from penstock.errors import ConfigError, StoreUnavailable
 
+LOOPBACK = "127.0.0.1"
 _PATIENCE = 60.0
 
 
@@ -123,6 +124,6 @@ class ServerProcess:
 def free_port() -> int:
     """A TCP port of the loopback interface that nobody listens at."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
