@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.types.json import set_json_dumps
 
 from penstock.core.bisect import bisect
 from penstock.errors import ConfigError, RowRejected, SinkError, StoreUnavailable
@@ -17,7 +16,7 @@ from penstock.sinks.base import End, Rejected, Sink, Target, Written
 from penstock.sinks.postgres_columns import creation, quoted, statement, table_of
 from penstock.sinks.postgres_copy import Copier
 from penstock.sinks.postgres_errors import failure, is_rows_fault, line_of, reason
-from penstock.sinks.postgres_rows import Batch, Row, json_of
+from penstock.sinks.postgres_rows import Batch, Row
 from penstock.stores import postgres as store
 
 _RECORD = """
@@ -213,7 +212,6 @@ class PostgresSink(Sink):
             raise SinkError("the sink is not open")
         if self._connection is None or self._connection.closed:
             self._connection = store.connect(self._url)
-            set_json_dumps(json_of, self._connection)
             with self._using() as connection:
                 found = connection.execute("select to_regclass('penstock_ledger')").fetchone()
                 if found is None or found[0] is None:

@@ -39,8 +39,9 @@ _BINARY: dict[str, tuple[Any, str]] = {
     "bpchar": _TEXT,
     "citext": _TEXT,
     "enum": _TEXT,
-    "json": (Any, "json"),
-    "jsonb": (Any, "jsonb"),
+    # As the bytes of its binary form, which are made here: psycopg's own way took three times as long.
+    "json": (Any, "bytea"),
+    "jsonb": (Any, "bytea"),
     "uuid": (UUID, "uuid"),
     "bytea": (bytes, "bytea"),
     "date": (date, "date"),
@@ -49,7 +50,8 @@ _BINARY: dict[str, tuple[Any, str]] = {
     "timestamptz": (Annotated[datetime, Meta(tz=True)], "timestamptz"),
 }
 _WHOLE = frozenset({"int2", "int4", "int8"})
-_JSON = frozenset({"json", "jsonb"})
+#: What stands before the text in the binary form.
+_JSON = {"json": b"", "jsonb": b"\x01"}
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -77,6 +79,7 @@ class Rows:
         self._labels = labels(self.names)
         self._texts = [_text_of(column) for column in columns]
         self._types: list[str] = []
+        self._json = [(index, _JSON[column.type]) for index, column in enumerate(columns) if column.type in _JSON]
         self._decoder: msgspec.msgpack.Decoder[list[msgspec.Struct]] | None = None
         if all(column.type in _BINARY and not column.is_array for column in columns) and (
             list(self._labels) == list(self._labels.values())
@@ -88,12 +91,22 @@ class Rows:
         """The rows of a payload; raises `PayloadError`."""
         if self._decoder is not None:
             try:
-                rows = [astuple(row) for row in self._decoder.decode(payload)]
+                rows: list[Row] = [astuple(row) for row in self._decoder.decode(payload)]
+                if self._json:
+                    rows = [self._with_json(row) for row in rows]
             except (ValueError, TypeError, RecursionError):
                 pass
             else:
                 return Batch(rows, range(len(rows)), [], self._types)
         return self._as_text(payload)
+
+    def _with_json(self, row: Row) -> Row:
+        values = list(row)
+        for index, head in self._json:
+            value = values[index]
+            if value is not None and value is not UNSET:
+                values[index] = head + json_of(value)
+        return tuple(values)
 
     def _as_text(self, payload: bytes) -> Batch:
         batch = Batch([], indexes := [], [], None)
