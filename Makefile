@@ -6,7 +6,7 @@ READY := .venv/.ready
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test chaos check bench clean
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -17,6 +17,10 @@ demo: $(READY)  ## load 100,000 simulated orders through a file queue and count 
 test: $(STAMP)  ## run the whole test suite, on real servers that it starts itself
 	@tests/install-servers
 	$(BIN)/pytest
+
+chaos: $(STAMP)  ## kill workers, connections, servers and nodes for half an hour
+	@tests/install-servers
+	PENSTOCK_CHAOS=full $(BIN)/pytest tests/chaos tests/nodes
 
 check: $(STAMP)  ## lint, format, types, layers, and the documentation's snippets
 	@tests/install-servers

@@ -16,7 +16,7 @@ cp "$2" shop.py
 "$3" -c "import shop; shop.fill.delay_many([(n,) for n in range(40)])"
 "$3" -m penstock worker shop:app -c 2 --grace 1 2> "$2.first" &
 worker=$!
-grep -q -m1 'no space left' <(tail -f -n +1 --pid=$worker "$2.first")
+until grep -q 'no space left' "$2.first"; do sleep 0.05; done
 kill -TERM $worker
 wait $worker && echo "first: $?"
 mount -o remount,size=64m "$1"

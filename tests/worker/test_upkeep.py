@@ -1,7 +1,10 @@
 """What one thread does for a whole worker."""
 
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +14,7 @@ from penstock.brokers.inspect import RunningJob
 from penstock.client import new_ids
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
-from penstock.events.emit import Emitter, Event, Rescued
+from penstock.events.emit import Emitter, Event, Rescued, StoreTrouble
 from penstock.worker.upkeep import Upkeep
 
 SECONDS = 10
@@ -113,3 +116,28 @@ def test_due_and_parked_jobs_become_ready(setup: Setup) -> None:
     while setup.broker.depth("default") < 2:
         pause.wait(0.01)
     setup.upkeep.stop()
+
+
+def test_a_worker_that_can_not_beat_judges_nobody(setup: Setup, queue_file: Path) -> None:
+    setup.enqueue()
+    setup.claim(Holder("other", 1))
+    setup.broker.heartbeat(WorkerInfo("other", "host", 2, "prefork", 1, ("default",), 0.0), now=-1000.0)
+    with closing(sqlite3.connect(queue_file)) as connection:
+        connection.execute(
+            "create trigger refuse before insert on penstock_worker begin select raise(fail, 'the disk is full'); end"
+        )
+    setup.upkeep.start()
+    assert not setup.rescued.wait(1.0)
+    setup.upkeep.stop()
+    assert [type(event) for event in setup.events] == [StoreTrouble]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_one_that_breaks_is_noticed(queue_url: str) -> None:
+    def broken() -> list[RunningJob]:
+        raise LookupError("a bug")
+
+    upkeep = Upkeep(queue_url, INFO, [], broken, lambda: None, Emitter())
+    upkeep.start()
+    assert upkeep.ended
+    upkeep.stop()

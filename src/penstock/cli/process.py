@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 
 import msgspec
 
 from penstock.app import load_app
 from penstock.brokers import connect
+from penstock.brokers.base import Broker
 from penstock.core.job import Holder
-from penstock.errors import PenstockError
-from penstock.events.emit import Emitter
+from penstock.errors import PenstockError, StoreUnavailable
+from penstock.events.emit import Emitter, StoreBack, StoreTrouble
 from penstock.events.log import configure, log_events
 from penstock.worker.board import Board
 from penstock.worker.child import Orders
@@ -27,6 +30,7 @@ _PR_SET_PDEATHSIG = 1
 #: Seconds for which a thread may keep the GIL from another. The relief and link threads ask for it rarely but want it
 #: soon; the default of 5 ms would make each of their database calls wait that long behind a busy task.
 _SWITCH_INTERVAL = 0.001
+_LONGEST_PAUSE = 5.0
 
 
 def main() -> int:
@@ -38,16 +42,16 @@ def main() -> int:
         configure(orders.verbose)
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    try:
-        app = load_app(orders.lane.target, orders.lane.arguments)
-        broker = connect(app.settings.url)
-        broker.open()
-    except PenstockError as error:
-        print(f"penstock: {error}", file=sys.stderr)
-        return 2
     emitter = Emitter()
     if not orders.lane.quiet:
         log_events(emitter)
+    try:
+        app = load_app(orders.lane.target, orders.lane.arguments)
+        broker = connect(app.settings.url)
+        _open(broker, emitter, orders.patient)
+    except PenstockError as error:
+        print(f"penstock: {error}", file=sys.stderr)
+        return 2
     link = Link(orders.link)
     queues = orders.lane.queues or app.queues
     link.hello(Hello(app.settings.url, queues, tuple(app.tasks)))
@@ -74,6 +78,25 @@ def main() -> int:
     process.run()
     broker.close()
     return 0
+
+
+def _open(broker: Broker, emitter: Emitter, patient: bool) -> None:
+    """Open the store; one that was there before is waited for, and told of once."""
+    pause = 0.0
+    while True:
+        try:
+            broker.open()
+        except StoreUnavailable as error:
+            if not patient:
+                raise
+            if not pause:
+                emitter.emit(StoreTrouble(str(error)))
+            pause = min(_LONGEST_PAUSE, max(0.2, pause * 2))
+            time.sleep(pause * random.uniform(0.5, 1.0))
+        else:
+            if pause:
+                emitter.emit(StoreBack())
+            return
 
 
 def _die_with(parent: int) -> None:

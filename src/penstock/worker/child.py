@@ -36,7 +36,10 @@ class Lane(msgspec.Struct, frozen=True):
 
 
 class Orders(msgspec.Struct, frozen=True):
-    """What a process is told on its command line."""
+    """What a process is told on its command line.
+
+    `patient` says that the store was there before: if it is away, it comes back.
+    """
 
     worker: str
     process: int
@@ -45,6 +48,7 @@ class Orders(msgspec.Struct, frozen=True):
     lane: Lane
     burst: bool
     verbose: bool
+    patient: bool
 
 
 class Child:
@@ -54,13 +58,15 @@ class Child:
     into user code (docs/adr/0003-spawn.md).
     """
 
-    def __init__(self, module: str, worker: str, number: int, lane: Lane, burst: bool, verbose: bool) -> None:
+    def __init__(
+        self, module: str, worker: str, number: int, lane: Lane, *, burst: bool, verbose: bool, patient: bool
+    ) -> None:
         self.number = number
         self.lane = lane
         self.board = Board.create(lane.slots)
         self.link, theirs = socket.socketpair()
         self.link.setblocking(False)
-        orders = Orders(worker, number, theirs.fileno(), self.board.descriptor, lane, burst, verbose)
+        orders = Orders(worker, number, theirs.fileno(), self.board.descriptor, lane, burst, verbose, patient)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, msgspec.json.encode(orders).decode()],

@@ -34,7 +34,7 @@ _POLL = (0.8, 1.2)
 #: Seconds after which a job counts as slow: what ended before it is handed in, what waits behind it is given back.
 _SLOW = 0.01
 _SHORTEST_PAUSE = 0.1
-_LONGEST_PAUSE = 10.0
+_LONGEST_PAUSE = 5.0
 _HAND_IN_AGAIN = 0.2
 
 POOLS: dict[str, type[Pool]] = {"prefork": PreforkPool, "threads": ThreadsPool}

@@ -141,6 +141,10 @@ class Supervisor:
                     self.stop(f"got {signal.Signals(number).name}")
             else:
                 self._hear(key.data)
+        if self._upkeep is not None and self._upkeep.ended and not self.stopping:
+            # Nobody says any more that this worker lives, so others will take its jobs.
+            self._failed = True
+            self.stop("the heartbeats have ended by the error above")
         now = time.monotonic()
         due = [lane for at, lane in self._pending if at <= now]
         self._pending = [(at, lane) for at, lane in self._pending if at > now]
@@ -166,7 +170,10 @@ class Supervisor:
 
     def _spawn(self, lane: Lane) -> None:
         self._numbers += 1
-        child = Child(self._module, self.id, self._numbers, lane, self._burst, self._verbose)
+        known = self._upkeep is not None
+        child = Child(
+            self._module, self.id, self._numbers, lane, burst=self._burst, verbose=self._verbose, patient=known
+        )
         with self._boards:
             self._children[child.number] = child
         self._selector.register(child.link, selectors.EVENT_READ, child)

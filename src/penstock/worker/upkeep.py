@@ -62,6 +62,7 @@ class Upkeep:
         self._stopping = False
         self._dead: deque[tuple[Holder, tuple[bytes, ...]]] = deque()
         self._registered = threading.Event()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-upkeep", daemon=True)
         self._due = {"beat": 0.0, "rescue": 0.0, "promote": 0.0, "unpark": 0.0, "prune": 0.0}
         self._silent = True
@@ -78,6 +79,11 @@ class Upkeep:
         self._dead.append((holder, tuple(crashed)))
         self._nudge.set()
 
+    @property
+    def ended(self) -> bool:
+        """Has it ended? If nobody asked it to, then by an error that it wrote to standard error."""
+        return self._ended.is_set()
+
     def stop(self) -> None:
         """Take the worker's name off the list, give back what it may still hold, and end."""
         self._stopping = True
@@ -85,6 +91,13 @@ class Upkeep:
         self._thread.join(10.0)
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        finally:
+            self._registered.set()
+            self._ended.set()
+
+    def _serve(self) -> None:
         while True:
             broker = connect(self._url)
             try:
@@ -125,18 +138,23 @@ class Upkeep:
     def _round(self, broker: Broker) -> float:
         """Do what is due; returns the seconds until something is due again."""
         self._give_back_dead(broker)
-        if self._is_due("beat", BEAT):
+        # First of all, and again until it is stored: who judges others by their silence must not be silent.
+        if self._is_due("beat"):
             broker.heartbeat(msgspec.structs.replace(self._info, jobs=tuple(self._running())))
+            self._done("beat", BEAT)
         if self._is_deaf():
-            self._due["rescue"] = time.monotonic() + DEAD_AFTER
-        if self._is_due("rescue", BEAT * random.uniform(0.8, 1.0)):
+            self._done("rescue", DEAD_AFTER)
+        if self._is_due("rescue"):
             jobs = broker.rescue(dead_after=DEAD_AFTER)
+            self._done("rescue", BEAT * random.uniform(0.8, 1.0))
             if jobs:
                 self._emitter.emit(Rescued(jobs))
-        if self._is_due("unpark", _UNPARK):
+        if self._is_due("unpark"):
             broker.unpark(self._tasks)
-        if self._is_due("prune", _PRUNE):
+            self._done("unpark", _UNPARK)
+        if self._is_due("prune"):
             broker.prune()
+            self._done("prune", _PRUNE)
         next_due = broker.promote()
         wait = _PROMOTE if next_due is None else max(0.001, min(_PROMOTE, next_due))
         return min(wait, max(0.0, min(self._due[name] for name in ("beat", "rescue")) - time.monotonic()))
@@ -149,12 +167,11 @@ class Upkeep:
         """
         return self._answered_at is not None and time.monotonic() - self._answered_at > _DEAF
 
-    def _is_due(self, name: str, every: float) -> bool:
-        now = time.monotonic()
-        if now < self._due[name]:
-            return False
-        self._due[name] = now + every
-        return True
+    def _is_due(self, name: str) -> bool:
+        return time.monotonic() >= self._due[name]
+
+    def _done(self, name: str, every: float) -> None:
+        self._due[name] = time.monotonic() + every
 
     def _give_back_dead(self, broker: Broker) -> None:
         while self._dead:
