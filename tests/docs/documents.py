@@ -3,10 +3,14 @@
 Run as `python documents.py DOCUMENT` it runs the document's ```python blocks in one namespace and its `$ penstock`
 and `$ pytest` lines, in order, in the current directory. A ```python block whose first line is `# name.py` is not run but written to
 that file, for the others to import.
+
+A page about a server names it as in ADDRESSES; what runs is the same text with the server that an environment variable
+names. On such a page of PostgreSQL's, ```sql blocks are run there, too.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -28,6 +32,11 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 PROGRAMS = Path(sys.executable).parent
+#: Servers as the pages name them, and the environment variable that says where one is.
+ADDRESSES = {
+    "postgresql://ada:secret@localhost:5432/shop": "POSTGRES_URL",
+    "mongodb://localhost:27017/shop": "MONGODB_URL",
+}
 LANGUAGES = {"python", "console", "text", "json", "toml", "sql"}
 
 _MARKDOWN = MarkdownIt("commonmark").enable("table")
@@ -81,16 +90,37 @@ def runs(document: Path) -> bool:
     )
 
 
+def servers(document: Path) -> set[str]:
+    """The environment variables that a document's snippets need."""
+    text = document.read_text("utf-8")
+    return {variable for address, variable in ADDRESSES.items() if address in text}
+
+
+def _addressed(text: str) -> str:
+    """The text, with the servers that are there in place of those that it names."""
+    for address, variable in ADDRESSES.items():
+        if address in text:
+            text = text.replace(address, os.environ[variable])
+    return text
+
+
+def _run_sql(text: str) -> None:
+    import psycopg
+
+    with psycopg.connect(os.environ["POSTGRES_URL"], autocommit=True) as connection:
+        connection.execute(text.encode())
+
+
 def _run_python(block: Block, document: Path, namespace: dict[str, Any]) -> None:
     named = _FILE_NAME.match(block.text)
     if named:
-        Path(f"{named[1]}.py").write_text(block.text, "utf-8")
+        Path(f"{named[1]}.py").write_text(_addressed(block.text), "utf-8")
         return
-    exec(compile("\n" * (block.line - 1) + block.text, str(document), "exec"), namespace)
+    exec(compile("\n" * (block.line - 1) + _addressed(block.text), str(document), "exec"), namespace)
 
 
 def _run_command(line: str, document: Path) -> None:
-    program, *arguments = shlex.split(line)
+    program, *arguments = shlex.split(_addressed(line))
     ended = subprocess.run(
         [str(PROGRAMS / program), *arguments], capture_output=True, text=True, timeout=120, check=False
     )
@@ -108,6 +138,8 @@ def run(document: Path) -> None:
         elif block.language == "console":
             for line in commands(block):
                 _run_command(line, document)
+        elif block.language == "sql" and "POSTGRES_URL" in servers(document):
+            _run_sql(block.text)
 
 
 if __name__ == "__main__":

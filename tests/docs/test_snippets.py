@@ -7,20 +7,44 @@ import sys
 from pathlib import Path
 
 import documents
+import psycopg
+import pymongo
 import pytest
+
+from penstock.testing.servers import MongoServer, PostgresServer
 
 
 def name(document: Path) -> str:
     return str(document.relative_to(documents.ROOT))
 
 
+def addresses(document: Path, request: pytest.FixtureRequest) -> dict[str, str]:
+    """A database of its own for each document that needs one, on the servers of the test session."""
+    database = "docs_" + document.stem.replace("-", "_")
+    found: dict[str, str] = {}
+    needed = documents.servers(document)
+    if "POSTGRES_URL" in needed:
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute(f"drop database if exists {database} with (force)")
+            connection.execute(f"create database {database}")
+        found["POSTGRES_URL"] = server.url(database)
+    if "MONGODB_URL" in needed:
+        mongo: MongoServer = request.getfixturevalue("mongo_server")
+        with pymongo.MongoClient(mongo.url()) as client:
+            client.drop_database(database)
+        # Without options: a page may add its own.
+        found["MONGODB_URL"] = mongo.url(database).partition("?")[0]
+    return found
+
+
 @pytest.mark.parametrize("document", list(filter(documents.runs, documents.DOCUMENTS)), ids=name)
-def test_snippets_run(document: Path, tmp_path: Path) -> None:
+def test_snippets_run(document: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PENSTOCK_")}
     ended = subprocess.run(
         [sys.executable, "-W", "error", documents.__file__, str(document)],
         cwd=tmp_path,
-        env=environment,
+        env=environment | addresses(document, request),
         capture_output=True,
         text=True,
         timeout=240,
