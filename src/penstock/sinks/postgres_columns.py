@@ -35,7 +35,8 @@ class Column(msgspec.Struct, frozen=True):
 class Table(msgspec.Struct, frozen=True):
     """A table as the catalogue knows it; another `version` is another shape.
 
-    `deferrable` says that a constraint may wait for the commit, `unique` that rows can be in conflict.
+    `deferrable` says that a constraint may wait for the commit, `unique` that rows can be in conflict, `copyable` that
+    COPY can write it.
     """
 
     oid: int
@@ -46,6 +47,7 @@ class Table(msgspec.Struct, frozen=True):
     lockable: bool
     deferrable: bool
     unique: bool
+    copyable: bool
 
 
 @cache
@@ -72,7 +74,7 @@ def table_of(connection: Connection, name: str) -> Table | None:
     found = connection.execute(statement("table"), names).fetchone()
     if found is None:
         return None
-    oid, schema, table, lockable, deferrable, unique = found
+    oid, schema, table, lockable, deferrable, unique, copyable = found
     version = connection.execute(statement("version"), {"oid": oid}).fetchone()
     rows = connection.execute(statement("columns"), {"oid": oid}).fetchall()
     columns = tuple(
@@ -82,7 +84,7 @@ def table_of(connection: Connection, name: str) -> Table | None:
     key = sorted((place, column) for column, *_, place in rows if place is not None)
     return Table(
         oid, f"{quoted(schema)}.{quoted(table)}", version[0] if version else "", columns,
-        tuple(column for _, column in key), lockable, deferrable, unique,
+        tuple(column for _, column in key), lockable, deferrable, unique, copyable,
     )  # fmt: skip
 
 

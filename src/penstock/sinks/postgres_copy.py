@@ -1,4 +1,7 @@
-"""Putting rows into one table of PostgreSQL: COPY straight in or, where rows may be in conflict, by a staging table."""
+"""Putting rows into one table of PostgreSQL: COPY straight in or, where rows may be in conflict, by a staging table.
+
+A staging table also serves where COPY can't write: views, and tables whose policies decide row by row.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ class Copier:
         missing = [name for name in self._key if name not in self._names]
         if missing and self._how is not OnConflict.ERROR:
             raise SinkError(f"table {target.table!r} has no column {', '.join(missing)} for a --key")
-        if self._how is not OnConflict.ERROR and (table.unique or self._key):
+        if not table.copyable or (self._how is not OnConflict.ERROR and (table.unique or self._key)):
             # A name that goes with the shape: one that was made for another shape is never met again.
             shape = blake2b(f"{table.oid} {table.version}".encode(), digest_size=8).hexdigest()
             self._staging = f"penstock_staging_{shape}"
@@ -127,6 +130,8 @@ class Copier:
             for name in names
             if name not in self._key and name not in self._numbered
         )
+        if self._how is OnConflict.ERROR:
+            return self._sql("insert_all", columns=columns)
         if self._how is OnConflict.IGNORE or not sets:
             return self._sql("insert_new", columns=columns, arbiter=f"({key})" if key else "")
         whole = all(name in names for name in self._key)
