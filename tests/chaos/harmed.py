@@ -119,12 +119,11 @@ class HarmedMongo:
 
     def end_connections(self, dice: random.Random) -> None:
         # What runs is ended; there is no command that ends a client's connection.
-        with pymongo.MongoClient[dict[str, Any]](self.server.url(), serverSelectionTimeoutMS=5000) as client:
-            with suppress(PyMongoError):
-                for operation in client.admin.command("currentOp", active=True)["inprog"]:
-                    if operation.get("ns", "").startswith("penstock.") and dice.random() < 0.5:
-                        with suppress(PyMongoError):
-                            client.admin.command("killOp", op=operation["opid"])
+        client = pymongo.MongoClient[dict[str, Any]](self.server.url(), serverSelectionTimeoutMS=5000)
+        with client, suppress(PyMongoError):
+            for operation in client.admin.command("currentOp", active=True)["inprog"]:
+                if operation.get("ns", "").startswith("penstock.") and dice.random() < 0.5:
+                    client.admin.command("killOp", op=operation["opid"])
 
     def remove(self) -> None:
         self.proxy.close()
