@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -57,6 +58,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     """Generate, load, prove, measure."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     given = arguments()
     source = generated(given)
     with limits.one_core() as core, limits.memory(MEMORY) as how:
@@ -148,7 +150,13 @@ def timed(command: Sequence[str]) -> tuple[float, int]:
     """Run a command to its end; returns the seconds it took and the peak memory of all its processes."""
     began = time.monotonic()
     with subprocess.Popen(command) as process, limits.Peak(process.pid) as peak:
-        status = process.wait()
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:
+            # It writes down how far it has got before it leaves.
+            process.terminate()
+            process.wait()
+            raise
     took = time.monotonic() - began
     if status:
         sys.exit(f"it ended with exit code {status}")
