@@ -1,0 +1,99 @@
+"""Taking jobs: ids from the head of a queue, one update that marks those still there, and then the jobs themselves."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import pymongo
+
+from penstock.brokers.mongodb_documents import lease, to_its_place
+from penstock.brokers.mongodb_layout import Layout
+from penstock.core.job import Holder, Lease
+from penstock.core.states import State
+
+#: How far from the head a claim may go to get out of others' way, in times of its own limit. Two that update the same
+#: documents wait for each other at every single one of them.
+_FARTHEST = 8
+#: One claim in so many goes to the head, so that nothing is left lying there.
+_BACK_TO_THE_HEAD = 4
+_STAYS = 0.95
+#: Seconds after which an update is given up by the server as well as by us, so that it does not go on unheard.
+_LONGEST = 30.0
+#: What a lease has no use for.
+_LEFT_OUT = {"failure": 0, "created": 0, "state": 0, "unique": 0, "worker": 0}
+
+
+class Claims:
+    """The claims of one connection."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._turn = 0
+        self._lane = 0
+        #: Claims whose end was not heard of: what they took is held in our name, and nobody runs it.
+        self._unheard: list[tuple[Holder, int]] = []
+
+    def take(self, queues: Sequence[str], limit: int, holder: Holder) -> list[Lease]:
+        """Take the heads of the queues; the queue that comes first changes from call to call."""
+        self.give_back_unheard()
+        taken: list[Lease] = []
+        self._turn += 1
+        start = self._turn % len(queues) if queues else 0
+        for queue in (*queues[start:], *queues[:start]):
+            if limit <= len(taken):
+                break
+            taken += self._take_of(queue, limit - len(taken), holder)
+        return taken
+
+    def give_back_unheard(self) -> None:
+        """Make ready again what was taken in our name without our hearing of it."""
+        while self._unheard:
+            holder, claim = self._unheard[0]
+            held = {"worker": holder.worker, "process": holder.process, "claim": claim}
+            self._layout.jobs.update_many(held, to_its_place(), hint="held")
+            self._unheard.pop(0)
+
+    def _take_of(self, queue: str, limit: int, holder: Holder) -> list[Lease]:
+        while True:
+            ids = self._head(queue, limit)
+            if not ids:
+                return []
+            claim = self._layout.next_claim()
+            self._unheard.append((holder, claim))
+            found = self._mark(ids, claim, holder)
+            self._unheard.pop()
+            self._lane = self._next_lane(lost=len(found) * 2 < len(ids))
+            # One that got nothing must look again, or it would tell its process that there is no work.
+            if found:
+                return found
+
+    def _next_lane(self, *, lost: bool) -> int:
+        """Whoever lost most of a race goes elsewhere, and comes back after a while."""
+        if lost:
+            return random.randint(1, min(_FARTHEST, 2 * self._lane + 1))
+        return self._lane if random.random() < _STAYS else 0
+
+    def _head(self, queue: str, limit: int) -> list[bytes]:
+        """The ids of the jobs that come next, or of some a little behind them while others take those."""
+        lane = self._lane if random.randrange(_BACK_TO_THE_HEAD) else 0
+        ids = self._ids(queue, limit, lane * limit)
+        if lane and len(ids) < limit:
+            self._lane = 0
+            ids = self._ids(queue, limit, 0)
+        return ids
+
+    def _ids(self, queue: str, limit: int, skip: int) -> list[bytes]:
+        ready = self._layout.jobs.find({"queue": queue, "place": {"$gte": 0}}, {"_id": 1}).hint("ready")
+        return [found["_id"] for found in ready.sort([("place", 1), ("_id", 1)]).skip(skip).limit(limit)]
+
+    def _mark(self, ids: list[bytes], claim: int, holder: Holder) -> list[Lease]:
+        running = {"state": State.RUNNING.value, "worker": holder.worker, "process": holder.process, "claim": claim}
+        with pymongo.timeout(_LONGEST):
+            changed = self._layout.jobs.update_many(
+                {"_id": {"$in": ids}, "place": {"$gte": 0}}, {"$set": running, "$unset": {"place": 1}}, hint="_id_"
+            )
+        if not changed.matched_count:
+            return []
+        found = self._layout.jobs.find({"_id": {"$in": ids}, "claim": claim}, _LEFT_OUT).hint("_id_")
+        return [lease(one) for one in sorted(found, key=lambda one: (one["home"], one["_id"]))]

@@ -1,0 +1,211 @@
+"""Ending leases and giving them back in a MongoDB queue, with everything that goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from pymongo.client_session import ClientSession
+
+from penstock.brokers.mongodb_documents import (
+    LARGEST,
+    Update,
+    document,
+    ending,
+    goes_to_the_back,
+    lease,
+    to_its_place,
+)
+from penstock.brokers.mongodb_intents import Intents
+from penstock.brokers.mongodb_layout import Layout
+from penstock.brokers.mongodb_plan import Guard, Plan, write
+from penstock.brokers.mongodb_storing import Storing, distinct
+from penstock.core.decide import INTERRUPTED, dead
+from penstock.core.job import Holder
+from penstock.core.outcome import Ending, Outcome
+from penstock.stores.mongodb import Document
+from penstock.stores.mongodb_clock import ServerClock
+
+#: Outcomes of one intent.
+_SOME = 1000
+#: Seconds for which MongoDB keeps a result that nobody prunes, after it has expired.
+_GRACE = 60.0
+_LONGEST_TTL = 3e9
+
+
+class Prepared(msgspec.Struct):
+    """An outcome and the documents that go with it, before it is known whether its lease is in force."""
+
+    outcome: Outcome
+    births: list[Document]
+    update: Update | None
+    result: Document | None
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        update = len(self.outcome.payload or b"") if self.update else 0
+        return 1000 + update + (len(self.result["value"]) if self.result else 0)
+
+
+class Endings:
+    """The endings of one connection."""
+
+    def __init__(self, layout: Layout, clock: ServerClock, storing: Storing) -> None:
+        self._layout = layout
+        self._clock = clock
+        self._storing = storing
+        self._intents = storing.intents
+
+    def hand_in(
+        self, outcomes: Sequence[Outcome], now: float, holder: Holder, session: ClientSession | None = None
+    ) -> list[Outcome]:
+        """End leases; returns the outcomes of those that were not in force."""
+        prepared = self._prepared(once(outcomes), now)
+        if session is not None:
+            good = self._end_within(prepared, session, True)
+        elif self._intents is not None:
+            good = self._end_alone(prepared, holder)
+        elif any(one.births or one.result or one.outcome.steps for one in prepared):
+            good = self._storing.transact(lambda session, again: self._end_within(prepared, session, again))
+        else:
+            good = self._end_apart(prepared)
+        if any(one.births or one.outcome.ending is Ending.RELEASED for one in good):
+            self._storing.ring(session)
+        fine = {id(one.outcome) for one in good}
+        return [outcome for outcome in outcomes if id(outcome) not in fine]
+
+    def _prepared(self, outcomes: Sequence[Outcome], now: float) -> list[Prepared]:
+        places = sum(len(outcome.follow_ups) + goes_to_the_back(outcome) for outcome in outcomes)
+        place = self._layout.next_places(places) if places else 0
+        prepared: list[Prepared] = []
+        for outcome in outcomes:
+            update = None if outcome.ending is Ending.DONE else ending(outcome, place, now)
+            place += goes_to_the_back(outcome)
+            births = [document(job, place + n, now) for n, job in enumerate(outcome.follow_ups)]
+            place += len(births)
+            prepared.append(Prepared(outcome, births, update, self._result(outcome, now)))
+        return prepared
+
+    def _result(self, outcome: Outcome, now: float) -> Document | None:
+        if outcome.result is None or outcome.ending is not Ending.DONE:
+            return None
+        result: Document = {"_id": outcome.lease.id, "value": outcome.result, "expires": now + outcome.result_ttl}
+        if outcome.result_ttl < _LONGEST_TTL:
+            gone = self._clock.now() + outcome.result_ttl + _GRACE
+            result["gone"] = datetime.fromtimestamp(gone, UTC)
+        return result
+
+    def _in_force(self, prepared: Sequence[Prepared], session: ClientSession | None) -> list[Prepared]:
+        """Those whose lease is in force."""
+        ids = [one.outcome.lease.id for one in prepared]
+        found = self._layout.jobs.find({"_id": {"$in": ids}}, {"claim": 1}, session=session, hint="_id_")
+        claims = {one["_id"]: one.get("claim") for one in found}
+        return [one for one in prepared if claims.get(one.outcome.lease.id) == one.outcome.lease.claim]
+
+    def _end_within(self, prepared: Sequence[Prepared], session: ClientSession, again: bool) -> list[Prepared]:
+        good = self._in_force(prepared, session)
+        plan = plan_of(good)
+        if plan.births:
+            self._storing.insert(plan.births, session, again)
+        write(self._layout, plan, session, again=again)
+        return good
+
+    def _end_apart(self, prepared: Sequence[Prepared]) -> list[Prepared]:
+        good = self._in_force(prepared, None)
+        write(self._layout, plan_of(good), None)
+        return good
+
+    def _end_alone(self, prepared: Sequence[Prepared], holder: Holder) -> list[Prepared]:
+        assert self._intents is not None
+        self._intents.settle_own()
+        together = [one for one in prepared if one.births or one.outcome.steps]
+        chosen = {id(one) for one in together}
+        good = self._end_apart([one for one in prepared if id(one) not in chosen])
+        for some in _helpings(together):
+            good += self._end_by_intent(some, holder, self._intents)
+        return good
+
+    def _end_by_intent(self, prepared: Sequence[Prepared], holder: Holder, intents: Intents) -> list[Prepared]:
+        good: list[Prepared] = []
+        likely = self._in_force(prepared, None)
+        changes = [(ids, guard) for guard, ids in _by_claim(likely)]
+
+        def plan(marked: set[bytes]) -> Plan:
+            good.extend(one for one in likely if one.outcome.lease.id in marked)
+            return plan_of(good)
+
+        if changes:
+            intents.carry_out(f"{holder.worker}/{holder.process}", changes, plan)
+        return good
+
+    def give_back(self, held: Guard, crashed: Sequence[bytes], owner: str) -> int:
+        """Give back what a dead process or worker held; returns how many jobs.
+
+        Parameters:
+            held: tells its jobs from others.
+            owner: the start of its intents' tokens.
+        """
+        jobs = self._layout.jobs
+        if self._intents is not None:
+            self._intents.settle_of(owner)
+        counted: dict[str, Any] = {
+            "$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [{"$in": ["$_id", list(crashed)]}, 1, 0]}]
+        }
+        update = to_its_place({"crashes": counted} if crashed else None)
+        count = jobs.update_many({**held, "once": None}, update, hint="held").modified_count
+        once = [lease(found) for found in jobs.find({**held, "once": True}).hint("held")]
+        if once:
+            outcomes = [dead(one, INTERRUPTED) for one in once]
+            count += len(outcomes) - len(self.hand_in(outcomes, self._clock.now(), Holder(owner)))
+        if count:
+            self._storing.ring()
+        return count
+
+
+def once(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The first outcome of each lease."""
+    first = {(outcome.lease.id, outcome.lease.claim): outcome for outcome in reversed(outcomes)}
+    return [outcome for outcome in outcomes if first[outcome.lease.id, outcome.lease.claim] is outcome]
+
+
+def plan_of(good: Sequence[Prepared]) -> Plan:
+    """What the outcomes of leases in force change."""
+    plan = Plan(births=distinct(born for one in good for born in one.births))
+    plan.deletes = [(ids, guard) for guard, ids in _by_claim([one for one in good if one.update is None])]
+    released: dict[int, list[bytes]] = {}
+    for one in good:
+        outcome = one.outcome
+        if one.result is not None:
+            plan.results.append(one.result)
+        plan.count(outcome.steps)
+        plain = outcome.ending is Ending.RELEASED and outcome.payload is None and outcome.items is None
+        if plain:
+            released.setdefault(outcome.lease.claim, []).append(outcome.lease.id)
+        elif one.update is not None:
+            plan.updates.append(([outcome.lease.id], {"claim": outcome.lease.claim}, one.update))
+    plan.updates += [(ids, {"claim": claim}, to_its_place()) for claim, ids in released.items()]
+    return plan
+
+
+def _by_claim(prepared: Sequence[Prepared]) -> list[tuple[Guard, list[bytes]]]:
+    claims: dict[int, list[bytes]] = {}
+    for one in prepared:
+        claims.setdefault(one.outcome.lease.claim, []).append(one.outcome.lease.id)
+    return [({"claim": claim}, ids) for claim, ids in claims.items()]
+
+
+def _helpings(prepared: Sequence[Prepared]) -> Iterator[list[Prepared]]:
+    """Parts whose intents fit into a document each."""
+    part: list[Prepared] = []
+    size = 0
+    for one in prepared:
+        if part and (size + one.size > LARGEST or len(part) >= _SOME):
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += one.size
+    if part:
+        yield part

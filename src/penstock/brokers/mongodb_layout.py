@@ -1,0 +1,157 @@
+"""The collections of a MongoDB queue and their indexes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from bson.codec_options import CodecOptions, DatetimeConversion
+from pymongo import ASCENDING, ReadPreference, ReturnDocument, WriteConcern
+from pymongo.collection import Collection
+from pymongo.errors import CollectionInvalid, OperationFailure
+
+from penstock.brokers.diagnosis import Schema
+from penstock.errors import ConfigError, SchemaTooNew
+from penstock.stores.mongodb import Client, Document
+
+#: The number of the layout that this version knows.
+VERSION = 1
+_NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
+_EXISTS_ALREADY = 48
+_RING_BYTES = 1 << 16
+#: Dates beyond what Python has come as they are, instead of failing whatever was read with them.
+_CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+_QUICK = WriteConcern(1, j=False)
+
+
+class Index(NamedTuple):
+    """An index. One with `where` holds only documents that have that field."""
+
+    name: str
+    keys: Sequence[str]
+    where: str | None = None
+    unique: bool = False
+    keep: int | None = None  # seconds after the date in it for which a document is kept
+
+
+_JOBS = (
+    # A claim reads ids alone, and so reads nothing but the index.
+    Index("ready", ("queue", "place", "_id"), where="place"),
+    Index("held", ("worker", "process"), where="worker"),
+    Index("due", ("due", "queue"), where="due"),
+    Index("parked", ("parked", "queue"), where="parked"),
+    Index("ended", ("state", "_id"), where="ended"),
+    Index("batch", ("batch", "_id"), where="batch"),
+    Index("unique", ("unique",), where="unique", unique=True),
+    Index("birth", ("birth",), where="birth"),
+    Index("mark", ("mark",), where="mark"),
+)
+_INDEXES: dict[str, tuple[Index, ...]] = {
+    "jobs": _JOBS,
+    "results": (Index("expires", ("expires",)), Index("gone", ("gone",), keep=0)),
+    "intents": (Index("gone", ("gone",), where="gone", keep=0),),
+    "bell": (Index("at", ("at",), keep=60),),
+    "batches": (),
+    "workers": (),
+    "meta": (),
+    "inbox": (),
+}
+
+
+class Layout:
+    """The collections of one namespace, through one client.
+
+    Parameters:
+        client: the broker's own, or that of a transaction of the user's.
+        numbers: where numbers come from, if not from the same client: a counter in a transaction of the user's would
+            make any two of them wait for each other.
+    """
+
+    def __init__(self, client: Client, database: str, namespace: str, numbers: Layout | None = None) -> None:
+        if not _NAMESPACE.match(namespace):
+            raise ConfigError(f"namespace must be lower-case letters, digits and _, not {namespace!r}")
+        self.client = client
+        self.namespace = namespace
+        self.database = client.get_database(database, codec_options=_CODEC, read_preference=ReadPreference.PRIMARY)
+        self.jobs = self._collection("jobs")
+        self.results = self._collection("results")
+        self.batches = self._collection("batches")
+        self.workers = self._collection("workers")
+        self.intents = self._collection("intents")
+        self.inbox = self._collection("inbox")
+        self.meta = self._collection("meta")
+        #: A ring that gets lost costs a poll, and a place that is given twice the order of two jobs: neither is worth
+        #: waiting for a disk.
+        self.bell = self._collection("bell").with_options(write_concern=_QUICK)
+        self.chime = self._collection("chime").with_options(write_concern=_QUICK)
+        self._places = self.meta.with_options(write_concern=_QUICK)
+        self._numbers = numbers or self
+
+    def _collection(self, noun: str) -> Collection[Document]:
+        return self.database.get_collection(f"{self.namespace}_{noun}")
+
+    def next_claim(self) -> int:
+        """A claim number never given before; it outlives the loss of a minority of the servers, as claims do."""
+        return self._count(self.meta, "claim", 1)
+
+    def next_places(self, count: int) -> int:
+        """The first of so many places in the order of arrival."""
+        return self._count(self._numbers._places, "place", count) - count + 1
+
+    def _count(self, collection: Collection[Document], name: str, count: int) -> int:
+        found = collection.find_one_and_update(
+            {"_id": name}, {"$inc": {"value": count}}, upsert=True, return_document=ReturnDocument.AFTER
+        )
+        assert found is not None
+        return int(found["value"])
+
+    def indexes(self) -> dict[str, list[str]]:
+        """The names of the indexes that each collection has, by the collection's own name."""
+        return {f"{self.namespace}_{noun}": [index.name for index in some] for noun, some in _INDEXES.items() if some}
+
+    def schema(self) -> Schema:
+        """Which layout the database has."""
+        found = self.meta.find_one({"_id": "schema"})
+        return Schema(None if found is None else int(found["value"]), VERSION)
+
+    def install(self, shown: str, *, replicated: bool) -> None:
+        """Create what is missing.
+
+        Raises:
+            SchemaTooNew: a newer version of Penstock made the collections.
+        """
+        installed = self.schema().installed or 0
+        if installed > VERSION:
+            raise SchemaTooNew(
+                f"{shown} was written by a newer Penstock (schema {installed}, this one knows {VERSION}): upgrade"
+            )
+        for noun, indexes in _INDEXES.items():
+            self._create(noun)
+            collection = self._collection(noun)
+            for index in indexes:
+                collection.create_index([(key, ASCENDING) for key in index.keys], **_options(index))
+        if not replicated:
+            self._create("chime", capped=True, size=_RING_BYTES)
+        self.meta.update_one({"_id": "schema"}, {"$set": {"value": VERSION}}, upsert=True)
+
+    def _create(self, noun: str, **options: Any) -> None:
+        """Create a collection: a transaction had better find it there."""
+        try:
+            self.database.create_collection(f"{self.namespace}_{noun}", **options)
+        except CollectionInvalid:
+            pass
+        except OperationFailure as error:
+            if error.code != _EXISTS_ALREADY:
+                raise
+
+
+def _options(index: Index) -> dict[str, Any]:
+    options: dict[str, Any] = {"name": index.name}
+    if index.where is not None:
+        options["partialFilterExpression"] = {index.where: {"$exists": True}}
+    if index.unique:
+        options["unique"] = True
+    if index.keep is not None:
+        options["expireAfterSeconds"] = index.keep
+    return options
