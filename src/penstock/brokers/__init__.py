@@ -10,6 +10,8 @@ from penstock.errors import ConfigError
 #: scheme -> "module:class"; adding a broker is its file and its row here.
 SCHEMES: dict[str, str] = {
     "sqlite": "penstock.brokers.sqlite:SqliteBroker",
+    "mongodb": "penstock.brokers.mongodb:MongoBroker",
+    "mongodb+srv": "penstock.brokers.mongodb:MongoBroker",
 }
 
 

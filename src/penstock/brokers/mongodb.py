@@ -37,6 +37,8 @@ from penstock.stores.mongodb_clock import ServerClock
 _OPTIONS = ("namespace",)
 #: Delayed jobs that one update makes ready, in the order in which they are due.
 _TOGETHER = 1000
+#: Helpings from the inbox at one go, so that a flood of messages keeps no heartbeat waiting.
+_HELPINGS = 20
 
 
 class _Parts(NamedTuple):
@@ -242,8 +244,9 @@ class MongoBroker(Broker):
         parts = self._opened
         with self._translating():
             moment = parts.clock.now() if now is None else now
-            while parts.inbox.empty(parts.clock.now):
-                pass
+            for _ in range(_HELPINGS):
+                if not parts.inbox.empty(parts.clock.now):
+                    break
             while True:
                 due = parts.layout.jobs.find({"due": {"$gte": 0}}, {"due": 1}).hint("due").sort("due", 1)
                 found = due.limit(min(limit, _TOGETHER)).to_list()

@@ -28,7 +28,11 @@ from penstock.stores.mongodb import Document
 
 _STRICT: CodecOptions[Document] = CodecOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 _LENIENT: CodecOptions[Document] = _STRICT.with_options(unicode_decode_error_handler="replace")
-_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+_RAW = CodecOptions(
+    document_class=RawBSONDocument,
+    unicode_decode_error_handler="replace",
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+)
 _HELPING = 500
 _DEEPEST = 100
 _FIELDS = "task args kwargs queue priority delay run_at unique at_most_once".split()
@@ -74,7 +78,7 @@ def job_of(raw: bytes) -> NewJob:
         message = bson.decode(raw, codec_options=_LENIENT)
         message = bson.decode(raw, codec_options=_STRICT)
         return _asked_for(message)
-    except (Malformed, BSONError, UnicodeError, RecursionError) as error:
+    except (Malformed, BSONError, TypeError, ValueError, OverflowError, RecursionError) as error:
         task = message.get("task")
         return NewJob(
             id=_id_of(message.get("_id"), raw),
@@ -145,7 +149,9 @@ def plain(value: Any, depth: int = 0) -> Any:
     if depth > _DEEPEST:
         raise Malformed(f"its arguments are nested more than {_DEEPEST} deep")
     match value:
-        case None | bool() | str() | datetime():
+        case None | bool() | datetime():
+            return value
+        case str() if type(value) is str:
             return value
         case float():
             if math.isfinite(value):
