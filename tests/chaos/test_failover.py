@@ -12,13 +12,13 @@ from oracle import FULL, SEED, World
 
 from penstock.testing.servers import MongoServer
 
-JOBS = 60_000 if FULL else 8_000
-FAILOVERS = 10 if FULL else 2
+JOBS = 12_000 if FULL else 1_500
+FAILOVERS = 10 if FULL else 1
 
 
 @pytest.fixture(scope="module")
 def three() -> Iterator[MongoServer]:
-    with MongoServer(members=3, cache=128 << 20) as server:
+    with MongoServer(members=3) as server:
         yield server
 
 

@@ -13,9 +13,9 @@ from oracle import FULL, SEED, Worker, World, send, until
 
 Server = HarmedPostgres | HarmedMongo
 
-JOBS = 60_000 if FULL else 6_000
-OUTAGES = 20 if FULL else 3
-CUTS = 300 if FULL else 25
+JOBS = 20_000 if FULL else 2_000
+OUTAGES = 15 if FULL else 2
+CUTS = 200 if FULL else 15
 
 
 def fill(world: World, jobs: int = JOBS) -> None:
