@@ -11,18 +11,21 @@ from penstock.errors import RowRejected
 
 
 class Table:
-    """Takes numbers; refuses any batch that holds a bad one."""
+    """Takes numbers; refuses any batch that holds a bad one, and may tell which."""
 
-    def __init__(self, bad: set[int]) -> None:
+    def __init__(self, bad: set[int], guess: int | None = None) -> None:
         self.bad = bad
+        self.guess = guess
+        self.sent = 0
         self.rows: list[int] = []
         self.writes = 0
 
     def write(self, rows: Sequence[int]) -> None:
         self.writes += 1
-        for row in rows:
+        self.sent += len(rows)
+        for index, row in enumerate(rows):
             if row in self.bad:
-                raise RowRejected(f"no {row}")
+                raise RowRejected(f"no {row}", None if self.guess is None else max(0, index + self.guess))
         self.rows += rows
 
 
@@ -40,6 +43,21 @@ def test_one_bad_row_in_a_thousand_takes_few_writes(bad: int) -> None:
     table = Table({bad})
     assert len(bisect(table.write, range(1000))) == 1
     assert table.writes <= 21
+
+
+@given(st.integers(0, 300), st.sets(st.integers(0, 300)), st.integers(-2, 2))
+def test_a_guess_may_be_wrong(count: int, bad: set[int], guess: int) -> None:
+    table = Table(bad, guess)
+    assert bisect(table.write, range(count)) == [(row, f"no {row}") for row in range(count) if row in bad]
+    assert table.rows == [row for row in range(count) if row not in bad]
+
+
+@pytest.mark.parametrize(("bad", "writes", "sent"), [(range(511, 512), 4, 3000), (range(1000), 3000, 20_000)])
+def test_a_database_that_tells_which_row_it_was_is_asked_less(bad: range, writes: int, sent: int) -> None:
+    table = Table(set(bad), 0)
+    assert len(bisect(table.write, range(1000))) == len(bad)
+    assert table.writes <= writes
+    assert table.sent <= sent
 
 
 def test_no_bad_row_takes_one_write() -> None:

@@ -48,8 +48,8 @@ def bisect(
             if good or single:
                 continue
             if bad is not None:
-                parts = [(bad + 1, stop, False), (bad, bad + 1, False), (start, bad, False)]
-                pending += [part for part in parts if part[0] < part[1]]
+                pending += [*_beyond(bad, start, stop), (bad, bad + 1, False)]
+                pending += [(start, bad, False)] if bad > start else []
                 continue
         middle = (start + stop) // 2
         known, _ = attempt(start, middle)
@@ -57,3 +57,15 @@ def bisect(
         if not known and middle - start > 1:
             pending.append((start, middle, True))
     return refused
+
+
+def _beyond(bad: int, start: int, stop: int) -> list[tuple[int, int, bool]]:
+    """The parts after a bad row, the last one first; small where bad rows are dense, so that few are sent in vain."""
+    parts: list[tuple[int, int, bool]] = []
+    size = max(1, bad - start)
+    first = bad + 1
+    while first < stop:
+        parts.append((first, min(stop, first + size), False))
+        first += size
+        size *= 2
+    return parts[::-1]

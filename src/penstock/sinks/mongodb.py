@@ -43,9 +43,13 @@ class MongoSink(Sink):
         """See `Sink.open`."""
         if self._client is None:
             self._client = store.connect(self._url)
-            with store.translating(self._url.shown):
-                self._replicated = store.is_replica_set(self._client)
-            self._destination()
+            try:
+                with store.translating(self._url.shown):
+                    self._replicated = store.is_replica_set(self._client)
+                self._destination()
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """See `Sink.close`."""
@@ -102,11 +106,12 @@ class MongoSink(Sink):
                 raise _Stale
 
         try:
-            return self._written(
-                payload,
-                os.urandom(16),
-                lambda rows, rejected: write_at_once(client, destination, rows, rejected, settle),
-            )
+            with client.start_session() as session:
+                return self._written(
+                    payload,
+                    os.urandom(16),
+                    lambda rows, rejected: write_at_once(session, destination, rows, rejected, settle),
+                )
         except _Stale:
             return None
 

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from bson.binary import UUID_SUBTYPE, Binary
 from pymongo import ReturnDocument, WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
 
 from penstock.sinks.base import LEDGER, Rejected, Written
 from penstock.stores.mongodb import Document
@@ -24,7 +26,8 @@ class Entry(msgspec.Struct, frozen=True):
     Parameters:
         upto: rows before this index are settled.
         rows, rejected: what became of those.
-        tries: how often its writing was begun, where that is counted.
+        tries: how often its writing was begun.
+        session: whose transactions write it, where there are transactions.
     """
 
     upto: int = 0
@@ -32,6 +35,7 @@ class Entry(msgspec.Struct, frozen=True):
     rejected: tuple[Rejected, ...] = ()
     done: bool = False
     tries: int = 0
+    session: str = ""
 
     @property
     def written(self) -> Written:
@@ -47,9 +51,9 @@ class Ledger:
         # An entry need not be safe before the rows that follow it are, and those wait for both.
         self._hasty = self._entries.with_options(write_concern=WriteConcern(w=1, j=False))
 
-    def find(self, id: bytes, session: ClientSession | None = None) -> Entry:
+    def find(self, id: bytes) -> Entry:
         """The entry of a batch; an empty one where there is none."""
-        return _entry(self._entries.find_one({"_id": id.hex()}, session=session))
+        return _entry(self._entries.find_one({"_id": id.hex()}))
 
     def begin(self, id: bytes) -> Entry:
         """Count a try to write a batch; returns the entry with it. Made before any row is."""
@@ -58,28 +62,48 @@ class Ledger:
         )
         return _entry(found)
 
+    def take(self, id: bytes, session: ClientSession) -> Entry:
+        """Put a batch into the hands of a session; returns its entry.
+
+        A transaction of a program that was killed stays open for a minute, and is in the way of all who write the same.
+        So the session that had the batch before is ended first.
+        """
+        mine = _name(session)
+        try:
+            self._hasty.insert_one({"_id": id.hex(), "session": mine, "upto": 0, "done": False})
+        except DuplicateKeyError:
+            entry = self.find(id)
+            if not entry.done and entry.session != mine:
+                if entry.session:
+                    before = {"id": Binary(bytes.fromhex(entry.session), UUID_SUBTYPE)}
+                    self._entries.database.command("killSessions", [before])
+                self._hasty.update_one({"_id": id.hex(), "done": {"$ne": True}}, {"$set": {"session": mine}})
+                entry = self.find(id)
+            return entry
+        return Entry(session=mine)
+
     def end(self, id: bytes, written: Written, now: float | None) -> bool:
         """Note how a batch ended; False when that was noted already."""
         fields = _fields(Entry(rows=written.rows, rejected=tuple(written.rejected), done=True), now)
         return self._hasty.update_one({"_id": id.hex(), "done": {"$ne": True}}, {"$set": fields}).matched_count > 0
 
-    def advance(self, id: bytes, before: Entry, after: Entry, now: float | None, session: ClientSession | None) -> bool:
-        """Note how far a batch has got; False when somebody else has got further in the meantime.
-
-        Raises what pymongo does: the same batch begun by two is a duplicate key.
-        """
-        if not before.upto and not before.done:
-            self._entries.insert_one({"_id": id.hex(), **_fields(after, now)}, session=session)
-            return True
-        found = self._entries.update_one(
-            {"_id": id.hex(), "upto": before.upto, "done": False}, {"$set": _fields(after, now)}, session=session
-        )
+    def advance(self, id: bytes, before: Entry, after: Entry, now: float | None, session: ClientSession) -> bool:
+        """Note how far a batch has got; False when it has been taken by another session in the meantime."""
+        # A commit that was done and not heard of is not done again: then the entry has moved on.
+        upto = before.upto or {"$in": [0, None]}
+        mine = {"_id": id.hex(), "upto": upto, "done": {"$ne": True}, "session": _name(session)}
+        found = self._entries.update_one(mine, {"$set": _fields(after, now)}, session=session)
         return found.matched_count > 0
 
     def forget(self, prefix: bytes) -> None:
         """Delete the entries of ids that start so."""
         start = prefix.hex()
         self._entries.delete_many({"_id": {"$gte": start, "$lt": f"{start}g"}})
+
+
+def _name(session: ClientSession) -> str:
+    """The id of a session, as text."""
+    return bytes(session.session_id["id"]).hex()
 
 
 def _fields(entry: Entry, now: float | None) -> dict[str, Any]:
@@ -97,5 +121,6 @@ def _entry(found: Document | None) -> Entry:
         return Entry()
     rejected: Sequence[Rejected] = _rejections.decode(found["rejected"]) if found.get("rejected") else ()
     return Entry(
-        found.get("upto", 0), found.get("rows", 0), tuple(rejected), found.get("done", False), found.get("tries", 0)
-    )
+        found.get("upto", 0), found.get("rows", 0), tuple(rejected), found.get("done", False), found.get("tries", 0),
+        found.get("session", ""),
+    )  # fmt: skip

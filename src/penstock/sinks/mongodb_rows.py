@@ -45,7 +45,14 @@ def decode(payload: bytes, ledger_id: bytes, key: Sequence[str]) -> tuple[list[R
     rows: list[Row] = []
     for index, document in found:
         if "_id" in document:
-            rows.append(Row(index, document, made=False))
+            bad = (
+                [name for name in document["_id"] if name.startswith("$")] if isinstance(document["_id"], dict) else []
+            )
+            if bad:
+                # The server would refuse it as well, but to ask for it would fail for all.
+                rejected.append(Rejected(index, f"an _id can't have the field {bad[0]}"))
+            else:
+                rows.append(Row(index, document, made=False))
         elif key:
             missing = [name for name in key if document.get(name) is None]
             if missing:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from pymongo.client_session import ClientSession
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 
 from penstock.core.bisect import bisect
 from penstock.errors import RowRejected, StoreUnavailable
@@ -29,17 +29,13 @@ _PATIENCE = 15.0
 _PAUSE = 0.005
 
 
-class Overtaken(Exception):
-    """Somebody else writes the same batch, and has got further."""
-
-
-def in_transaction(client: store.Client, work: Callable[[ClientSession], T]) -> T:
+def in_transaction(session: ClientSession, work: Callable[[ClientSession], T]) -> T:
     """Do some work in a transaction, and again when it met another's; whatever it raises rolls it back."""
     deadline = time.monotonic() + _PATIENCE
     pause = threading.Event()
     while True:
         try:
-            with client.start_session() as session, session.start_transaction():
+            with session.start_transaction():
                 return work(session)
         except OperationFailure as error:
             if not isinstance(store.translated(error, ""), StoreUnavailable) or time.monotonic() > deadline:
@@ -62,30 +58,54 @@ class Parts:
     def write(self, rows: Sequence[Row], rejected: Sequence[Rejected]) -> Written:
         """Write the batch as `Sink.write` does; `rejected` are the records that were no documents."""
         while True:
-            entry = self._ledger.find(self._id)
-            if entry.done:
-                return entry.written
-            try:
-                return self._go_on(entry, rows, rejected)
-            except Overtaken:
-                continue
+            with self._client.start_session() as session:
+                entry = self._ledger.take(self._id, session)
+                if entry.done:
+                    return entry.written
+                try:
+                    return self._go_on(session, entry, rows, rejected)
+                except _Overtaken:
+                    pass
+                except PyMongoError:
+                    # Whoever takes a batch ends the session that had it, and what that was doing.
+                    now = self._ledger.find(self._id)
+                    if now.session == entry.session and not now.done:
+                        raise
+            self._wait_for_the_other()
 
-    def _go_on(self, entry: Entry, rows: Sequence[Row], rejected: Sequence[Rejected]) -> Written:
+    def _wait_for_the_other(self) -> None:
+        """Whoever has taken the batch is given some time to end it, before it is taken back."""
+        deadline = time.monotonic() + _PATIENCE
+        pause = threading.Event()
+        while not self._ledger.find(self._id).done and time.monotonic() < deadline:
+            pause.wait(_PAUSE)
+
+    def _go_on(
+        self, session: ClientSession, entry: Entry, rows: Sequence[Row], rejected: Sequence[Rejected]
+    ) -> Written:
         left = [row for row in rows if row.index >= entry.upto]
         refused: list[Rejected] = list(entry.rejected) if entry.upto else list(rejected)
         written = entry.rows
         last = left[-1].index if left else -1
+        bad: dict[int, RowRejected] = {}
+
+        def step(after: Entry, part: Sequence[Row]) -> None:
+            put_all(self._destination, part, session)
+            if not self._ledger.advance(self._id, entry, after, self._now, session):
+                raise _Overtaken
 
         def insert(part: Sequence[Row]) -> None:
             nonlocal entry, written
             end = part[-1].index + 1
             after = Entry(end, written + len(part), _sorted(refused), done=end > last)
             try:
-                in_transaction(self._client, lambda session: self._step(session, entry, after, part))
+                if len(part) == 1 and end in bad:
+                    raise bad[end]
+                in_transaction(session, lambda _: step(after, part))
             except RowRejected as error:
                 if len(part) > 1:
-                    raise
-                if self._is_known(error):
+                    bad[part[error.index or 0].index + 1] = error
+                elif self._destination.how is OnConflict.IGNORE and isinstance(error, KnownRow):
                     written += 1
                 else:
                     refused.append(Rejected(part[0].index, str(error)))
@@ -95,24 +115,12 @@ class Parts:
         bisect(insert, left)
         if not entry.done:
             # The last rows were refused, or there were none.
-            after = Entry(last + 1, written, _sorted(refused), done=True)
-            in_transaction(self._client, lambda session: self._note(session, entry, after))
+            in_transaction(session, lambda _: step(Entry(last + 1, written, _sorted(refused), done=True), ()))
         return Written(written, list(_sorted(refused)))
 
-    def _step(self, session: ClientSession, before: Entry, after: Entry, part: Sequence[Row]) -> None:
-        self._note(session, before, after)
-        put_all(self._destination, part, session)
 
-    def _note(self, session: ClientSession, before: Entry, after: Entry) -> None:
-        try:
-            advanced = self._ledger.advance(self._id, before, after, self._now, session)
-        except DuplicateKeyError:
-            raise Overtaken from None
-        if not advanced:
-            raise Overtaken
-
-    def _is_known(self, error: RowRejected) -> bool:
-        return self._destination.how is OnConflict.IGNORE and isinstance(error, KnownRow)
+class _Overtaken(Exception):
+    """Somebody else writes the same batch now."""
 
 
 class KnownRow(RowRejected):
@@ -129,7 +137,7 @@ def put_all(destination: Destination, part: Sequence[Row], session: ClientSessio
 
 
 def write_at_once(
-    client: store.Client,
+    session: ClientSession,
     destination: Destination,
     rows: Sequence[Row],
     rejected: Sequence[Rejected],
@@ -153,7 +161,7 @@ def write_at_once(
             raise _Probed
 
         try:
-            in_transaction(client, work)
+            in_transaction(session, work)
         except _Probed:
             return
         except KnownRow:
@@ -164,7 +172,7 @@ def write_at_once(
     known: set[int] = set()
     while True:
         try:
-            return in_transaction(client, attempt)
+            return in_transaction(session, attempt)
         except RowRejected as error:
             # Rows that are in each other's way only show together: such a one is the one that the error names.
             found = bisect(probe, good)

@@ -9,7 +9,7 @@ import msgspec
 from pymongo import InsertOne, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import AutoReconnect, BulkWriteError, DocumentTooLarge, OperationFailure, PyMongoError
 
 from penstock.core.text import storable
 from penstock.errors import PenstockError, SinkError, StoreError
@@ -20,6 +20,9 @@ from penstock.stores.mongodb import Document
 
 DUPLICATE = 11000
 _DENIED = 13
+_TOO_LARGE = 10334
+#: The server gave up, for reasons of its own; no row is to blame.
+_INTERRUPTED = frozenset({1, 8, 175, 237, 11601})
 _REASON_LIMIT = 1000
 
 Operation = InsertOne[Document] | UpdateOne
@@ -103,9 +106,15 @@ class Destination:
         except BulkWriteError as error:
             writes = error.details.get("writeErrors", ())
             found = store.translated(error, self._shown)
+            if any(write.get("code") in _INTERRUPTED for write in writes):
+                raise AutoReconnect(f"interrupted: {found}") from error
             if not writes or type(found) is not StoreError or any(write.get("code") == _DENIED for write in writes):
                 raise
             return [_refusal(write, operations[write["index"]][0]) for write in writes]
+        except OperationFailure as error:
+            if error.code == _TOO_LARGE:
+                raise DocumentTooLarge(str(error)) from error
+            raise
         return []
 
 

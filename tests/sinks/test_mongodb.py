@@ -1,0 +1,185 @@
+"""The MongoDB sink: the `_id` of a document, what BSON can't hold, and what others do at the same time."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from bson import ObjectId
+from places import MongoPlace
+
+from penstock.errors import ConfigError, SinkError
+from penstock.sinks.base import OnConflict, Rejected, Target, Written
+from penstock.sinks.mongodb import MongoSink
+from penstock.testing.servers import MongoServer
+
+UPDATE, IGNORE = OnConflict.UPDATE, OnConflict.IGNORE
+
+
+@pytest.fixture(params=["mongo_server", "lone_mongo_server"])
+def place(request: pytest.FixtureRequest) -> MongoPlace:
+    server: MongoServer = request.getfixturevalue(request.param)
+    return MongoPlace(server)
+
+
+def pack(*records: object) -> bytes:
+    return msgspec.msgpack.encode(records)
+
+
+def sink(place: MongoPlace, table: str = "things", **options: Any) -> MongoSink:
+    made = MongoSink(place.url, Target(table, **options))
+    made.open()
+    return made
+
+
+def things(place: MongoPlace, table: str = "things") -> list[dict[str, Any]]:
+    with place.client() as client:
+        return list(client[place.database][table].find())
+
+
+def test_an_id_is_the_records_own_or_the_keys_or_made(place: MongoPlace) -> None:
+    with sink(place) as writing:
+        writing.write(b"a", pack({"_id": "own", "n": 1}, {"n": 2}))
+    with sink(place, key=("n",)) as writing:
+        writing.write(b"b", pack({"n": 3}, {"_id": "mine", "n": 4}))
+    with sink(place, key=("day", "n")) as writing:
+        written = writing.write(b"c", pack({"n": 5, "day": "mon"}, {"n": 6}))
+    ids = {each["n"]: each["_id"] for each in things(place)}
+    assert isinstance(ids.pop(2), ObjectId)
+    assert ids == {1: "own", 3: 3, 4: "mine", 5: {"day": "mon", "n": 5}}
+    assert written.rejected == [Rejected(1, "no field day to make the _id of")]
+
+
+def test_ids_that_are_made_differ_between_batches_but_not_between_tries(place: MongoPlace) -> None:
+    with sink(place) as writing:
+        for _ in range(2):
+            writing.write(b"a", pack({"n": 1}, {"n": 2}))
+            writing.write(b"b", pack({"n": 3}))
+        first = {each["_id"] for each in things(place)}
+        writing.forget(b"")
+        writing.write(b"a", pack({"n": 1}, {"n": 2}))
+    assert len(first) == 3
+    assert {each["_id"] for each in things(place)} == first
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"n": 2**64 - 1}, "MongoDB can only handle up to 8-byte ints"),
+        ({"a\0b": 1}, "NULL"),
+        ({"_id": [1]}, "array"),
+        ({"text": "x" * (17 << 20)}, "bytes"),
+        ({"n": msgspec.msgpack.Ext(5, b"")}, "Ext"),
+        ({"_id": {"$bad": 1}}, "$bad"),
+    ],
+)
+def test_a_record_that_no_collection_can_hold_is_refused_alone(place: MongoPlace, record: Any, reason: str) -> None:
+    for how in OnConflict:
+        with sink(place, how.value, on_conflict=how) as writing:
+            written = writing.write(b"a" + how.encode(), pack({"_id": 1}, record, {"_id": 2}))
+        assert [each.index for each in written.rejected] == [1], how
+        assert reason in written.rejected[0].reason
+        assert [each["_id"] for each in things(place, how.value)] == [1, 2]
+
+
+def test_names_with_dots_and_dollars_are_names(place: MongoPlace) -> None:
+    with sink(place, on_conflict=UPDATE) as writing:
+        writing.write(b"a", pack({"_id": 1, "a": {"b": 1}, "a.b": 2, "$x": 3}))
+        writing.write(b"b", pack({"_id": 1, "a.b": 4, "c": {"$y": 5}}))
+    assert things(place) == [{"_id": 1, "a": {"b": 1}, "a.b": 4, "$x": 3, "c": {"$y": 5}}]
+
+
+def test_another_unique_index_counts_as_well(place: MongoPlace) -> None:
+    with place.client() as client:
+        client[place.database]["things"].create_index("code", unique=True)
+    with sink(place) as writing:
+        written = writing.write(b"a", pack({"_id": 1, "code": "x"}, {"_id": 2, "code": "x"}, {"_id": 3, "code": "y"}))
+        assert [each.index for each in written.rejected] == [1]
+        assert "index: code_1" in written.rejected[0].reason
+    with sink(place, on_conflict=IGNORE) as writing:
+        assert writing.write(b"b", pack({"_id": 4, "code": "x"}, {"_id": 5, "code": "z"})) == Written(2, [])
+    with sink(place, on_conflict=UPDATE) as writing:
+        written = writing.write(b"c", pack({"_id": 1, "code": "y"}, {"_id": 3, "n": 1}, {"_id": 6, "code": "z"}))
+        assert [each.index for each in written.rejected] == [0, 2]
+    assert sorted(each["_id"] for each in things(place)) == [1, 3, 5]
+
+
+def test_the_reason_of_a_schema_says_what_is_wrong(place: MongoPlace) -> None:
+    schema = {"$jsonSchema": {"properties": {"n": {"bsonType": "int"}}}}
+    with place.client() as client:
+        client[place.database].create_collection("things", validator=schema)
+    with sink(place) as writing:
+        (refused,) = writing.write(b"a", pack({"n": "x"})).rejected
+    assert "Document failed validation" in refused.reason
+    assert '"consideredValue":"x"' in refused.reason
+
+
+def test_a_try_that_broke_off_is_gone_on_with(place: MongoPlace) -> None:
+    """What a kill between two writes leaves behind: the ledger's mark, and some of the rows."""
+    batch = [{"_id": n, "n": n} for n in range(10)]
+    with sink(place) as writing:
+        writing.write(b"b", pack({"_id": 3, "n": "another's"}))
+        with place.client() as client:
+            database = client[place.database]
+            if not writing.shares(place.url):
+                database["penstock_ledger"].insert_one({"_id": b"a".hex(), "tries": 1})
+                database["things"].insert_many(batch[:3])
+            else:
+                database["penstock_ledger"].insert_one(
+                    {"_id": b"a".hex(), "upto": 3, "rows": 3, "done": False, "rejected": b"\x90"}
+                )
+                database["things"].insert_many(batch[:3])
+        written = writing.write(b"a", pack(*batch))
+    assert (written.rows, [each.index for each in written.rejected]) == (9, [3])
+    assert len(things(place)) == 10
+
+
+def test_many_rows_that_are_there_already_take_no_longer_than_they_must(place: MongoPlace) -> None:
+    batch = [{"_id": n} for n in range(1000)]
+    with sink(place) as writing:
+        writing.write(b"a", pack(*batch))
+        assert len(writing.write(b"b", pack(*batch)).rejected) == 1000
+    with sink(place, on_conflict=IGNORE) as writing:
+        assert writing.write(b"c", pack(*batch)) == Written(1000, [])
+
+
+def test_rows_that_are_in_each_others_way_end_with_their_job(mongo_server: MongoServer) -> None:
+    place = MongoPlace(mongo_server)
+    for how, rejected in [(OnConflict.ERROR, [1, 3]), (IGNORE, [3]), (UPDATE, [3])]:
+        with place.sink(how) as writing:
+            written = writing.write_with(
+                pack({"id": 1, "n": 1}, {"id": 1, "n": 2}, {"id": 2}, {"id": 3, "n": -1}), lambda tx, told: True
+            )
+        assert written is not None
+        assert [each.index for each in written.rejected] == rejected
+        assert written.rows == 4 - len(rejected)
+        assert place.orders() == [(1, 2 if how is UPDATE else 1, None), (2, None, None)]
+        with place.client() as client:
+            client[place.database]["orders"].delete_many({})
+
+
+def test_a_collection_is_created_once(place: MongoPlace) -> None:
+    with sink(place, "market.orders") as writing:
+        assert not writing.exists()
+        writing.create([{"any": 1}])
+        writing.create([])
+        assert writing.exists()
+
+
+@pytest.mark.parametrize("table", ["", "a\0b", "$x", ".a", "a..b"])
+def test_a_name_that_no_collection_can_have_is_an_error(place: MongoPlace, table: str) -> None:
+    with pytest.raises(SinkError, match="can't be the name"):
+        sink(place, table)
+
+
+@pytest.mark.parametrize(("url", "table"), [("mongodb://h/x?colour=red", "t"), ("mongodb://h/x", "penstock_ledger")])
+def test_a_setting_that_can_not_be_used_is_an_error(url: str, table: str) -> None:
+    with pytest.raises(ConfigError):
+        MongoSink(url, Target(table))
+
+
+def test_sharing_takes_a_replica_set(mongo_server: MongoServer, lone_mongo_server: MongoServer) -> None:
+    with sink(MongoPlace(mongo_server)) as writing:
+        assert writing.shares(mongo_server.url("elsewhere") + "&namespace=jobs")
+        assert not writing.shares(lone_mongo_server.url())
+    with sink(MongoPlace(lone_mongo_server)) as writing:
+        assert not writing.shares(lone_mongo_server.url())
