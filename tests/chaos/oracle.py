@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from penstock import Penstock
+from penstock.brokers import SCHEMES
 from penstock.brokers.inspect import QueueCounts
 from penstock.errors import StoreUnavailable
 
@@ -24,6 +25,11 @@ HERE = Path(__file__).parent
 FULL = os.environ.get("PENSTOCK_CHAOS") == "full"
 #: The seed of everything that is random; a failing test prints it, and PENSTOCK_CHAOS_SEED brings it back.
 SEED = int(os.environ.get("PENSTOCK_CHAOS_SEED", time.time_ns() % 10**9))
+
+#: The kinds of store there are; `mongodb` is a replica set.
+KINDS = [kind for kind in ("sqlite", "postgresql", "mongodb") if kind in SCHEMES]
+#: For tests of what does not depend on the store: every kind in the long form.
+KINDS_IN_FULL = [*KINDS, "lone mongodb"] if FULL else KINDS[:1]
 
 
 class Note(NamedTuple):

@@ -8,17 +8,18 @@ import time
 
 import pytest
 from account import check_runs
-from oracle import FULL, SEED, World, send, until, wait_for_exits
+from oracle import FULL, KINDS, KINDS_IN_FULL, SEED, World, send, until, wait_for_exits
 
-JOBS = 50_000 if FULL else 20_000
+JOBS = 20_000 if FULL else 6_000
 KILLS = 40 if FULL else 6
 
 
 def fill(world: World, dice: random.Random) -> None:
     short = world.app.tasks["short"]
-    short.delay_many([(number, dice.choice([0, 50, 400])) for number in range(JOBS)])
+    short.delay_many([(number, dice.choice([50, 400, 1000])) for number in range(JOBS)])
 
 
+@pytest.mark.parametrize("world", KINDS_IN_FULL if FULL else KINDS, indirect=True)
 def test_of_worker_processes_loses_nothing(world: World) -> None:
     dice, died = random.Random(SEED), dict[int, float]()
     fill(world, dice)
@@ -33,11 +34,12 @@ def test_of_worker_processes_loses_nothing(world: World) -> None:
             died[pid] = time.monotonic()
             send(pid, signal.SIGKILL)
     assert len(died) >= 3
-    world.wait_until_done(60)
+    world.wait_until_done(120)
     assert worker.stop() == 0
     check_runs(world, JOBS, died)
 
 
+@pytest.mark.parametrize("world", KINDS_IN_FULL, indirect=True)
 def test_of_supervisors_loses_nothing(world: World) -> None:
     dice, died = random.Random(SEED + 1), dict[int, float]()
     fill(world, dice)
@@ -54,7 +56,7 @@ def test_of_supervisors_loses_nothing(world: World) -> None:
         kills += 1
     assert kills >= 3
     world.start()
-    world.wait_until_done(60)
+    world.wait_until_done(120)
     check_runs(world, JOBS, died)
 
 
@@ -70,6 +72,7 @@ def test_of_a_supervisor_ends_its_processes(world: World) -> None:
     assert wait_for_exits(processes, 2.0) == []
 
 
+@pytest.mark.parametrize("world", KINDS_IN_FULL, indirect=True)
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
 def test_of_a_worker_has_another_run_its_jobs_within_10_seconds(world: World, how: signal.Signals) -> None:
     gate = world.folder / "gate"

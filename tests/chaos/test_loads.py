@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 from harmed import HarmedMongo, HarmedPostgres
-from oracle import FULL, SEED, Worker, send, wait_for_exits
+from oracle import FULL, KINDS, SEED, Worker, send, wait_for_exits
 from tables import MongoTable, PostgresTable, SqliteTable, Table, order_lines
 
 from penstock import Penstock
-from penstock.brokers import SCHEMES
 
-KINDS = [kind for kind in ("sqlite", "postgresql", "mongodb") if kind in SCHEMES]
 ORDERS = 200_000 if FULL else 20_000
 EVENTS = 25 if FULL else 5
 #: Runs that give up, for a server was away for too long, and are started again, at most.

@@ -1,11 +1,12 @@
 """A job that kills its process hurts only itself."""
 
 import pytest
-from oracle import World
+from oracle import KINDS_IN_FULL, World
 
 from penstock.errors import JobFailed
 
 
+@pytest.mark.parametrize("world", KINDS_IN_FULL, indirect=True)
 def test_it_is_a_dead_letter_after_three_crashes_and_its_neighbours_finish(world: World) -> None:
     short, deadly = world.app.tasks["short"], world.app.tasks["deadly"]
     short.delay_many([(number,) for number in range(200)])
@@ -23,6 +24,7 @@ def test_it_is_a_dead_letter_after_three_crashes_and_its_neighbours_finish(world
     assert world.counts().dead == 3
 
 
+@pytest.mark.parametrize("world", KINDS_IN_FULL, indirect=True)
 def test_it_leaves_its_packed_row_and_the_other_items_finish(world: World) -> None:
     numbers = list(range(100))
     numbers[40] = -1

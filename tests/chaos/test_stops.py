@@ -3,14 +3,15 @@
 import time
 
 import pytest
-from oracle import FULL, World, until
+from oracle import FULL, KINDS_IN_FULL, World, until
 
 from penstock.errors import JobFailed
 
 STOPS = 20
-JOBS = 12_000 if FULL else 6_000
+JOBS = 8_000 if FULL else 4_000
 
 
+@pytest.mark.parametrize("world", KINDS_IN_FULL, indirect=True)
 def test_20_stops_in_a_row_lose_nothing_and_burn_nothing(world: World) -> None:
     short, item = world.app.tasks["short"], world.app.tasks["item"]
     short.delay_many([(number, 2000) for number in range(JOBS)])
