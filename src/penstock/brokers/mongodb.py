@@ -1,8 +1,7 @@
 """The MongoDB broker: a queue in a database of the user's, on a replica set or on a server that stands alone.
 
 A job is one document, and what a single document holds changes at once or not at all: a claim, an ending, a retry. Where
-more goes together (follow-ups, counters, many jobs sent in one call), a replica set has transactions, and a server that
-stands alone gets intents: see `mongodb_intents`. Endings are fenced by `(id, claim)`; a claim number is never given twice.
+more goes together (follow-ups, counters), it is written down before it is done: see `mongodb_intents`. Endings are fenced by `(id, claim)`; a claim number is never given twice.
 """
 
 from __future__ import annotations
@@ -10,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import msgspec
 from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
 
 from penstock.brokers import mongodb_doctor
 from penstock.brokers.base import Broker, Exchange, Feature, WorkerInfo
@@ -210,8 +210,7 @@ class MongoBroker(Broker):
                 now = parts.clock.ask()
                 if not self._steady.observe(now, time.monotonic()):
                     return 0
-            if parts.storing.intents is not None:
-                parts.storing.intents.settle_old()
+            parts.storing.intents.settle_old()
             rescued = 0
             for worker, beat in self._dead(parts.layout, dead_after, now):
                 rescued += parts.endings.give_back({"worker": worker}, (), worker)
@@ -247,16 +246,16 @@ class MongoBroker(Broker):
             for _ in range(_HELPINGS):
                 if not parts.inbox.empty(parts.clock.now):
                     break
-            while True:
-                due = parts.layout.jobs.find({"due": {"$gte": 0}}, {"due": 1}).hint("due").sort("due", 1)
-                found = due.limit(min(limit, _TOGETHER)).to_list()
-                ready = [one for one in found if one["due"] <= moment]
-                if ready:
-                    self._make_ready(parts, ready, moment)
-                if len(ready) < len(found) or not found:
-                    return found[len(ready)]["due"] - moment if found else None
+            jobs = parts.layout.jobs
+            while ready := self._due(jobs, {"$gte": 0, "$lte": moment}, min(limit, _TOGETHER)):
+                self._make_ready(parts, ready, moment)
+            following = self._due(jobs, {"$gte": 0}, 1)
+            return float(following[0]["due"]) - moment if following else None
 
-    def _make_ready(self, parts: _Parts, due: Sequence[Any], now: float) -> None:
+    def _due(self, jobs: Collection[store.Document], when: dict[str, float], limit: int) -> list[store.Document]:
+        return jobs.find({"due": when}, {"due": 1}).hint("due").sort("due", 1).limit(limit).to_list()
+
+    def _make_ready(self, parts: _Parts, due: Sequence[store.Document], now: float) -> None:
         """Move jobs behind the others, in the order in which they are due."""
         first, last = due[0]["due"], due[-1]["due"]
         places = len(due) * 16

@@ -18,14 +18,13 @@ from penstock.brokers.mongodb_documents import (
     lease,
     to_its_place,
 )
-from penstock.brokers.mongodb_intents import Intents
 from penstock.brokers.mongodb_layout import Layout
 from penstock.brokers.mongodb_plan import Guard, Plan, write
 from penstock.brokers.mongodb_storing import Storing, distinct
 from penstock.core.decide import INTERRUPTED, dead
 from penstock.core.job import Holder
 from penstock.core.outcome import Ending, Outcome
-from penstock.stores.mongodb import Document
+from penstock.stores.mongodb import Document, patiently
 from penstock.stores.mongodb_clock import ServerClock
 
 #: Outcomes of one intent.
@@ -64,14 +63,7 @@ class Endings:
     ) -> list[Outcome]:
         """End leases; returns the outcomes of those that were not in force."""
         prepared = self._prepared(once(outcomes), now)
-        if session is not None:
-            good = self._end_within(prepared, session, True)
-        elif self._intents is not None:
-            good = self._end_alone(prepared, holder)
-        elif any(one.births or one.result or one.outcome.steps for one in prepared):
-            good = self._storing.transact(lambda session, again: self._end_within(prepared, session, again))
-        else:
-            good = self._end_apart(prepared)
+        good = self._end(prepared, holder) if session is None else self._end_within(prepared, session)
         if any(one.births or one.outcome.ending is Ending.RELEASED for one in good):
             self._storing.ring(session)
         fine = {id(one.outcome) for one in good}
@@ -105,12 +97,12 @@ class Endings:
         claims = {one["_id"]: one.get("claim") for one in found}
         return [one for one in prepared if claims.get(one.outcome.lease.id) == one.outcome.lease.claim]
 
-    def _end_within(self, prepared: Sequence[Prepared], session: ClientSession, again: bool) -> list[Prepared]:
+    def _end_within(self, prepared: Sequence[Prepared], session: ClientSession) -> list[Prepared]:
         good = self._in_force(prepared, session)
         plan = plan_of(good)
         if plan.births:
-            self._storing.insert(plan.births, session, again)
-        write(self._layout, plan, session, again=again)
+            self._storing.insert(plan.births, session, again=True)
+        write(self._layout, plan, session)
         return good
 
     def _end_apart(self, prepared: Sequence[Prepared]) -> list[Prepared]:
@@ -118,27 +110,28 @@ class Endings:
         write(self._layout, plan_of(good), None)
         return good
 
-    def _end_alone(self, prepared: Sequence[Prepared], holder: Holder) -> list[Prepared]:
-        assert self._intents is not None
+    def _end(self, prepared: Sequence[Prepared], holder: Holder) -> list[Prepared]:
+        """End leases by the means that each of them takes: most are one document, and few come with others."""
         self._intents.settle_own()
         together = [one for one in prepared if one.births or one.outcome.steps]
         chosen = {id(one) for one in together}
-        good = self._end_apart([one for one in prepared if id(one) not in chosen])
+        apart = [one for one in prepared if id(one) not in chosen]
+        good = self._end_apart(apart) if apart else []
         for some in _helpings(together):
-            good += self._end_by_intent(some, holder, self._intents)
+            good += self._end_by_intent(some, holder)
         return good
 
-    def _end_by_intent(self, prepared: Sequence[Prepared], holder: Holder, intents: Intents) -> list[Prepared]:
+    def _end_by_intent(self, prepared: Sequence[Prepared], holder: Holder) -> list[Prepared]:
         good: list[Prepared] = []
         likely = self._in_force(prepared, None)
         changes = [(ids, guard) for guard, ids in _by_claim(likely)]
 
-        def plan(marked: set[bytes]) -> Plan:
+        def plan(_: str, marked: set[bytes]) -> Plan:
             good.extend(one for one in likely if one.outcome.lease.id in marked)
             return plan_of(good)
 
         if changes:
-            intents.carry_out(f"{holder.worker}/{holder.process}", changes, plan)
+            self._intents.carry_out(f"{holder.worker}/{holder.process}", changes, plan)
         return good
 
     def give_back(self, held: Guard, crashed: Sequence[bytes], owner: str) -> int:
@@ -149,13 +142,16 @@ class Endings:
             owner: the start of its intents' tokens.
         """
         jobs = self._layout.jobs
-        if self._intents is not None:
-            self._intents.settle_of(owner)
+        self._intents.settle_of(owner)
         counted: dict[str, Any] = {
             "$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [{"$in": ["$_id", list(crashed)]}, 1, 0]}]
         }
         update = to_its_place({"crashes": counted} if crashed else None)
-        count = jobs.update_many({**held, "once": None}, update, hint="held").modified_count
+        # A transaction of a sink's, in which a job was to end, may have died with its process.
+        count = patiently(
+            self._layout.client,
+            lambda: jobs.update_many({**held, "once": None}, update, hint="held").modified_count,
+        )
         once = [lease(found) for found in jobs.find({**held, "once": True}).hint("held")]
         if once:
             outcomes = [dead(one, INTERRUPTED) for one in once]

@@ -17,10 +17,11 @@ from bson.decimal128 import Decimal128
 from bson.errors import BSONError
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
-from pymongo.client_session import ClientSession
 
 from penstock.brokers.mongodb_documents import LARGEST, document
+from penstock.brokers.mongodb_intents import ADOPTED
 from penstock.brokers.mongodb_layout import Layout
+from penstock.brokers.mongodb_plan import Plan
 from penstock.brokers.mongodb_storing import Storing, distinct
 from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, PRIORITIES, Failure, NewJob
 from penstock.core.text import storable
@@ -54,21 +55,22 @@ class Inbox:
 
     def empty(self, now: Callable[[], float]) -> bool:
         """Make the oldest messages jobs, each once, whoever else does so and wherever it is killed; were there any?"""
-        if self._layout.inbox.find_one({}, {"_id": 1}) is None:
+        messages = [found["_id"] for found in self._raw.find({ADOPTED: None}, {"_id": 1}).limit(_HELPING)]
+        if not messages:
             return False
-        if self._storing.intents is not None:
-            return self._some(None, False, now())
-        return self._storing.transact(lambda session, again: self._some(session, again, now()))
+        moment = now()
+        adopted: list[NewJob] = []
 
-    def _some(self, session: ClientSession | None, again: bool, now: float) -> bool:
-        found = list(self._raw.find({}, session=session).limit(_HELPING))
-        if not found:
-            return False
-        jobs = [job_of(bytes(message.raw)) for message in found]
-        first = self._layout.next_places(len(jobs))
-        births = distinct(document(job, first + n, now) for n, job in enumerate(jobs))
-        self._storing.adopt(births, [message["_id"] for message in found], session, again)
-        return True
+        def plan(token: str, _: set[bytes]) -> Plan:
+            # Read again: by now they are ours.
+            adopted.extend(job_of(bytes(found.raw)) for found in self._raw.find({ADOPTED: token}))
+            first = self._layout.next_places(len(adopted)) if adopted else 0
+            births = [document(job, first + n, moment) for n, job in enumerate(adopted)]
+            return Plan(births=distinct(births), inbox=True)
+
+        self._storing.intents.carry_out(self._storing.name, [], plan, messages)
+        self._storing.ring()
+        return bool(adopted)
 
 
 def job_of(raw: bytes) -> NewJob:
@@ -81,7 +83,7 @@ def job_of(raw: bytes) -> NewJob:
     except (Malformed, BSONError, TypeError, ValueError, OverflowError, RecursionError) as error:
         task = message.get("task")
         return NewJob(
-            id=_id_of(message.get("_id"), raw),
+            id=_id_of(message.get("_id")),
             task=storable(task) if isinstance(task, str) and task else "inbox",
             payload=_shown(message),
             failure=Failure("Malformed", f"a message in the inbox: {error}"),
@@ -90,7 +92,7 @@ def job_of(raw: bytes) -> NewJob:
 
 
 def _asked_for(message: Mapping[str, Any]) -> NewJob:
-    unknown = [name for name in message if name not in _FIELDS and name != "_id"]
+    unknown = [name for name in message if name not in _FIELDS and name not in {"_id", ADOPTED}]
     if unknown:
         raise Malformed(f"it has {', '.join(map(repr, unknown))}, and may have {', '.join(_FIELDS)}")
     task = _text(message, "task")
@@ -111,7 +113,7 @@ def _asked_for(message: Mapping[str, Any]) -> NewJob:
     if len(payload) > LARGEST:
         raise Malformed(f"its arguments have {len(payload):,} bytes as JSON, and may have {LARGEST:,}")
     return NewJob(
-        id=_id_of(message.get("_id"), b""), task=task, payload=payload, queue=_text(message, "queue") or DEFAULT_QUEUE,
+        id=_id_of(message.get("_id")), task=task, payload=payload, queue=_text(message, "queue") or DEFAULT_QUEUE,
         priority=int(priority), delay=_seconds(message, "delay"), run_at=_moment(message), unique=_text(message, "unique"),
         at_most_once=once,
     )  # fmt: skip
@@ -175,6 +177,8 @@ def _shown(message: Mapping[str, Any]) -> bytes:
     """A malformed message, as far as it can be shown."""
     shown: dict[str, Any] = {}
     for name, value in message.items():
+        if name == ADOPTED:
+            continue
         try:
             shown[storable(name)] = plain(value)
         except (Malformed, RecursionError):
@@ -183,9 +187,9 @@ def _shown(message: Mapping[str, Any]) -> bytes:
     return payload if len(payload) <= LARGEST else b"{}"
 
 
-def _id_of(id: Any, raw: bytes) -> bytes:
+def _id_of(id: Any) -> bytes:
     """The id of the job that a message becomes: always the same one, and in the order of ids where it tells the time."""
-    digest = blake2b(bson.encode({"_id": id}) + raw, digest_size=16, person=b"penstock").digest()
+    digest = blake2b(bson.encode({"_id": id}), digest_size=16, person=b"penstock").digest()
     random = int.from_bytes(digest, "big")
     moment = int(id.generation_time.timestamp()) * 1000 if isinstance(id, ObjectId) else 0
     tail = random & ((1 << 62) - 1)

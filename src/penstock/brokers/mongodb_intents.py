@@ -1,4 +1,7 @@
-"""All or nothing on a server that stands alone, where MongoDB has no transactions.
+"""All or nothing without a transaction, which a server that stands alone does not have.
+
+A replica set does; but what a transaction has written stays locked for a minute or more when its process is killed, and
+the job could not be given to another for as long.
 
 What is to change together is prepared where nobody sees it: jobs that change are *marked* (what tells where they stand is
 put on a shelf, so that nobody else can take, end or move them), jobs that are new are *hidden* likewise. Then one document
@@ -27,6 +30,8 @@ from penstock.errors import StoreUnavailable
 from penstock.stores.mongodb import Document
 from penstock.stores.mongodb_clock import ServerClock
 
+#: The field of a message that somebody is making a job of.
+ADOPTED = "_adopted"
 #: Seconds after which whoever marked or hid a job and did not say what for has died over it.
 _ABANDONED_AFTER = 60
 #: Seconds for which somebody who stores the same jobs is waited for.
@@ -51,24 +56,32 @@ class Intents:
         self._unheard: set[str] = set()
 
     def carry_out(
-        self, owner: str, changes: Sequence[tuple[list[bytes], Guard]], plan: Callable[[set[bytes]], Plan]
+        self,
+        owner: str,
+        changes: Sequence[tuple[list[bytes], Guard]],
+        plan: Callable[[str, set[bytes]], Plan],
+        messages: Sequence[Any] = (),
     ) -> Plan:
         """Change jobs and store new ones, together with whatever else the plan says, or do nothing at all.
 
         Parameters:
             owner: the start of the token, by which whoever buries a dead process finds what it left half done.
             changes: ids, and what the jobs must be like.
-            plan: what to do, given the ids that did fit.
+            plan: what to do, given the token and the ids that did fit.
+            messages: ids of messages to take from the inbox; those that nobody else took carry the token then.
 
         Returns:
             The plan, without the births that were there already.
         """
         token = f"{owner}/{int(self._clock.now())}/{self._layout.next_claim()}"
         self._unheard.add(token)
+        jobs, inbox = self._layout.jobs, self._layout.inbox
         for ids, guard in changes:
             self._mark(ids, guard, token)
-        marked = {found["_id"] for found in self._layout.jobs.find({"mark": token}, {"_id": 1})} if changes else set()
-        chosen = plan(marked)
+        if messages:
+            inbox.update_many({"_id": {"$in": list(messages)}, ADOPTED: None}, {"$set": {ADOPTED: token}})
+        marked = {found["_id"] for found in jobs.find({"mark": token}, {"_id": 1})} if changes else set()
+        chosen = plan(token, marked)
         chosen.births = self._hide(chosen.births, token)
         if chosen.grows:
             chosen.grow(chosen.births)
@@ -141,6 +154,7 @@ class Intents:
             return
         self._layout.jobs.delete_many({"birth": token})
         self._layout.jobs.update_many({"mark": token}, [*_OFF_THE_SHELF, {"$unset": ["mark", "shelf"]}])
+        self._layout.inbox.update_many({ADOPTED: token}, {"$unset": {ADOPTED: 1}})
 
     def settle_own(self) -> None:
         """Settle what this connection began and did not hear the end of."""
@@ -161,10 +175,10 @@ class Intents:
                 self.settle(token)
 
     def _begun(self) -> Iterable[str]:
-        jobs, intents = self._layout.jobs, self._layout.intents
+        jobs, inbox, intents = self._layout.jobs, self._layout.inbox, self._layout.intents
         tokens: set[str] = {found["_id"] for found in intents.find({"void": None}, {"_id": 1})}
-        for field in ("birth", "mark"):
-            tokens.update(jobs.distinct(field, {field: {"$gte": ""}}))
+        for collection, field in ((jobs, "birth"), (jobs, "mark"), (inbox, ADOPTED)):
+            tokens.update(collection.distinct(field, {field: {"$gte": ""}}))
         return sorted(tokens)
 
     def _finish(self, token: str, plan: Plan) -> None:
@@ -174,8 +188,9 @@ class Intents:
             deletes=[(ids, mark) for ids, _ in plan.deletes],
             updates=[(ids, mark, _off_the_shelf(update)) for ids, _, update in plan.updates],
             results=plan.results,
-            inbox=plan.inbox,
         )
+        if plan.inbox:
+            self._layout.inbox.delete_many({ADOPTED: token})
         write(self._layout, done, None)
         count_once(self._layout, plan.steps, token)
         self._layout.jobs.update_many({"birth": token}, [*_OFF_THE_SHELF, {"$unset": ["birth", "shelf"]}])

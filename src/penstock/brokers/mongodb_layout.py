@@ -55,7 +55,7 @@ _INDEXES: dict[str, tuple[Index, ...]] = {
     "batches": (),
     "workers": (),
     "meta": (),
-    "inbox": (),
+    "inbox": (Index("adopted", ("_adopted",), where="_adopted"),),
 }
 
 

@@ -27,7 +27,7 @@ class Plan(msgspec.Struct):
 
     `deletes` has ids and their guard; `updates` has ids, their guard and the update; `births` are jobs to be stored,
     `grows` says that their items add to the totals of their batches; `results` are documents of results, `steps` what
-    to add to the counters of batches, and `inbox` the ids of messages that have become jobs.
+    to add to the counters of batches, and `inbox` says that the messages taken have become jobs.
     """
 
     deletes: list[tuple[list[bytes], Guard]] = []
@@ -36,7 +36,7 @@ class Plan(msgspec.Struct):
     grows: bool = False
     results: list[Document] = []
     steps: dict[bytes, dict[str, int]] = {}
-    inbox: list[Any] = []
+    inbox: bool = False
 
     def count(self, steps: Iterable[Step]) -> None:
         """Add to the counters of batches."""
@@ -51,23 +51,18 @@ class Plan(msgspec.Struct):
         self.count(Step(born["batch"], total=born.get("items", 1)) for born in births if "batch" in born)
 
 
-def write(layout: Layout, plan: Plan, session: ClientSession | None, *, again: bool = False) -> None:
+def write(layout: Layout, plan: Plan, session: ClientSession | None) -> None:
     """Write everything but the births.
 
     Without a session nothing ties the writes together, so the order matters: a result goes in before its job goes, and a
     kill in between has the job run again.
-
-    Parameters:
-        again: results of these jobs may be there already, and a transaction that meets one is lost.
     """
-    _keep(layout, plan.results, session, again=again)
+    _keep(layout, plan.results, session)
     for ids, guard in plan.deletes:
         layout.jobs.delete_many({"_id": {"$in": ids}, **guard}, session=session)
     updates = [_operation(ids, guard, update) for ids, guard, update in plan.updates]
     if updates:
         layout.jobs.bulk_write(updates, ordered=False, session=session)
-    if plan.inbox:
-        layout.inbox.delete_many({"_id": {"$in": plan.inbox}}, session=session)
     # Last: workers of one batch meet here, and a transaction should not hold the counters for longer than it must.
     if plan.steps:
         counts = [UpdateOne({"_id": batch}, {"$inc": sums}, upsert=True) for batch, sums in _sorted(plan.steps)]
@@ -98,11 +93,11 @@ def _operation(ids: list[bytes], guard: Guard, update: Update) -> UpdateOne | Up
     return UpdateMany({"_id": {"$in": ids}, **guard}, update)
 
 
-def _keep(layout: Layout, results: Sequence[Document], session: ClientSession | None, *, again: bool) -> None:
+def _keep(layout: Layout, results: Sequence[Document], session: ClientSession | None) -> None:
     """Store results; an old one of the same job makes room."""
     if not results:
         return
-    if again and session is not None:
+    if session is not None:
         layout.results.delete_many({"_id": {"$in": [one["_id"] for one in results]}}, session=session)
     try:
         layout.results.insert_many(results, ordered=session is not None, session=session)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any
-
-from pymongo.client_session import ClientSession
 
 from penstock.brokers.mongodb_documents import Update
 from penstock.brokers.mongodb_layout import Layout
-from penstock.brokers.mongodb_plan import Guard, Plan, write
+from penstock.brokers.mongodb_plan import Guard, Plan
 from penstock.brokers.mongodb_storing import Storing
 
 #: Jobs of one step of a repair.
@@ -59,20 +56,12 @@ class Repair:
             if self._update is None:
                 return jobs.delete_many(fit).deleted_count
             return jobs.update_many(fit, self._update).modified_count
-        if self._storing.intents is None:
-            return self._storing.transact(partial(self._within, fit))
         done: list[bytes] = []
         self._storing.intents.carry_out(
             self._storing.name,
             [(ids, self._guard)],
-            lambda marked: self._plan(jobs.find({"_id": {"$in": list(marked)}}), done),
+            lambda _, marked: self._plan(jobs.find({"_id": {"$in": list(marked)}}), done),
         )
-        return len(done)
-
-    def _within(self, fit: Mapping[str, Any], session: ClientSession, again: bool) -> int:
-        done: list[bytes] = []
-        found = self._layout.jobs.find(fit, {"batch": 1, "items": 1}, session=session)
-        write(self._layout, self._plan(found, done), session)
         return len(done)
 
     def _plan(self, found: Iterable[Mapping[str, Any]], done: list[bytes]) -> Plan:

@@ -1,15 +1,17 @@
 """Storing jobs in a MongoDB queue: all of a call or none, and each id and unique key once.
 
-What is more than one document goes into a transaction on a replica set, and is an intent on a server that stands alone.
+Jobs sent in one call go into a transaction on a replica set, which holds nothing that others wait for. Jobs of a batch are
+an intent, as their batch's counters are shared: MongoDB holds what a transaction has written for a minute or more when its
+process is killed.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, DuplicateKeyError
@@ -25,17 +27,9 @@ from penstock.stores.mongodb import Document
 from penstock.stores.mongodb_clock import ServerClock
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 #: Tries of a transaction that met a document which another one stored at the same time.
 _TRIES = 10
-
-
-class Work(Protocol[T_co]):
-    """What is done in a transaction."""
-
-    def __call__(self, session: ClientSession, again: bool) -> T_co:
-        """Do it; `again` says that what is to be stored may be there already."""
 
 
 class Storing:
@@ -47,19 +41,19 @@ class Storing:
 
     def __init__(self, layout: Layout, clock: ServerClock, *, replicated: bool) -> None:
         self._layout = layout
-        #: None where there are transactions.
-        self.intents = None if replicated else Intents(layout, clock)
+        self.intents = Intents(layout, clock)
+        self._replicated = replicated
         #: The start of the tokens of what is done for no worker.
         self.name = f"sender/{secrets.token_hex(8)}"
 
     def ring(self, session: ClientSession | None = None) -> None:
         """Wake the workers; inside a transaction, by its commit."""
-        if self.intents is None:
+        if self._replicated:
             self._layout.bell.insert_one({"at": datetime.now(UTC)}, session=session)
         else:
             self._layout.chime.insert_one({})
 
-    def transact(self, work: Work[T]) -> T:
+    def transact(self, work: Callable[[ClientSession, bool], T]) -> T:
         """Do the work in a transaction, as often as it takes.
 
         Parameters:
@@ -70,7 +64,7 @@ class Storing:
             try:
                 with self._layout.client.start_session() as session:
                     return session.with_transaction(
-                        partial(work, again=attempt > 0),
+                        partial(_told, work, attempt > 0),
                         read_concern=ReadConcern("snapshot"),
                         write_concern=self._layout.jobs.write_concern,
                     )
@@ -94,10 +88,10 @@ class Storing:
         batched = any("batch" in born for born in births)
         if session is not None:
             return self._store_within(births, session, True)
-        if self.intents is None and (batched or len(births) > 1):
+        if batched:
+            return self._store_by_intent(births)
+        if self._replicated and len(births) > 1:
             return self.transact(lambda session, again: self._store_within(births, session, again))
-        if self.intents is not None and batched:
-            return self._store_by_intent(births, [])
         # One command: when its sender is killed, the server carries it out.
         stored = self._insert_apart(births)
         self.ring()
@@ -111,10 +105,9 @@ class Storing:
         self.ring(session)
         return stored
 
-    def _store_by_intent(self, births: list[Document], inbox: list[Any]) -> Sequence[Document]:
-        assert self.intents is not None
-        wanted = Plan(births=births, grows=True, inbox=inbox)
-        stored = self.intents.carry_out(self.name, [], lambda _: wanted).births
+    def _store_by_intent(self, births: list[Document]) -> Sequence[Document]:
+        wanted = Plan(births=births, grows=True)
+        stored = self.intents.carry_out(self.name, [], lambda *_: wanted).births
         self.ring()
         return stored
 
@@ -132,7 +125,7 @@ class Storing:
             taken = [births[n] for n in refused]
             gone = set(refused)
             stored += [born for n, born in enumerate(births) if n not in gone]
-            if attempt or self.intents is None or not self.intents.clear_the_way(taken):
+            if attempt or not self.intents.clear_the_way(taken):
                 return stored
             births = taken
         return stored
@@ -162,14 +155,9 @@ class Storing:
         settled = stored | there
         return [job.id if job.id in settled or job.unique is None else holders.get(job.unique, job.id) for job in jobs]
 
-    def adopt(self, births: list[Document], messages: list[Any], session: ClientSession | None, again: bool) -> None:
-        """Store the jobs that messages ask for, and take the messages out of the inbox."""
-        if session is None:
-            self._store_by_intent(births, messages)
-            return
-        self.insert(births, session, again)
-        write(self._layout, Plan(inbox=messages), session)
-        self.ring(session)
+
+def _told(work: Callable[[ClientSession, bool], T], again: bool, session: ClientSession) -> T:
+    return work(session, again)
 
 
 def distinct(births: Iterable[Document]) -> list[Document]:

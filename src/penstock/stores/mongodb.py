@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -13,6 +13,9 @@ import msgspec
 from penstock.errors import ConfigError, MissingExtra, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
 
 try:
+    import pymongo
+    from bson.binary import UUID_SUBTYPE, Binary
+    from bson.codec_options import CodecOptions
     from bson.errors import BSONError, InvalidBSON
     from pymongo import MongoClient
     from pymongo.errors import (
@@ -27,11 +30,16 @@ try:
 except ImportError:
     raise MissingExtra("mongodb:// needs pymongo: pip install 'penstock[mongodb]'") from None
 
+T = TypeVar("T")
+
 #: What pymongo gives and takes where nothing more is known of it.
 Document = dict[str, Any]
 Client = MongoClient[Document]
 
 DEFAULT_DATABASE = "penstock"
+#: Seconds after which work that waits looks who holds it up, and how often it does.
+_LOCKED = 1.0
+_PATIENCE = 4
 _SRV = "mongodb+srv://"
 _PLAIN = "mongodb://"
 _SECRET = re.compile(r"//([^:@/]*):.*@", re.DOTALL)
@@ -39,7 +47,6 @@ _MASKED = r"//\1:***@"
 #: What a URL that says nothing about it gets. A write is told as done when it will survive the loss of a minority of
 #: the servers; `journal` says the same of a server that stands alone and loses its power.
 _DEFAULTS: dict[str, Any] = {
-    "appName": "penstock",
     "connectTimeoutMS": 10_000,
     "serverSelectionTimeoutMS": 10_000,
     "socketTimeoutMS": 60_000,
@@ -132,6 +139,8 @@ def connect(url: MongoUrl) -> Client:
     """
     given = {name.lower() for name in re.findall(r"[?&]([^=&]+)=", url.uri)}
     defaults = {name: value for name, value in _DEFAULTS.items() if name.lower() not in given}
+    # Told apart from the user's own by its name, whatever the URL calls it: see `patiently`.
+    defaults["appName"] = " ".join(["penstock", *re.findall(r"[?&]appname=([^&]+)", url.uri, re.IGNORECASE)])
     try:
         client: Client = MongoClient(url.uri, readPreference="primary", tz_aware=True, **defaults)
     except (ConfigurationError, ValueError, OSError) as error:
@@ -149,6 +158,44 @@ def is_replica_set(client: Client) -> bool:
     """Can the server do transactions and change streams? A replica set can, and what routes to several of them."""
     hello = client.admin.command("hello")
     return "setName" in hello or hello.get("msg") == "isdbgrid"
+
+
+def patiently(client: Client, work: Callable[[], T]) -> T:
+    """Do the work, although a transaction whose process was killed may hold what it needs.
+
+    MongoDB would hold it for a minute or more. A transaction of Penstock's that does nothing while the work waits for
+    `_LOCKED` seconds is ended; one that is only slow meets an error then that tells it to begin again.
+
+    Parameters:
+        work: may be begun again.
+    """
+    idle: dict[bytes, int] = {}
+    for _ in range(_PATIENCE):
+        try:
+            with pymongo.timeout(_LOCKED):
+                return work()
+        except PyMongoError as error:
+            if not error.timeout:
+                raise
+        before, idle = idle, _open_transactions(client)
+        dead = [id for id, active in idle.items() if before.get(id) == active]
+        if dead:
+            client.admin.command("killSessions", [{"id": Binary(id, UUID_SUBTYPE)} for id in dead])
+    return work()
+
+
+def _open_transactions(client: Client) -> dict[bytes, int]:
+    """The sessions of Penstock's with a transaction that does nothing now, and for how long each has done something."""
+    stages: list[dict[str, Any]] = [
+        {"$currentOp": {"idleSessions": True}},
+        {"$match": {"type": "idleSession", "appName": {"$regex": "^penstock"}, "transaction": {"$exists": True}}},
+        {"$project": {"id": "$lsid.id", "active": "$transaction.timeActiveMicros"}},
+    ]
+    admin = client.get_database("admin", codec_options=CodecOptions())
+    try:
+        return {bytes(found["id"]): int(found["active"]) for found in admin.aggregate(stages)}
+    except OperationFailure:
+        return {}
 
 
 #: What a failed connection says, and what to say and do about it. In the order of asking.

@@ -1,0 +1,236 @@
+"""Killed between any two commands: what belongs together has all happened in the end, or nothing of it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo import monitoring
+
+from penstock.brokers import connect
+from penstock.brokers.inspect import Selection
+from penstock.brokers.mongodb import MongoBroker
+from penstock.core.outcome import Ending, Outcome, Step
+from penstock.core.states import State
+from penstock.errors import StoreUnavailable
+from penstock.testing.contract.harness import ALICE, BOB, NOW, claim, hand_in, ids, job, jobs, new_id, state
+
+
+class Killed(BaseException):
+    """Ends a connection's owner as a kill does: nothing of the broker catches it."""
+
+
+def die() -> None:
+    """End whoever sends this command; MongoDB does not see it."""
+    raise Killed
+
+
+class Killer(monitoring.CommandListener):
+    """Does something before the command of a number is sent."""
+
+    left: int | None = None
+    action: Callable[[], object] = staticmethod(die)
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if self.left is not None and event.command_name in {"insert", "update", "delete", "findAndModify"}:
+            self.left -= 1
+            if self.left < 0:
+                self.left = None
+                self.action()
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """Of no interest."""
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """Of no interest."""
+
+
+KILLER = Killer()
+monitoring.register(KILLER)
+
+
+@pytest.fixture(params=["mongodb", "mongodb alone"])
+def open_one(
+    request: pytest.FixtureRequest, stores: dict[str, Any], tmp_path: Path
+) -> Iterator[Callable[[], MongoBroker]]:
+    url = stores[request.param](request, tmp_path)()
+    opened: list[MongoBroker] = []
+
+    def open_another() -> MongoBroker:
+        broker = connect(url)
+        assert isinstance(broker, MongoBroker)
+        broker.open()
+        opened.append(broker)
+        return broker
+
+    yield open_another
+    KILLER.left, KILLER.action = None, die
+    for broker in opened:
+        broker.close()
+
+
+@contextmanager
+def killed_at(number: int) -> Iterator[list[bool]]:
+    """Whether the block was killed is in the list after it."""
+    killed: list[bool] = []
+    KILLER.left = number
+    try:
+        yield killed
+    except Killed:
+        killed.append(True)
+    finally:
+        KILLER.left = None
+
+
+def settle(broker: MongoBroker) -> None:
+    """What a worker does when a minute has passed."""
+    intents = broker._opened.storing.intents
+    for token in intents._begun():
+        intents.settle(token)
+
+
+def nothing_is_left_over(broker: MongoBroker) -> bool:
+    layout = broker._opened.layout
+    begun = {"$or": [{field: {"$exists": True}} for field in ("birth", "mark", "shelf")]}
+    return not layout.jobs.count_documents(begun) and not layout.intents.count_documents({"void": None})
+
+
+def test_endings_with_everything_that_goes_with_them(open_one: Callable[[], MongoBroker]) -> None:
+    survivor = open_one()
+    for number in range(30):
+        batch = new_id()
+        sent = jobs(3, batch=batch)
+        survivor.enqueue(sent, now=NOW)
+        leases = claim(survivor)
+        assert ids(leases) == ids(sent)
+        follow_ups = jobs(2, queue="after")
+        outcomes = [
+            Outcome(leases[0], follow_ups=(follow_ups[0],), steps=(Step(batch, done=1),)),
+            Outcome(leases[1], Ending.SNOOZE, delay=60, payload=b"rest", steps=(Step(batch, retried=1),)),
+            Outcome(leases[2], result=b"r", result_ttl=60, follow_ups=(follow_ups[1],), steps=(Step(batch, done=1),)),
+        ]
+        victim = open_one()
+        with killed_at(number) as killed:
+            hand_in(victim, *outcomes)
+        victim.close()
+        survivor.abandon(ALICE)
+        assert nothing_is_left_over(survivor)
+        states = [state(survivor, id) for id in ids(sent)]
+        counted = survivor.inspector().batch(batch)
+        assert counted is not None
+        after = claim(survivor, queues=["after"], holder=BOB)
+        if states == [State.READY] * 3:
+            assert (counted.done, counted.retried, after) == (0, 0, [])
+        else:
+            assert states == [State.DONE, State.DELAYED, State.DONE]
+            assert (counted.done, counted.retried) == (2, 1)
+            assert sorted(ids(after)) == sorted(ids(follow_ups))
+            assert survivor.inspector().result(sent[2].id, now=NOW) == b"r"
+            late = hand_in(survivor, *outcomes)
+            assert late == outcomes
+        survivor.inspector().delete(Selection())
+        hand_in(survivor, *[Outcome(lease) for lease in after], holder=BOB)
+        survivor.purge("default")
+        if not killed:
+            assert number > 5
+            return
+    raise AssertionError("it was never let through")
+
+
+def test_jobs_of_a_batch(open_one: Callable[[], MongoBroker]) -> None:
+    survivor = open_one()
+    for number in range(20):
+        batch = new_id()
+        sent = [job(batch=batch, items=10), job(batch=batch, unique=f"k{number}"), job(batch=batch, run_at=NOW + 60)]
+        victim = open_one()
+        with killed_at(number) as killed:
+            victim.enqueue(sent, now=NOW)
+        victim.close()
+        settle(survivor)
+        assert nothing_is_left_over(survivor)
+        stored = survivor.inspector().list(Selection(batch=batch))
+        counted = survivor.inspector().batch(batch)
+        assert (len(stored), 0 if counted is None else counted.total) in {(0, 0), (3, 12)}
+        # Its sender, started again, sends it again.
+        survivor.enqueue(sent, now=NOW)
+        assert ids(survivor.inspector().list(Selection(batch=batch))) == ids(sent)
+        counted = survivor.inspector().batch(batch)
+        assert counted is not None
+        assert counted.total == 12
+        if not killed:
+            assert number > 3
+            return
+    raise AssertionError("it was never let through")
+
+
+def test_messages_of_the_inbox(open_one: Callable[[], MongoBroker]) -> None:
+    survivor = open_one()
+    layout = survivor._opened.layout
+    for number in range(20):
+        layout.inbox.insert_many([{"_id": ObjectId(), "task": f"{number}"} for _ in range(3)])
+        victim = open_one()
+        with killed_at(number) as killed:
+            victim.promote()
+        victim.close()
+        settle(survivor)
+        ended = [claim(survivor)]
+        hand_in(survivor, *[Outcome(lease) for lease in ended[0]])
+        survivor.promote()
+        ended.append(claim(survivor))
+        hand_in(survivor, *[Outcome(lease) for lease in ended[1]])
+        assert [lease.task for leases in ended for lease in leases] == [f"{number}"] * 3
+        assert layout.inbox.count_documents({}) == 0
+        if not killed:
+            assert number > 3
+            return
+    raise AssertionError("it was never let through")
+
+
+def test_cancelled_jobs_of_a_batch(open_one: Callable[[], MongoBroker]) -> None:
+    survivor = open_one()
+    for number in range(20):
+        batch = new_id()
+        sent = [job(batch=batch, items=5), job(batch=batch, run_at=NOW + 60)]
+        survivor.enqueue(sent, now=NOW)
+        victim = open_one()
+        with killed_at(number) as killed:
+            victim.inspector().cancel(Selection(batch=batch))
+        victim.close()
+        settle(survivor)
+        assert nothing_is_left_over(survivor)
+        counted = survivor.inspector().batch(batch)
+        assert counted is not None
+        states = [state(survivor, id) for id in ids(sent)]
+        if counted.failed:
+            assert (counted.failed, states) == (6, [State.CANCELLED] * 2)
+        else:
+            assert states == [State.READY, State.DELAYED]
+        survivor.inspector().cancel(Selection(batch=batch))
+        survivor.inspector().delete(Selection(batch=batch))
+        if not killed:
+            assert number > 2
+            return
+    raise AssertionError("it was never let through")
+
+
+def test_a_slow_owner_that_was_taken_for_dead_does_nothing(open_one: Callable[[], MongoBroker]) -> None:
+    survivor = open_one()
+    batch = new_id()
+    survivor.enqueue(jobs(1, batch=batch), now=NOW)
+    (lease,) = claim(survivor)
+    done = Outcome(lease, follow_ups=(job(queue="after"),), steps=(Step(batch, done=1),))
+    slow = open_one()
+    # The commands are: a claim number, places, the mark, the hidden follow-up, and the intent.
+    KILLER.action = lambda: survivor.abandon(ALICE)
+    KILLER.left = 4
+    with pytest.raises(StoreUnavailable):
+        hand_in(slow, done)
+    assert hand_in(slow, done) == [done]
+    counted = survivor.inspector().batch(batch)
+    assert counted is not None
+    assert counted.done == 0
+    assert claim(survivor, queues=["after"]) == []
+    assert ids(claim(survivor, holder=BOB)) == [lease.id]
+    assert nothing_is_left_over(survivor)
