@@ -34,6 +34,9 @@ _NETWORK_FILESYSTEMS = frozenset(
     "nfs nfs4 cifs smb3 smbfs 9p afs ceph glusterfs lustre ocfs2 gfs2 beegfs fuse.sshfs fuse.glusterfs".split()
 )
 
+#: Held while a file is created, so that no thread connects to it before the descriptor is closed that made it.
+_creating = threading.Lock()
+
 
 class SqliteUrl(msgspec.Struct, frozen=True):
     """A parsed `sqlite:///` URL: the file, and the options after `?`."""
@@ -95,9 +98,23 @@ def _check_place(path: str) -> None:
             f"{path} lies on a network file system ({kind}), where SQLite's locks do not hold: use a local disk"
         )
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with _creating:
+            _create(os.path.realpath(path))
     except OSError as error:
         raise _from_os(error, path) from error
+
+
+def _create(path: str) -> None:
+    """Create a file that is not there, and never open one that is.
+
+    Closing it again would end the POSIX locks of every connection that this process has to it. The next program that
+    leaves the file would take itself for the last, and delete the log that those connections go on writing to.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, "Permission denied") from None
 
 
 def mounts() -> str:
