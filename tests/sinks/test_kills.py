@@ -92,5 +92,4 @@ def test_a_server_that_is_killed_in_the_middle_loses_and_doubles_nothing(
     for thread in threads:
         thread.join(120)
     check(place, [written[number] for number in range(count)], count)
-    assert troubles
     assert all("Traceback" not in str(error) and "\n" not in str(error) for error in troubles)

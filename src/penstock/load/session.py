@@ -18,7 +18,7 @@ from penstock.core.job import JobRecord, NewJob
 from penstock.core.states import State
 from penstock.core.text import without_password
 from penstock.errors import ConfigError, PenstockError, SinkError, SourceError
-from penstock.events.emit import Emitter
+from penstock.events.emit import Emitter, StoreBack, StoreTrouble
 from penstock.load.files import STDIN
 from penstock.load.plan import READ, Plan, Progress
 from penstock.load.program import load_target
@@ -30,6 +30,9 @@ from penstock.worker.child import Lane
 from penstock.worker.supervisor import Supervisor
 
 _ROUND_SECONDS = 0.1
+#: Failed attempts of a row after which its trouble is told: the first may have been a conflict that has passed.
+_TELLING = 2
+_MANY = 256
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -78,6 +81,9 @@ class Session:
     def __init__(self, plan: Plan, emitter: Emitter, *, keep_queue: bool) -> None:
         self.plan = plan
         self._keep_queue = keep_queue
+        self._emitter = emitter
+        self._trouble_at: int | None = None
+        self._retried = 0
         self._app = Penstock(plan.queue) if plan.to is None else load_target(plan.to)[0]
         self._began = time.monotonic()
         self._before = BatchRecord(b"", 0, 0, 0, 0)
@@ -119,6 +125,7 @@ class Session:
                 return
             self._looked = now
             record = self._look()
+            self._tell_trouble()
             self._supervisor.peak_kilobytes()
             if now - self._shown >= every:
                 self._shown = now
@@ -169,6 +176,7 @@ class Session:
             broker.inspector().retry(Selection(ids=(self.plan.key,)))
         self._look()
         self._before = self._batch
+        self._retried = self._batch.retried
 
     def _look(self) -> JobRecord | None:
         """Read how far reader and writers have got; None when another run has finished the load."""
@@ -179,6 +187,23 @@ class Session:
             self._progress = _progress_of(record)
             self._batch = inspector.batch(self._progress.batch) or BatchRecord(self._progress.batch, 0, 0, 0, 0)
         return record
+
+    def _tell_trouble(self) -> None:
+        """Say once that the database refuses all rows, until it takes some again."""
+        batch = self._batch
+        if self._trouble_at is not None:
+            if batch.done > self._trouble_at:
+                self._trouble_at = None
+                self._emitter.emit(StoreBack())
+            return
+        if self.plan.into is None or batch.retried <= self._retried:
+            return
+        with self._app.client.inspector() as inspector:
+            waiting = inspector.list(Selection(batch=batch.id, state=State.DELAYED), limit=_MANY)
+        failures = [row.failure for row in waiting if row.failure is not None and row.attempt >= _TELLING]
+        if failures:
+            self._retried, self._trouble_at = batch.retried, batch.done
+            self._emitter.emit(StoreTrouble(f"{failures[0].message}; waiting for it, and trying again"))
 
     def _is_complete(self) -> bool:
         return self._progress.end and self._batch.done + self._batch.failed >= self._batch.total

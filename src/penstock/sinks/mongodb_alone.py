@@ -1,6 +1,6 @@
 """Writing on a server without transactions: what is written twice is written over itself.
 
-Every document has an `_id` that a second try makes again. An entry in the ledger counts the tries before any row goes
+Every document has an `_id` that a second try makes again. An entry in the ledger counts the tries, on the disk before any row goes
 in; so a duplicate that a first and only try meets is not its own work. After a try that broke off, a document that is
 there just as it was to be written is taken for its work.
 """
@@ -37,7 +37,8 @@ def write_alone(
     found.sort(key=lambda each: each.index)
     written = Written(len(rows) - len(refused), found)
     if not ledger.end(ledger_id, written, now):
-        return ledger.find(ledger_id).written
+        entry = ledger.find(ledger_id)
+        return entry.written if entry.done else written
     return written
 
 

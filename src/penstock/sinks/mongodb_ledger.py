@@ -48,7 +48,7 @@ class Ledger:
 
     def __init__(self, database: Database[Document]) -> None:
         self._entries = database.get_collection(LEDGER)
-        # An entry need not be safe before the rows that follow it are, and those wait for both.
+        # What may be lost with the server: in a transaction it is missed, and at the end it is written again.
         self._hasty = self._entries.with_options(write_concern=WriteConcern(w=1, j=False))
 
     def find(self, id: bytes) -> Entry:
@@ -57,7 +57,7 @@ class Ledger:
 
     def begin(self, id: bytes) -> Entry:
         """Count a try to write a batch; returns the entry with it. Made before any row is."""
-        found = self._hasty.find_one_and_update(
+        found = self._entries.find_one_and_update(
             {"_id": id.hex()}, {"$inc": {"tries": 1}}, upsert=True, return_document=ReturnDocument.AFTER
         )
         return _entry(found)

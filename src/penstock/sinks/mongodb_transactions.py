@@ -71,13 +71,17 @@ class Parts:
                     now = self._ledger.find(self._id)
                     if now.session == entry.session and not now.done:
                         raise
-            self._wait_for_the_other()
+                mine = entry.session
+            self._wait_for_the_other(mine)
 
-    def _wait_for_the_other(self) -> None:
+    def _wait_for_the_other(self, mine: str) -> None:
         """Whoever has taken the batch is given some time to end it, before it is taken back."""
         deadline = time.monotonic() + _PATIENCE
         pause = threading.Event()
-        while not self._ledger.find(self._id).done and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            entry = self._ledger.find(self._id)
+            if entry.done or entry.session in ("", mine):
+                return
             pause.wait(_PAUSE)
 
     def _go_on(
