@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, alternate, at_least
 from benchmarks.places import filled, folder, fresh_copy, url
-from penstock.brokers.sqlite import SqliteBroker
+from penstock.brokers import connect
 from penstock.core.job import Holder
 from penstock.core.outcome import Outcome
 
@@ -39,8 +39,13 @@ def run(quick: bool) -> list[Figure]:
 
 
 def _claims(path: Path) -> float:
+    return claims(url(path))
+
+
+def claims(url: str) -> float:
+    """Jobs per second that are claimed and ended from a queue's URL."""
     holder = Holder("benchmark")
-    with closing(SqliteBroker(url(path))) as broker:
+    with closing(connect(url)) as broker:
         broker.open()
         outcomes: list[Outcome] = []
         began = time.perf_counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks import raw
 from benchmarks.figures import Figure, alternate, at_least
-from benchmarks.places import emptied, filled, folder, fresh_copy, worker
+from benchmarks.places import emptied, filled, folder, fresh_copy, url, worker
 
 
 def run(quick: bool) -> list[Figure]:
@@ -15,7 +15,7 @@ def run(quick: bool) -> list[Figure]:
 
         def ours() -> float:
             copy = fresh_copy(queue, place / "ours.db")
-            with worker(copy, "-c", "2"):
+            with worker(url(copy), "-c", "2"):
                 return count / emptied(copy)
 
         def bare() -> float:

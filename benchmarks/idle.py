@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.enqueue import empty
 from benchmarks.figures import Figure, alone
-from benchmarks.places import folder, worker
+from benchmarks.places import folder, url, worker
 
 _SETTLE = 3.0
 
@@ -19,7 +19,7 @@ def run(quick: bool) -> list[Figure]:
     """The CPU and memory of `penstock worker -c 2`, all three processes; raw is three bare interpreters with sqlite3."""
     seconds = 5 if quick else 10
     cpu: list[float] = []
-    with folder() as place, worker(empty(place / "queue.db"), "-c", "2") as process:
+    with folder() as place, worker(url(empty(place / "queue.db")), "-c", "2") as process:
         time.sleep(_SETTLE)
         pids = [process.pid, *_children(process.pid)]
         for _ in range(1 if quick else 3):

@@ -46,9 +46,13 @@ def _figure(what: str, ours: list[float], raw: list[float], limit: float) -> Fig
 
 def _waits(place: Path, jobs: int) -> list[float]:
     """Milliseconds from the call of `.delay` to the start of the job."""
-    queue, stamps = empty(place / "queue.db"), place / "stamps"
+    return waits(url(empty(place / "queue.db")), place / "stamps", jobs)
+
+
+def waits(queue: str, stamps: Path, jobs: int) -> list[float]:
+    """The same for a queue's URL."""
     stamps.write_bytes(bytes(STAMP.size * (jobs + 1)))
-    app = Penstock(url(queue))
+    app = Penstock(queue)
     task = app.task(name="benchmarks.tasks.stamp")(_stamp)
     with worker(queue, "-c", "2", stamps=stamps), stamps.open("r+b") as file:
         memory = mmap.mmap(file.fileno(), 0)

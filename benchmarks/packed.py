@@ -32,7 +32,7 @@ def run(quick: bool) -> list[Figure]:
 
         def ours() -> float:
             copy = fresh_copy(queue, place / "ours.db")
-            with worker(copy, "-c", "2"):
+            with worker(url(copy), "-c", "2"):
                 return count / emptied(copy)
 
         runs = alternate(repeats, ours, lambda: _unpack(fresh_copy(queue, place / "raw.db"), count))

@@ -10,10 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from penstock.brokers.base import Broker
 from penstock.brokers.sqlite import SqliteBroker
 from penstock.client import new_ids
 from penstock.core.codec import encode_value
@@ -37,17 +38,21 @@ def url(path: Path) -> str:
 
 
 def filled(path: Path, ready: int, delayed: int = 0) -> Path:
-    """A queue with no-op jobs: so many ready, and so many that wait for a day."""
-    later = time.time() + 86400
+    """A SQLite queue with no-op jobs: so many ready, and so many that wait for a day."""
     with closing(SqliteBroker(url(path))) as broker:
-        broker.open()
-        for count, run_at in ((delayed, later), (ready, None)):
-            for start in range(0, count, 10_000):
-                ids = new_ids(min(10_000, count - start))
-                broker.enqueue(
-                    [NewJob(id, NOOP, encode_value((number,)), run_at=run_at) for number, id in enumerate(ids, start)]
-                )
+        fill(broker, ready, delayed)
     return path
+
+
+def fill(broker: Broker, ready: int, delayed: int = 0) -> None:
+    """Open a queue, and put no-op jobs in."""
+    broker.open()
+    for count, delay in ((delayed, 86400.0), (ready, None)):
+        for start in range(0, count, 10_000):
+            ids = new_ids(min(10_000, count - start))
+            broker.enqueue(
+                [NewJob(id, NOOP, encode_value((number,)), delay=delay) for number, id in enumerate(ids, start)]
+            )
 
 
 def fresh_copy(source: Path, to: Path) -> Path:
@@ -61,9 +66,9 @@ def fresh_copy(source: Path, to: Path) -> Path:
 
 
 @contextmanager
-def worker(path: Path, *arguments: str, stamps: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """`penstock worker` on a queue, for as long as the context is open."""
-    environment = dict(os.environ, PENSTOCK_URL=url(path))
+def worker(queue: str, *arguments: str, stamps: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """`penstock worker` on a queue's URL, for as long as the context is open."""
+    environment = dict(os.environ, PENSTOCK_URL=queue)
     if stamps is not None:
         environment["PENSTOCK_BENCH_STAMPS"] = str(stamps)
     command = [sys.executable, "-m", "penstock", "worker", "benchmarks.tasks:app", *arguments]
@@ -79,18 +84,26 @@ def worker(path: Path, *arguments: str, stamps: Path | None = None) -> Iterator[
 
 
 def emptied(path: Path, limit: float = 120.0) -> float:
-    """Watch from outside until a queue is empty; returns the seconds from the first claim to the last ending."""
+    """Watch a SQLite queue as `watched` does."""
+    question = "select exists (select 1 from penstock_running), exists (select 1 from penstock_job)"
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
+        return watched(lambda: connection.execute(question).fetchone(), limit)
+
+
+def watched(look: Callable[[], tuple[bool, bool]], limit: float = 120.0) -> float:
+    """Watch from outside until a queue is empty; returns the seconds from the first claim to the last ending.
+
+    Parameters:
+        look: asks the store whether any job runs, and whether any is left.
+    """
     began: float | None = None
     deadline = time.monotonic() + limit
-    with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
-        while time.monotonic() < deadline:
-            running, left = connection.execute(
-                "select exists (select 1 from penstock_running), exists (select 1 from penstock_job)"
-            ).fetchone()
-            now = time.monotonic()
-            if began is None and (running or not left):
-                began = now
-            if began is not None and not left:
-                return now - began
-            time.sleep(0.002 if began is None else 0.005)
+    while time.monotonic() < deadline:
+        running, left = look()
+        now = time.monotonic()
+        if began is None and (running or not left):
+            began = now
+        if began is not None and not left:
+            return now - began
+        time.sleep(0.002 if began is None else 0.005)
     raise SystemExit(f"the queue was not empty after {limit:g} s")

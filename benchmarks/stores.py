@@ -1,0 +1,132 @@
+"""The stores on a server: queues that are filled, watched from outside, and drained by a bare loop."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any, Protocol
+
+from benchmarks.places import fill, watched, worker
+from penstock.brokers import connect
+from penstock.testing.servers import MongoServer, PostgresServer
+
+_numbers = itertools.count(1)
+
+
+class Store(Protocol):
+    """One kind of server."""
+
+    name: str
+
+    def new(self) -> str:
+        """The URL of a new queue."""
+
+    def look(self, url: str) -> Any:
+        """A context with a function that says whether any job of a queue runs, and whether any is left."""
+
+    def raw(self, count: int, processes: int) -> float:
+        """Jobs per second of the bare loop."""
+
+
+class PostgresStore:
+    """PostgreSQL; the bare loop acks and claims 250 in one statement."""
+
+    name = "PostgreSQL"
+
+    def __init__(self, server: PostgresServer) -> None:
+        self.server = server
+
+    def new(self) -> str:
+        """See `Store`."""
+        return f"{self.server.url()}?schema=bench{next(_numbers)}"
+
+    @contextmanager
+    def look(self, url: str) -> Iterator[Any]:
+        """See `Store`."""
+        import psycopg
+
+        place, _, schema = url.partition("?schema=")
+        question = f"select exists (select from {schema}.lease), exists (select from {schema}.job where state = 0)"
+        with psycopg.connect(place, autocommit=True) as connection:
+            yield lambda: connection.execute(question).fetchone()
+
+    def raw(self, count: int, processes: int) -> float:
+        """See `Store`."""
+        return _raw("benchmarks.raw_postgres", self.server.url(), count, processes)
+
+
+class MongoStore:
+    """MongoDB; the bare loop claims 500 by a token, and deletes them."""
+
+    name = "MongoDB"
+
+    def __init__(self, server: MongoServer) -> None:
+        self.server = server
+
+    def new(self) -> str:
+        """See `Store`."""
+        return f"{self.server.url()}&namespace=bench{next(_numbers)}"
+
+    @contextmanager
+    def look(self, url: str) -> Iterator[Any]:
+        """See `Store`."""
+        import pymongo
+
+        with pymongo.MongoClient[dict[str, Any]](self.server.url()) as client:
+            jobs = client["penstock"][f"{url.partition('namespace=')[2]}_jobs"]
+            yield lambda: (
+                jobs.find_one({"worker": {"$exists": True}}, {"_id": 1}) is not None,
+                jobs.find_one({}, {"_id": 1}) is not None,
+            )
+
+    def raw(self, count: int, processes: int, way: str = "drain") -> float:
+        """See `Store`; the `way` may be `one`, job by job."""
+        return _raw("benchmarks.raw_mongodb", self.server.url(), count, processes, way)
+
+
+@contextmanager
+def stores() -> Iterator[list[Store]]:
+    """One of each, that commits as it does in production."""
+    with PostgresServer(durable=True) as postgres, MongoServer(cache=1 << 30) as mongo:
+        yield [PostgresStore(postgres), MongoStore(mongo)]
+
+
+def filled(url: str, ready: int, delayed: int = 0) -> str:
+    """Put no-op jobs into a queue; returns its URL."""
+    with closing(connect(url)) as broker:
+        fill(broker, ready, delayed)
+    return url
+
+
+def drained(store: Store, url: str) -> float:
+    """Seconds in which a worker with two processes ends what a queue holds."""
+    with store.look(url) as look, worker(url, "-c", "2"):
+        return watched(look)
+
+
+def _raw(module: str, url: str, count: int, processes: int, way: str = "drain") -> float:
+    def run(*arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", module, url, *arguments]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    filling = run("fill", str(count))
+    if filling.wait():
+        raise SystemExit(f"{module} could not fill its table")
+    running = [run(way, str(number)) for number in range(processes)]
+    for process in running:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = [process.communicate()[0].split() for process in running]
+    first = min(float(answer[0]) for answer in answers)
+    last = max(float(answer[1]) for answer in answers)
+    ended = sum(int(answer[2]) for answer in answers)
+    if ended != count:
+        raise SystemExit(f"{module} ended {ended:,} jobs, not {count:,}")
+    return count / (last - first)
