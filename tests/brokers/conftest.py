@@ -33,6 +33,7 @@ def lone_mongo_urls(request: pytest.FixtureRequest, _: Path) -> Callable[[], str
 
 STORES: dict[str, Maker] = {
     "sqlite": sqlite_urls,
+    "postgresql": postgres_urls,
     "mongodb": mongo_urls,
     "mongodb alone": lone_mongo_urls,
 }

@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
+from penstock.core.codec import encode_failure
 from penstock.core.decide import INTERRUPTED
-from penstock.core.job import Failure, Holder, Lease, NewJob, due_at
+from penstock.core.job import Holder, Lease, NewJob, due_at
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.stores.statements import Statements
 
@@ -148,7 +149,7 @@ class Moves:
     def _apply_slow(self, connection: sqlite3.Connection, outcome: Outcome, now: float) -> None:
         """The endings that are rarer, one statement or two each."""
         seq = outcome.lease.key
-        failure = _encoded(outcome.failure)
+        failure = encode_failure(outcome.failure)
         match outcome.ending:
             case Ending.RETRY | Ending.SNOOZE:
                 run_at = now + outcome.delay
@@ -240,17 +241,6 @@ def _keys(outcomes: Sequence[Outcome]) -> str:
     return json.dumps([outcome.lease.key for outcome in outcomes])
 
 
-def _encoded(failure: Failure | None) -> bytes | None:
-    """A failure as bytes. An exception may quote a file name that is no Unicode, which is no reason to lose its end."""
-    if failure is None:
-        return None
-    try:
-        return msgspec.msgpack.encode(failure)
-    except UnicodeEncodeError:
-        texts = (failure.kind, failure.message, failure.traceback)
-        return msgspec.msgpack.encode(Failure(*(text.encode("utf-8", "backslashreplace").decode() for text in texts)))
-
-
 def _rank(row: tuple[Any, ...]) -> int:
     return int(row[-2])
 
@@ -264,7 +254,7 @@ def _add(sum: Step | None, step: Step) -> Step:
 
 
 def _row(seq: int, job: NewJob, run_at: float | None, now: float) -> tuple[object, ...]:
-    failure = _encoded(job.failure)
+    failure = encode_failure(job.failure)
     unique = None if job.dead else job.unique
     # fmt: off
     return (

@@ -14,6 +14,8 @@ from typing import Any, cast
 
 import msgspec
 
+from penstock.core.job import Failure
+from penstock.core.text import storable
 from penstock.errors import ConfigError, PayloadError
 
 _encoder = msgspec.msgpack.Encoder()
@@ -22,6 +24,16 @@ _MANY, _NAMED = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 #: What msgspec raises for bytes that do not fit, and for values that it can't encode.
 _UNFIT = (msgspec.MsgspecError, RecursionError, OverflowError, ValueError)
 _UNENCODABLE = (TypeError, *_UNFIT)
+
+
+class _JsonCall(msgspec.Struct, forbid_unknown_fields=True):
+    """Arguments as other languages write them."""
+
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+
+
+_json_decoder = msgspec.json.Decoder(_JsonCall)
 
 
 class Signature:
@@ -81,9 +93,27 @@ class Signature:
         return TypeError(f"{self._name}(): {error}")
 
     def decode(self, payload: bytes) -> msgspec.Struct:
-        """The arguments that bytes stand for, checked against the type hints; `PayloadError` when they don't fit."""
+        """The arguments that bytes stand for, checked against the type hints; `PayloadError` when they don't fit.
+
+        Bytes that begin with `{` are JSON, `{"args": [...], "kwargs": {...}}`, as SQL and other languages write it.
+        """
+        if payload[:1] == b"{":
+            return self._decode_json(payload)
         try:
             arguments: msgspec.Struct = self._decoder.decode(payload)
+        except _UNFIT as error:
+            raise PayloadError(self._explain(error)) from None
+        return arguments
+
+    def _decode_json(self, payload: bytes) -> msgspec.Struct:
+        try:
+            given = _json_decoder.decode(payload)
+            bound = self.bind(given.args, given.kwargs)
+            # As JSON has it throughout, defaults too: then dates, ids and bytes are read from text.
+            values = msgspec.to_builtins(msgspec.structs.astuple(bound))
+            arguments: msgspec.Struct = msgspec.convert(values, self.struct)
+        except TypeError as error:
+            raise PayloadError(str(error)) from None
         except _UNFIT as error:
             raise PayloadError(self._explain(error)) from None
         return arguments
@@ -171,3 +201,14 @@ def decode_value(data: bytes, type: Any = Any) -> Any:
         return msgspec.msgpack.decode(data, type=type)
     except _UNFIT as error:
         raise PayloadError(str(error)) from None
+
+
+def encode_failure(failure: Failure | None) -> bytes | None:
+    """A failure as bytes. An exception may quote a file name that is no Unicode, which is no reason to lose its end."""
+    if failure is None:
+        return None
+    try:
+        return _encoder.encode(failure)
+    except UnicodeEncodeError:
+        texts = (failure.kind, failure.message, failure.traceback)
+        return _encoder.encode(Failure(*map(storable, texts)))

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from importlib.resources import files
+from types import MappingProxyType
 
 from penstock.errors import ConfigError
 
-_TABLE_PREFIX = "penstock_"
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
 
 
 class Statements:
     """The statements of one folder, for one namespace.
 
-    The files write every table as `penstock_<noun>`; a namespace other than `penstock` takes the place of that word,
-    so that several apps can share a database.
+    The files write every table as `penstock_<noun>`, or what `spellings` names; a namespace other than `penstock`
+    takes the place of that word, so that several apps can share a database.
 
     Parameters:
         folder: below the package `penstock.brokers.sql`.
         namespace: lower-case letters, digits and `_`, at most 31 characters.
+        spellings: what the files write, and what is to stand there, with `{}` for the namespace.
+        word: what the namespace is called where this store is told it.
     """
 
-    def __init__(self, folder: str, namespace: str) -> None:
+    def __init__(
+        self,
+        folder: str,
+        namespace: str,
+        *,
+        spellings: Mapping[str, str] = MappingProxyType({"penstock_": "{}_"}),
+        word: str = "namespace",
+    ) -> None:
         if not _NAMESPACE.match(namespace):
-            raise ConfigError(f"namespace must be lower-case letters, digits and _, not {namespace!r}")
-        self._prefix = f"{namespace}_"
+            raise ConfigError(f"{word} must be lower-case letters, digits and _, not {namespace!r}")
+        self._spellings = {old: new.format(namespace) for old, new in spellings.items()}
         self._folder = files("penstock.brokers").joinpath("sql", folder)
         self._loaded: dict[str, str] = {}
 
@@ -44,4 +54,6 @@ class Statements:
         )
 
     def _named(self, text: str) -> str:
-        return text.replace(_TABLE_PREFIX, self._prefix)
+        for old, new in self._spellings.items():
+            text = text.replace(old, new)
+        return text

@@ -1,0 +1,269 @@
+"""The PostgreSQL broker: a queue in a schema of a database, for workers on any number of machines.
+
+A job is one row. Its claim marks it in place, and each exchange - endings in, new leases out - is one statement, one round
+trip and one commit. Endings are fenced by `(id, claim)`, where the number of a claim is never given twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import ClassVar
+
+import msgspec
+
+from penstock.brokers import postgres_columns as columns
+from penstock.brokers import postgres_doctor as doctor
+from penstock.brokers import postgres_schema as schemas
+from penstock.brokers.base import Broker, Exchange, Feature, WorkerInfo
+from penstock.brokers.diagnosis import Check, Schema
+from penstock.brokers.postgres_arrays import Array
+from penstock.brokers.postgres_holdings import Heads, Holdings
+from penstock.brokers.postgres_inspector import PostgresInspector
+from penstock.brokers.postgres_joined import joined
+from penstock.brokers.postgres_link import Link, Session
+from penstock.brokers.postgres_listen import listening
+from penstock.core.clock import Steady
+from penstock.core.codec import encode_failure
+from penstock.core.decide import INTERRUPTED
+from penstock.core.job import Holder, NewJob
+from penstock.core.outcome import Outcome
+from penstock.errors import StoreUnavailable
+from penstock.stores import postgres
+
+_INTERRUPTED = encode_failure(INTERRUPTED)
+
+
+class PostgresBroker(Broker):
+    """A queue in a database: `postgresql://user:password@host:5432/database?schema=penstock`."""
+
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
+
+    def __init__(self, url: str) -> None:
+        self._url = postgres.parse(url, ("schema",))
+        self._schema = self._url.options.get("schema", "penstock")
+        self._sql = schemas.statements(self._schema)
+        self._link = Link(self._url, self._sql)
+        self._holdings = Holdings()
+        self._heads = Heads()
+        self._steady = Steady()
+
+    def open(self) -> None:
+        """See `Broker.open`."""
+        if self._link.is_connected:
+            return
+        try:
+            self._link.open()
+            self.install()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """See `Broker.close`."""
+        self._link.close()
+
+    def install(self) -> None:
+        """See `Broker.install`."""
+        with postgres.translating(self._url.shown):
+            schemas.migrate(self._link.open(), self._sql, self._url.shown)
+
+    def schema(self) -> Schema:
+        """See `Broker.schema`."""
+        with postgres.connect(self._url) as connection, postgres.translating(self._url.shown):
+            return schemas.read(connection, self._sql)
+
+    def diagnose(self) -> Iterable[Check]:
+        """See `Broker.diagnose`."""
+        with postgres.connect(self._url) as connection, postgres.translating(self._url.shown):
+            found = schemas.read(connection, self._sql)
+            yield from doctor.diagnose(connection, self._schema, found, time.time())
+
+    def ddl(self) -> str:
+        """See `Broker.ddl`."""
+        return schemas.ddl(self._schema)
+
+    def inspector(self) -> PostgresInspector:
+        """The reading side, on this broker's connection."""
+        return PostgresInspector(self._link)
+
+    def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
+        """See `Broker.enqueue`.
+
+        `tx` is a `psycopg.Connection` to the same database, or an SQLAlchemy Connection or Session over one: rolled back,
+        the jobs were never queued, and workers hear of them when it commits.
+        """
+        if tx is not None:
+            session = joined(tx, self._sql)
+            with postgres.translating(self._url.shown):
+                return _store(session, jobs, now, grow=True, always=True)
+        return _store(self._link, jobs, now, grow=True)
+
+    def exchange(
+        self,
+        outcomes: Sequence[Outcome],
+        queues: Sequence[str],
+        limit: int,
+        holder: Holder,
+        *,
+        now: float | None = None,
+        tx: object | None = None,
+    ) -> Exchange:
+        """See `Broker.exchange`; `tx` is as in `enqueue`."""
+        if tx is not None:
+            session = joined(tx, self._sql)
+            with postgres.translating(self._url.shown):
+                return Exchange([], self._end(session, outcomes, now, spent=[]))
+        if not outcomes and not (limit > 0 and queues):
+            self._link.check_open()
+            return Exchange([], [])
+        try:
+            exchange = self._exchange(outcomes, queues, limit if queues else 0, holder, now)
+        except StoreUnavailable:
+            if limit > 0:
+                self._holdings.doubt(holder)
+            raise
+        self._holdings.end(outcomes)
+        return exchange
+
+    def _exchange(
+        self, outcomes: Sequence[Outcome], queues: Sequence[str], limit: int, holder: Holder, now: float | None
+    ) -> Exchange:
+        spent = self._holdings.spent(outcomes)
+        follow_ups = any(outcome.follow_ups for outcome in outcomes)
+        if limit <= 0 and not follow_ups:
+            return Exchange([], self._end(self._link, outcomes, now, spent))
+        if follow_ups:
+            with self._link.transaction() as session:
+                stale = self._end(session, outcomes, now, spent)
+                if limit <= 0:
+                    return Exchange([], stale)
+                rows = session.run("take", **self._where(queues, limit, holder), at=now)
+        elif outcomes:
+            ordered, ruled_out = columns.in_force_at_most(outcomes)
+            rows = self._link.run(
+                "exchange",
+                **columns.of_outcomes(ordered),
+                **self._where(queues, limit, holder),
+                spent=_claims(spent),
+                at=now,
+            )
+            stale = _stale(outcomes, ordered, rows[0][0], ruled_out)
+        else:
+            rows, stale = self._link.run("take", **self._where(queues, limit, holder), at=now), []
+        leases = columns.leases(rows)
+        self._holdings.take(holder, leases)
+        self._heads.found(leases, columns.in_the_way(rows), time.monotonic())
+        return Exchange(leases, stale)
+
+    def _end(
+        self, session: Session | Link, outcomes: Sequence[Outcome], now: float | None, spent: Sequence[int]
+    ) -> list[Outcome]:
+        """Hand in outcomes, and store the follow-ups of those that were in force; returns the others."""
+        if not outcomes:
+            return []
+        ordered, ruled_out = columns.in_force_at_most(outcomes)
+        rows = session.run("finish", **columns.of_outcomes(ordered), spent=_claims(spent), at=now)
+        stale = _stale(outcomes, ordered, rows[0][0], ruled_out)
+        late = {id(outcome) for outcome in stale}
+        born = [job for outcome in outcomes if id(outcome) not in late for job in outcome.follow_ups]
+        _store(session, born, now, grow=False)
+        return stale
+
+    def _where(self, queues: Sequence[str], limit: int, holder: Holder) -> dict[str, object]:
+        return {
+            **self._heads.ahead(queues, time.monotonic()),
+            "most": limit,
+            "worker": holder.worker,
+            "process": holder.process,
+            "doubt": self._holdings.in_doubt(holder),
+            "interrupted": _INTERRUPTED,
+        }
+
+    def abandon(self, holder: Holder, crashed: Sequence[bytes] = ()) -> int:
+        """See `Broker.abandon`."""
+        return self._give_back(holder.worker, holder.process, crashed)
+
+    def _give_back(self, worker: str, process: int | None, crashed: Sequence[bytes]) -> int:
+        (count,) = self._link.run(
+            "give_back", worker=worker, process=process, crashed=Array("uuid", crashed), interrupted=_INTERRUPTED
+        )[0]
+        return int(count)
+
+    def purge(self, queue: str) -> int:
+        """See `Broker.purge`."""
+        return int(self._link.run("purge", queue=queue)[0][0])
+
+    def heartbeat(self, worker: WorkerInfo, *, now: float | None = None) -> None:
+        """See `Broker.heartbeat`; `now` is on the server's clock, which `rescue` watches for steps."""
+        self._link.run("beat", id=worker.id, info=msgspec.msgpack.encode(worker), at=now)
+
+    def depart(self, worker: str) -> None:
+        """See `Broker.depart`."""
+        self._give_back(worker, None, ())
+        self._link.run("worker_forget", id=worker)
+
+    def rescue(self, *, dead_after: float, now: float | None = None) -> int:
+        """See `Broker.rescue`; after a step of the server's clock nobody is rescued until all have beaten again."""
+        if now is None:
+            (theirs,) = self._link.run("clock")[0]
+            if not self._steady.observe(theirs, time.monotonic()):
+                return 0
+        return int(self._link.run("rescue", dead_after=dead_after, interrupted=_INTERRUPTED, at=now)[0][0])
+
+    def promote(self, *, now: float | None = None, limit: int = 10_000) -> float | None:
+        """See `Broker.promote`."""
+        while True:
+            moved, next_in = self._link.run("promote", at=now, most=limit)[0]
+            if next_in is None or next_in > 0 or not moved:
+                return None if next_in is None else float(next_in)
+
+    def unpark(self, tasks: Sequence[str]) -> int:
+        """See `Broker.unpark`."""
+        return int(self._link.run("unpark", tasks=Array("text", tasks))[0][0])
+
+    def prune(self, *, now: float | None = None) -> int:
+        """See `Broker.prune`."""
+        self._link.run("prune_leases")
+        return int(self._link.run("prune_results", at=now)[0][0])
+
+    def depth(self, queue: str) -> int:
+        """See `Broker.depth`."""
+        return int(self._link.run("depth", queue=queue)[0][0])
+
+    def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
+        """See `Broker.listen`: LISTEN, on a connection of its own."""
+        return listening(self._url, self._sql, wake)
+
+
+def _store(
+    session: Session | Link, jobs: Sequence[NewJob], now: float | None, *, grow: bool, always: bool = False
+) -> list[bytes]:
+    """Store jobs; returns the ids that stand for them."""
+    stands = [job.id for job in jobs]
+    missing = list(range(len(jobs)))
+    while missing:
+        given = [jobs[n] for n in missing]
+        ((found,),) = session.run("store", **columns.of_jobs(given), grow=grow, at=now, always=always)
+        if found is None:
+            break
+        for n, id in zip(missing, found, strict=True):
+            stands[n] = id
+        # A key that was taken when the job was to be stored, and free when its holder was looked up: once more.
+        missing = [n for n, id in zip(missing, found, strict=True) if id is None]
+    return stands
+
+
+def _stale(
+    outcomes: Sequence[Outcome], ordered: Sequence[Outcome], numbers: Sequence[int] | None, ruled_out: Sequence[Outcome]
+) -> list[Outcome]:
+    """The outcomes that came too late, in the order they were given."""
+    if not numbers and not ruled_out:
+        return []
+    late = {id(outcome) for outcome in (*ruled_out, *(ordered[number - 1] for number in numbers or ()))}
+    return [outcome for outcome in outcomes if id(outcome) in late]
+
+
+def _claims(spent: Sequence[int]) -> Array | None:
+    return Array("int8", spent) if spent else None

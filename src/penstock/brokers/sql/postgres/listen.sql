@@ -1,0 +1,2 @@
+-- Hear of new work.
+listen "penstock"

@@ -1,0 +1,2 @@
+-- Out: name and value of what is noted about the tables.
+select name, value from penstock.meta
