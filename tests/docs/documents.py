@@ -32,11 +32,8 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 PROGRAMS = Path(sys.executable).parent
-#: Servers as the pages name them, and the environment variable that says where one is.
-ADDRESSES = {
-    "postgresql://ada:secret@localhost:5432/shop": "POSTGRES_URL",
-    "mongodb://localhost:27017/shop": "MONGODB_URL",
-}
+#: Servers as the pages name them, after a scheme, and the environment variable with the URL of one that is there.
+ADDRESSES = {"://ada:secret@localhost:5432/shop": "POSTGRES_URL", "://localhost:27017/shop": "MONGODB_URL"}
 LANGUAGES = {"python", "console", "text", "json", "toml", "sql"}
 
 _MARKDOWN = MarkdownIt("commonmark").enable("table")
@@ -100,7 +97,7 @@ def _addressed(text: str) -> str:
     """The text, with the servers that are there in place of those that it names."""
     for address, variable in ADDRESSES.items():
         if address in text:
-            text = text.replace(address, os.environ[variable])
+            text = text.replace(address, f"://{os.environ[variable].partition('://')[2]}")
     return text
 
 
