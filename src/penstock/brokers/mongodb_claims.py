@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pymongo
 
-from penstock.brokers.mongodb_documents import lease, to_its_place
+from penstock.brokers.mongodb_documents import RING, lease, to_its_place
 from penstock.brokers.mongodb_layout import Layout
 from penstock.core.job import Holder, Lease
 from penstock.core.states import State
@@ -21,7 +21,7 @@ _STAYS = 0.95
 #: Seconds after which an update is given up by the server as well as by us, so that it does not go on unheard.
 _LONGEST = 30.0
 #: What a lease has no use for.
-_LEFT_OUT = {"failure": 0, "created": 0, "state": 0, "unique": 0, "worker": 0}
+_LEFT_OUT = {"failure": 0, "created": 0, "state": 0, "unique": 0, "worker": 0, RING: 0}
 
 
 class Claims:

@@ -23,6 +23,8 @@ _POSITION_BITS = 58
 LARGEST = 15 << 20
 #: The state of a job that is stored and not yet born: see `penstock.brokers.mongodb_intents`.
 HIDDEN = "hidden"
+#: The field of a job whose arrival wakes the workers: the first of those that are stored together.
+RING = "ring"
 #: The fields that tell where a job stands.
 STANDING = ("state", "place", "due", "parked", "ended", "worker", "process", "claim")
 _RUNNING = ("worker", "process", "claim")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bson.codec_options import CodecOptions, DatetimeConversion
-from pymongo import ASCENDING, ReadPreference, ReturnDocument, WriteConcern
+from pymongo import ASCENDING, IndexModel, ReadPreference, ReturnDocument, WriteConcern
 from pymongo.collection import Collection
 from pymongo.errors import CollectionInvalid, OperationFailure
 
@@ -81,9 +81,10 @@ class Layout:
         self.intents = self._collection("intents")
         self.inbox = self._collection("inbox")
         self.meta = self._collection("meta")
+        #: A change stream tells of what a majority has on disk. Unless told to, a server writes ten times a second only.
+        self.bell = self._collection("bell").with_options(write_concern=WriteConcern(1, j=True))
         #: A ring that gets lost costs a poll, and a place that is given twice the order of two jobs: neither is worth
         #: waiting for a disk.
-        self.bell = self._collection("bell").with_options(write_concern=_QUICK)
         self.chime = self._collection("chime").with_options(write_concern=_QUICK)
         self._places = self.meta.with_options(write_concern=_QUICK)
         self._numbers = numbers or self
@@ -128,9 +129,8 @@ class Layout:
             )
         for noun, indexes in _INDEXES.items():
             self._create(noun)
-            collection = self._collection(noun)
-            for index in indexes:
-                collection.create_index([(key, ASCENDING) for key in index.keys], **_options(index))
+            if indexes:
+                self._collection(noun).create_indexes([_model(index) for index in indexes])
         if not replicated:
             self._create("chime", capped=True, size=_RING_BYTES)
         self.meta.update_one({"_id": "schema"}, {"$set": {"value": VERSION}}, upsert=True)
@@ -146,7 +146,7 @@ class Layout:
                 raise
 
 
-def _options(index: Index) -> dict[str, Any]:
+def _model(index: Index) -> IndexModel:
     options: dict[str, Any] = {"name": index.name}
     if index.where is not None:
         options["partialFilterExpression"] = {index.where: {"$exists": True}}
@@ -154,4 +154,4 @@ def _options(index: Index) -> dict[str, Any]:
         options["unique"] = True
     if index.keep is not None:
         options["expireAfterSeconds"] = index.keep
-    return options
+    return IndexModel([(key, ASCENDING) for key in index.keys], **options)

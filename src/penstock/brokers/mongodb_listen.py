@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from pymongo import CursorType
 from pymongo.errors import OperationFailure, PyMongoError
 
+from penstock.brokers.mongodb_documents import RING
 from penstock.brokers.mongodb_layout import Layout
 from penstock.stores.mongodb import translating
 
@@ -30,11 +31,15 @@ class _News(Protocol):
 
 
 class _Stream:
-    """The change stream of a replica set: rings, which commit with what they ring for, and messages to the inbox."""
+    """The change stream of a replica set: jobs that ring, rings for what becomes ready again, and messages."""
 
     def __init__(self, layout: Layout) -> None:
+        rings = [
+            {"ns.coll": {"$in": [layout.bell.name, layout.inbox.name]}},
+            {"ns.coll": layout.jobs.name, f"fullDocument.{RING}": True},
+        ]
         wanted: list[dict[str, Any]] = [
-            {"$match": {"operationType": "insert", "ns.coll": {"$in": [layout.bell.name, layout.inbox.name]}}},
+            {"$match": {"operationType": "insert", "$or": rings}},
             {"$project": {"_id": 1}},
         ]
         self._stream = layout.database.watch(wanted, max_await_time_ms=_AWAIT)

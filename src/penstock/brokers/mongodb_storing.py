@@ -17,7 +17,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from penstock.brokers.mongodb_documents import document
+from penstock.brokers.mongodb_documents import RING, document
 from penstock.brokers.mongodb_intents import Intents
 from penstock.brokers.mongodb_layout import Layout
 from penstock.brokers.mongodb_plan import Plan, duplicates, write
@@ -93,16 +93,25 @@ class Storing:
         if self._replicated and len(births) > 1:
             return self.transact(lambda session, again: self._store_within(births, session, again))
         # One command: when its sender is killed, the server carries it out.
+        births = self._ringing(births)
         stored = self._insert_apart(births)
-        self.ring()
+        if not self._replicated or len(stored) < len(births):
+            self.ring()
         return stored
 
+    def _ringing(self, births: Sequence[Document]) -> list[Document]:
+        """The first of them wakes the workers by itself, by the change stream of a replica set."""
+        first, *others = births
+        return [{**first, RING: True}, *others]
+
     def _store_within(self, births: Sequence[Document], session: ClientSession, again: bool) -> Sequence[Document]:
+        births = self._ringing(births)
         stored = self.insert(births, session, again)
         plan = Plan()
         plan.grow(stored)
         write(self._layout, plan, session)
-        self.ring(session)
+        if len(stored) < len(births):
+            self.ring(session)
         return stored
 
     def _store_by_intent(self, births: list[Document]) -> Sequence[Document]:
