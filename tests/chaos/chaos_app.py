@@ -34,7 +34,8 @@ def noting(log: str) -> Callable[[str, int], None]:
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def note(what: str, number: int) -> None:
-        line = f"{what} {number} {os.getpid()} {time.monotonic():.6f} {current_job().attempt}\n"
+        where = f"{os.getpid()} {time.monotonic():.6f} {current_job().attempt} {time.thread_time():.6f}"
+        line = f"{what} {number} {where}\n"
         os.write(descriptor, line.encode())
 
     return note

@@ -13,7 +13,7 @@ def main() -> int:
     url, log, wanted = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     emitter = Emitter()
-    emitter.subscribe(ProcessDied, lambda event: os.write(descriptor, f"died 0 {event.pid} 0 0\n".encode()) and None)
+    emitter.subscribe(ProcessDied, lambda event: os.write(descriptor, f"died 0 {event.pid} 0 0 0\n".encode()) and None)
     options = {name: wanted.pop(name) for name in ("burst", "grace") if name in wanted}
     lane = Lane("chaos_app:make", arguments={"url": url, "log": log}, quiet=True, **wanted)
     return Supervisor("penstock.cli.process", [lane], emitter, **options).run()

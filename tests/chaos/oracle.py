@@ -33,11 +33,14 @@ KINDS_IN_FULL = [*KINDS, "lone mongodb"] if FULL else KINDS[:1]
 
 
 class Note(NamedTuple):
+    """A run's note; `worked` is the processor's time that its thread has had, in seconds."""
+
     what: str
     number: int
     pid: int
     at: float
     attempt: int
+    worked: float
 
 
 class World:
@@ -72,7 +75,7 @@ class World:
         if not self.log.exists():
             return []
         fields = (line.split() for line in self.log.read_text("ascii").splitlines())
-        notes = (Note(w, int(number), int(pid), float(at), int(attempt)) for w, number, pid, at, attempt in fields)
+        notes = (Note(w, int(n), int(pid), float(at), int(tries), float(cpu)) for w, n, pid, at, tries, cpu in fields)
         return [note for note in notes if note.what == what]
 
     def runs(self) -> dict[int, list[Note]]:

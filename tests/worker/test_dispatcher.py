@@ -102,3 +102,16 @@ def test_the_first_of_two_endings_counts(setup: Setup) -> None:
     setup.dispatcher.give_back([lease])
     assert setup.counts() == (0, 0)
     assert [outcome.ending for outcome in setup.stale] == [Ending.RELEASED]
+
+
+def test_what_was_in_doubt_and_is_stale_then_is_not_told_for_it_went_through(setup: Setup) -> None:
+    setup.enqueue(1)
+    setup.dispatcher.tick(setup.pool)
+    setup.broker.close()
+    with pytest.raises(StoreError):
+        setup.dispatcher.hand_in()
+    setup.broker.open()
+    setup.broker.exchange([Outcome(setup.ran[0])], (), 0, HOLDER)
+    setup.dispatcher.hand_in()
+    assert setup.stale == []
+    assert setup.dispatcher.waiting == 0

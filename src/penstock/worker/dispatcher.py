@@ -37,6 +37,8 @@ class Dispatcher:
         self._stale = stale
         self._lock = threading.Lock()
         self._outcomes: deque[Outcome] = deque()
+        # Handed in, and no answer came: if they are stale the next time, that is most likely because they went through.
+        self._doubtful: set[tuple[int, int]] = set()
         #: Called with each outcome; a deque's append, so that a slot never waits here.
         self.done: Callable[[Outcome], None] = self._outcomes.append
 
@@ -91,7 +93,10 @@ class Dispatcher:
         except BaseException:
             # Nothing that ended is forgotten: it goes with the next exchange. One that did go through is then stale.
             self._outcomes.extendleft(reversed(outcomes))
+            self._doubtful.update((outcome.lease.key, outcome.lease.claim) for outcome in outcomes)
             raise
-        if exchange.stale:
-            self._stale(exchange.stale)
+        stale = [each for each in exchange.stale if (each.lease.key, each.lease.claim) not in self._doubtful]
+        self._doubtful.clear()
+        if stale:
+            self._stale(stale)
         return exchange.leases
