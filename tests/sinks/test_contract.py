@@ -146,7 +146,9 @@ def test_a_batch_that_two_write_at_once_goes_in_once(place: Place) -> None:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert sorted(each.repeated for each in found) == [False] * rounds + [True] * rounds
+    # Both may find it repeated: one that was overtaken in its commit looks what has become of it.
+    assert len(found) == 2 * rounds
+    assert sum(not each.repeated for each in found) <= rounds
     assert all((each.rows, each.rejected) == (100, []) for each in found)
     assert len(place.orders()) == rounds * 100
 
