@@ -51,7 +51,7 @@ def _members(hello: Mapping[str, Any], replicated: bool) -> Check:
     if not replicated:
         return Check(
             "members", "stands alone", Grade.WARN,
-            "idle workers poll, and there are no transactions: make it a replica set, be it of one",
+            "nothing takes over when it fails, and there are no transactions: make it a replica set, be it of one",
         )  # fmt: skip
     if "setName" not in hello:
         return Check("members", "a router to several replica sets")
