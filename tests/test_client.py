@@ -4,12 +4,14 @@ import os
 import threading
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from penstock.client import Client, new_ids
 from penstock.core.job import NewJob
 from penstock.core.states import State
 from penstock.errors import ResultTimeout
+from penstock.testing.servers import PostgresServer
 
 
 @pytest.fixture
@@ -80,3 +82,17 @@ def test_waiting(client: Client) -> None:
         broker.purge("default")
     assert client.wait(id, None) is None
     assert client.state(id) is State.DONE
+
+
+def test_a_connection_that_broke_since_the_last_call_is_made_anew(postgres_server: PostgresServer) -> None:
+    client = Client(f"{postgres_server.url()}?schema=client")
+    first, second = jobs(2)
+    for job in (first, second):
+        assert client.enqueue([job]) == [job.id]
+        with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
+            connection.execute(
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
+                "where backend_type = 'client backend' and pid <> pg_backend_pid()"
+            )
+    assert client.state(first.id) is State.READY
+    client.close()

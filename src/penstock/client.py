@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker
@@ -15,15 +15,19 @@ from penstock.brokers.inspect import BatchRecord, Ended, Inspector, Selection
 from penstock.core.ids import uuid7, uuid7s
 from penstock.core.job import NewJob
 from penstock.core.states import State
-from penstock.errors import JobCancelled, JobFailed, ResultTimeout
+from penstock.errors import JobCancelled, JobFailed, ResultTimeout, StoreUnavailable
 
 if TYPE_CHECKING:
     import asyncio
 
     _Waiting = tuple[list[NewJob], asyncio.AbstractEventLoop, asyncio.Future[list[bytes]]]
 
+T = TypeVar("T")
+
 #: Brokers of parent processes, kept so that a forked child's garbage collector doesn't close what it inherited.
 _INHERITED: list[Broker] = []
+#: Seconds within which a call fails that only met a connection which had broken since the last one.
+_AT_ONCE = 1.0
 _SHORTEST_POLL = 0.001
 _LONGEST_POLL = 0.05
 
@@ -88,8 +92,16 @@ class Client:
         # As `broker()`, without the generator: what is sent one by one should cost little but the commit.
         if self._owner != os.getpid():
             self._adopt()
+        began = time.monotonic()
+        try:
+            with self._lock:
+                return self._connected().enqueue(jobs, tx=tx)
+        except StoreUnavailable:
+            if tx is not None or time.monotonic() - began > _AT_ONCE:
+                raise
+        # What was stored all the same is left as it is: the ids are the same.
         with self._lock:
-            return self._connected().enqueue(jobs, tx=tx)
+            return self._connected().enqueue(jobs)
 
     async def enqueue_async(self, jobs: list[NewJob]) -> list[bytes]:
         """Store jobs without blocking the event loop; what other tasks store meanwhile shares the next commit."""
@@ -146,18 +158,16 @@ class Client:
         """Where a job is; one that is no longer stored counts as done."""
         if id in self.inline_results:
             return State.DONE
-        with self.inspector() as inspector:
-            record = inspector.get(id)
+        record = self._read(lambda inspector: inspector.get(id))
         return State.DONE if record is None else record.state
 
     def ended(self, id: bytes) -> Ended | None:
         """How a job ended, or None while it has not; `JobFailed` and `JobCancelled` for those that ended so."""
         if id in self.inline_results:
             return Ended(State.DONE, self.inline_results[id])
-        with self.inspector() as inspector:
-            record = inspector.get(id)
-            if record is None:
-                return Ended(State.DONE, inspector.result(id))
+        record = self._read(lambda inspector: inspector.get(id))
+        if record is None:
+            return Ended(State.DONE, self._read(lambda inspector: inspector.result(id)))
         if record.state is State.DEAD:
             failure = record.failure
             raise JobFailed(str(failure), "" if failure is None else failure.traceback)
@@ -175,8 +185,7 @@ class Client:
 
     def batch(self, id: bytes) -> BatchRecord:
         """A batch's counters."""
-        with self.inspector() as inspector:
-            return inspector.batch(id) or BatchRecord(id, 0, 0, 0, 0)
+        return self._read(lambda inspector: inspector.batch(id)) or BatchRecord(id, 0, 0, 0, 0)
 
     def wait_batch(self, id: bytes, timeout: float | None) -> BatchRecord:
         """Wait until no item of a batch is under way."""
@@ -185,6 +194,18 @@ class Client:
             if record.done + record.failed >= record.total:
                 return record
         raise ResultTimeout(f"the batch did not end within {timeout:g} s")
+
+    def _read(self, ask: Callable[[Inspector], T]) -> T:
+        """Ask, and once more where the connection had broken since it was last used."""
+        began = time.monotonic()
+        try:
+            with self.inspector() as inspector:
+                return ask(inspector)
+        except StoreUnavailable:
+            if time.monotonic() - began > _AT_ONCE:
+                raise
+        with self.inspector() as inspector:
+            return ask(inspector)
 
     def cancel(self, selection: Selection) -> int:
         """Cancel jobs that have not started; returns how many."""
