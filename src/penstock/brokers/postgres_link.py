@@ -20,6 +20,8 @@ from penstock.stores.statements import Statements
 #: The database undid the whole statement for the sake of another session: the same again is right.
 _AGAIN = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _TRIES = 4
+#: The peer has closed its end: Linux tells at once, others by what is read.
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)
 
 
 class Link:
@@ -93,7 +95,7 @@ class Link:
         if self._cursor is None:
             self._connection = postgres.connect(self.url)
             self._watched = self._connection.fileno()
-            self._poll.register(self._watched, select.POLLIN)
+            self._poll.register(self._watched, select.POLLIN | _HUNG_UP)
             self._cursor = prepared(self._connection)
         return self._cursor
 
@@ -101,8 +103,11 @@ class Link:
         """Whether the server has hung up while nothing was asked: then it has said so, and that can be read."""
         if self._connection is None or self._connection.closed:
             return True
-        if not self._poll.poll(0):
+        events = self._poll.poll(0)
+        if not events:
             return False
+        if events[0][1] & ~select.POLLIN:
+            return True
         try:
             self._connection.pgconn.consume_input()
         except psycopg.Error:
