@@ -1,6 +1,7 @@
 """Arguments to bytes and back."""
 
 import enum
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -267,3 +268,63 @@ def test_results_that_cannot_be_encoded_or_decoded() -> None:
         decode_value(b"\xc1")
     with pytest.raises(PayloadError):
         decode_value(encode_value("x"), int)
+
+
+def with_hints(
+    number: int, when: datetime, name: str = "x", *, key: UUID | None = None, share: Decimal = Decimal("1.5")
+) -> tuple[object, ...]:
+    return number, when, name, key, share
+
+
+def test_json_as_other_languages_write_it() -> None:
+    signature = Signature("t", with_hints)
+    id = "597907f9-43c0-4d23-aa67-d57c8d33f8e6"
+    payload = json.dumps({"args": [1, "2026-01-02T03:04:05Z"], "kwargs": {"key": id, "share": "2.5"}}).encode()
+    called = signature.call(signature.decode(payload))
+    assert called == (1, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "x", UUID(id), Decimal("2.5"))
+    by_name = json.dumps({"kwargs": {"when": "2026-01-02T03:04:05Z", "number": 2}}).encode()
+    assert signature.call(signature.decode(by_name))[:2] == (2, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+
+
+def test_json_for_variadic_and_for_no_arguments() -> None:
+    def many(*numbers: int, **names: str) -> tuple[object, ...]:
+        return numbers, names
+
+    signature = Signature("t", many)
+    assert signature.call(signature.decode(b'{"args": [1, 2], "kwargs": {"a": "b"}}')) == ((1, 2), {"a": "b"})
+    with pytest.raises(PayloadError):
+        signature.decode(b'{"args": ["x"]}')
+
+    def none() -> int:
+        return 7
+
+    assert Signature("t", none).call(Signature("t", none).decode(b"{}")) == 7
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (b"{", "truncated"),
+        (b'{"args": [1]}', "when"),
+        (b'{"args": ["one", "2026-01-02T03:04:05Z"]}', "number"),
+        (b'{"args": [1, "yesterday"]}', "when"),
+        (b'{"args": [1, "2026-01-02T03:04:05Z", "x", "y", "z"]}', "positional"),
+        (b'{"args": [1], "kwargs": {"number": 1}}', "number"),
+        (b'{"kwargs": {"nobody": 1}}', "nobody"),
+        (b'{"arguments": []}', "arguments"),
+        (b'{"args": 1}', "args"),
+        (b'{"args": [1, "2026-01-02T03:04:05Z"]} x', "trailing"),
+        (b'{"args": ["\xff"]}', "utf-8"),
+    ],
+)
+def test_json_that_does_not_fit_says_why(payload: bytes, said: str) -> None:
+    with pytest.raises(PayloadError, match=said):
+        Signature("t", with_hints).decode(payload)
+
+
+def test_our_own_payloads_never_look_like_json() -> None:
+    for count in range(40):
+        names = ", ".join(f"a{n}=0" for n in range(count))
+        space: dict[str, Any] = {}
+        exec(f"def function({names}): pass", space)
+        assert Signature("t", space["function"]).encode((), {})[:1] != b"{"

@@ -225,8 +225,7 @@ class PostgresBroker(Broker):
 
     def prune(self, *, now: float | None = None) -> int:
         """See `Broker.prune`."""
-        self._link.run("prune_leases")
-        return int(self._link.run("prune_results", at=now)[0][0])
+        return int(self._link.run("prune", at=now)[0][0])
 
     def depth(self, queue: str) -> int:
         """See `Broker.depth`."""

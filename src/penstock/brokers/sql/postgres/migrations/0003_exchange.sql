@@ -261,4 +261,45 @@ begin
 end
 $$;
 
+-- Make the parked jobs of tasks ready again, where they were. In: tasks. Out: how many.
+create function penstock.unpark(_tasks text[]) returns integer
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off set jit = off
+as $$
+declare
+  _ids constant uuid[] := array(
+    select j.id from penstock.job j where j.state = 2 and j.task = any(_tasks) order by j.id for update);
+begin
+  if cardinality(_ids) > 0 then
+    update penstock.job j set state = 0 where j.id = any(_ids);
+    perform penstock.ring();
+  end if;
+  return cardinality(_ids);
+end
+$$;
+
+-- Delete results that have expired, and the notes of claims that hold nothing any more, which their holder does not get
+-- to know when their endings were part of a sink's transaction. In: the time or null. Out: how many results.
+create function penstock.prune(_at float8) returns integer
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off set jit = off
+as $$
+declare
+  _count integer;
+begin
+  delete from penstock.lease l
+  where l.taken_at < clock_timestamp() - interval '1 minute'
+    and not exists (
+      select from penstock.job j
+      where j.state = 0 and j.queue = l.queue and j.rank = l.rank and j.seq between l.first and l.last
+        and j.claim = l.claim
+      offset 0);
+  delete from penstock.result where expires_at <= coalesce(penstock.moment(_at), clock_timestamp());
+  get diagnostics _count = row_count;
+  return _count;
+end
+$$;
+
 update penstock.meta set value = 3 where name = 'oldest';

@@ -1,0 +1,142 @@
+"""The plans of PostgreSQL's hot statements: the same at every size, and never by way of the whole queue."""
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from penstock.brokers import connect
+from penstock.brokers.postgres import PostgresBroker
+from penstock.core.job import Failure
+from penstock.core.outcome import Ending, Outcome
+from penstock.testing.contract.harness import ALICE, BOB, QUEUE, beat, claim, job, jobs
+from penstock.testing.servers import PostgresServer
+
+SIZES = (50, 2_000, 40_000)
+_numbers = itertools.count()
+_WAYS = re.compile(r"(?:Seq|Index|Index Only|Bitmap Heap|Bitmap Index|Tid) Scan.*? on \w+|Sort|Hash Join|Merge Join")
+
+
+def take(store: PostgresBroker) -> None:
+    assert len(claim(store, 10)) == 10
+
+
+def exchange(store: PostgresBroker) -> None:
+    leases = claim(store, 10)
+    assert store.exchange([Outcome(lease) for lease in leases], [QUEUE], 10, ALICE).stale == []
+
+
+def mixed_endings(store: PostgresBroker) -> None:
+    endings = itertools.cycle(Ending)
+    outcomes = [
+        Outcome(lease, next(endings), delay=1.0, result=b"r", result_ttl=9.0, failure=Failure("E", "m"))
+        for lease in claim(store, 14)
+    ]
+    assert store.exchange(outcomes, [QUEUE], 5, ALICE).stale == []
+
+
+def enqueue(store: PostgresBroker) -> None:
+    store.enqueue([*jobs(10), job(unique="a"), job(unique="a")])
+
+
+def give_back(store: PostgresBroker) -> None:
+    claim(store, 10, holder=BOB)
+    assert store.abandon(BOB) == 10
+
+
+def rescue(store: PostgresBroker) -> None:
+    beat(store, BOB.worker, 1_000.0)
+    claim(store, 10, holder=BOB)
+    assert store.rescue(dead_after=5) == 10
+
+
+def promote(store: PostgresBroker) -> None:
+    store.enqueue(jobs(10, run_at=1_000.0))
+    store.promote()
+
+
+def unpark(store: PostgresBroker) -> None:
+    store.unpark(["no.such.task"])
+
+
+def upkeep(store: PostgresBroker) -> None:
+    beat(store, "w", 1_000.0)
+    store.prune()
+
+
+HOT: list[Callable[[PostgresBroker], None]] = [
+    take, exchange, mixed_endings, enqueue, give_back, rescue, promote, unpark, upkeep,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def deep(postgres_server: PostgresServer) -> Iterator[dict[int, PostgresBroker]]:
+    """A queue of each size, with as many delayed jobs, and what PostgreSQL then knows of it."""
+    stores: dict[int, PostgresBroker] = {}
+    for size in SIZES:
+        store = connect(f"{postgres_server.url()}?schema=deep{next(_numbers)}")
+        assert isinstance(store, PostgresBroker)
+        store.open()
+        store.enqueue(jobs(size))
+        store.enqueue(jobs(size, run_at=1e10))
+        with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
+            connection.execute(f"analyze {store._schema}.job")
+        stores[size] = store
+    yield stores
+    for store in stores.values():
+        store.close()
+
+
+def ways(store: PostgresBroker, work: Callable[[PostgresBroker], None]) -> list[str]:
+    """How every statement of some work goes through the tables, in order."""
+    plans: list[str] = []
+    with closing(PostgresBroker(f"{store._link.url.shown}?schema={store._schema}")) as fresh:
+        fresh.open()
+        connection = fresh._link.open()
+        connection.add_notice_handler(lambda notice: plans.append(notice.message_primary or ""))
+        connection.execute(
+            "load 'auto_explain'; set client_min_messages = log; set auto_explain.log_min_duration = 0; "
+            "set auto_explain.log_nested_statements = on"
+        )
+        work(fresh)
+        connection.execute("set auto_explain.log_min_duration = -1")
+    return [" ".join(way.split()) for plan in plans if "uto_explain" not in plan for way in _WAYS.findall(plan)]
+
+
+@pytest.mark.parametrize("work", HOT)
+def test_a_hot_statement_has_one_plan_for_all_sizes(
+    deep: dict[int, PostgresBroker], work: Callable[[PostgresBroker], None]
+) -> None:
+    small, middle, large = (ways(deep[size], work) for size in SIZES)
+    assert small
+    assert small == middle == large
+
+
+@pytest.mark.parametrize("work", HOT)
+def test_a_hot_statement_never_reads_all_jobs(
+    deep: dict[int, PostgresBroker], work: Callable[[PostgresBroker], None]
+) -> None:
+    through = [way for way in ways(deep[SIZES[-1]], work) if way.startswith(("Seq", "Bitmap")) and way.endswith(" job")]
+    assert through == []
+
+
+def test_a_claim_reads_the_head_of_the_ready_set_in_its_order(deep: dict[int, PostgresBroker]) -> None:
+    assert ways(deep[SIZES[-1]], take) == ["Index Scan using job_ready on job", "Tid Scan on job"]
+
+
+def test_a_claim_reads_no_more_of_a_deep_queue(deep: dict[int, PostgresBroker]) -> None:
+    pages = []
+    for store in deep.values():
+        with closing(PostgresBroker(f"{store._link.url.shown}?schema={store._schema}")) as fresh:
+            fresh.open()
+            connection = fresh._link.open()
+            index = f"select pg_stat_get_xact_tuples_returned('{store._schema}.job_ready'::regclass)"
+            with connection.transaction():
+                claim(fresh, 10)
+                read = connection.execute(index).fetchone()
+            assert read is not None
+            pages.append(read[0])
+    assert max(pages) <= 200
