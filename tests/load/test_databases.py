@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,32 @@ def test_rows_and_their_jobs_end_together_where_the_queue_is_in_the_same_file(tm
     assert done.returncode == 0, done.stderr.decode()
     assert entries("select count(*), count(distinct order_id) from orders") == [(count - 1, count - 1)]
     assert entries("select count(*) from penstock_job") == [(0,)]
+
+
+@pytest.fixture(params=["postgresql", "mongodb"])
+def sharing(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database whose server does not keep for a minute what a killed program has left open."""
+    if request.param == "postgresql":
+        yield Postgres(request.getfixturevalue("postgres_server"))
+        return
+    with MongoServer() as server:
+        with pymongo.MongoClient[dict[str, Any]](server.url()) as client:
+            client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=3)
+        yield Mongo(server)
+
+
+def test_rows_and_their_jobs_end_together_in_a_database_as_well(tmp_path: Path, sharing: Database) -> None:
+    database = sharing
+    write_orders(tmp_path / "orders.jsonl", 20_000, broken=(9,))
+    arguments = ("orders.jsonl", "--into", database.url, "--create", "--queue", database.url, "--key", "order_id")
+    with subprocess.Popen(command(*arguments, "--quiet"), cwd=tmp_path) as loading:
+        while loading.poll() is None and len(database.ids()) < 4000:
+            threading.Event().wait(0.01)
+        loading.kill()
+    assert database.ledger() == 0
+    told = summary(run(tmp_path, *arguments, "--json"))
+    assert (told["complete"], told["records"], told["rejects"]) == (True, 19_999, 1)
+    assert database.ids() == [n for n in range(1, 20_001) if n != 9]
 
 
 def test_a_load_goes_on_in_the_manner_it_began_with(tmp_path: Path) -> None:

@@ -37,8 +37,11 @@ def in_transaction(session: ClientSession, work: Callable[[ClientSession], T]) -
         try:
             with session.start_transaction():
                 return work(session)
-        except OperationFailure as error:
-            if not isinstance(store.translated(error, ""), StoreUnavailable) or time.monotonic() > deadline:
+        except (OperationFailure, StoreUnavailable) as error:
+            # A broker that takes part in the transaction tells of the same in its own way.
+            cause = error if isinstance(error, OperationFailure) else error.__cause__
+            met = isinstance(cause, OperationFailure) and isinstance(store.translated(cause, ""), StoreUnavailable)
+            if not met or time.monotonic() > deadline:
                 raise
             pause.wait(_PAUSE)
 
