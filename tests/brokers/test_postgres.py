@@ -334,6 +334,19 @@ def test_a_late_commit_is_found_though_claims_have_gone_past_it(
         reader.rollback()
 
 
+def test_claims_do_not_begin_where_all_entries_are_known_to_be_dead(store: PostgresBroker) -> None:
+    many_dead_entries(store, 500)
+    assert claim(store) == []
+    assert store._heads._sweep_at == 0
+    for _ in range(5):
+        many_dead_entries(store, 10_000)
+    for _ in range(2):
+        assert claim(store) == []
+    assert store._heads._sweep_at > 0
+    store.enqueue(sent := jobs(2))
+    assert ids(claim(store)) == ids(sent)
+
+
 def lease(queue: str, priority: int, key: int, number: int = 1) -> Lease:
     return Lease(new_id(), key, number, "t", b"", queue, priority)
 
@@ -345,15 +358,15 @@ def lows(heads: Heads, now: float) -> bytes:
 def test_heads_are_looked_for_from_the_beginning_unless_that_is_far() -> None:
     heads = Heads()
     beginning = lows(heads, 0.0)
-    heads.found([lease("a", 5, 42)], 0, 0.01)
+    heads.found([lease("a", 5, 42)], False, 0.01)
     assert lows(heads, 0.02) == beginning
-    heads.found([lease("a", 5, 43)], 5000, 0.03)
+    heads.found([lease("a", 5, 43)], True, 0.03)
     assert lows(heads, 0.04) != beginning
-    heads.found([lease("a", 5, 44)], 0, 0.05)
+    heads.found([lease("a", 5, 44)], False, 0.05)
     assert lows(heads, 0.9) != beginning
     assert lows(heads, 1.1) == beginning
     # A sweep that takes long has to wait for longer: it may take a twentieth of the time.
-    heads.found([], 500_000, 1.6)
+    heads.found([], True, 1.6)
     assert lows(heads, 11.0) != beginning
     assert lows(heads, 11.7) == beginning
 

@@ -154,7 +154,7 @@ class PostgresBroker(Broker):
             rows, stale = self._link.run("take", **self._where(queues, limit, holder), at=now), []
         leases = columns.leases(rows)
         self._holdings.take(holder, leases)
-        self._heads.found(leases, columns.in_the_way(rows), time.monotonic())
+        self._heads.found(leases, columns.was_far(rows), time.monotonic())
         return Exchange(leases, stale)
 
     def _end(

@@ -105,8 +105,6 @@ def leases(rows: Sequence[tuple[Any, ...]]) -> list[Lease]:
     ]  # fmt: skip
 
 
-def in_the_way(rows: Sequence[tuple[Any, ...]]) -> int:
-    """How many entries of the index were read in vain; 0 where it was not worth mentioning."""
-    if rows and rows[-1][1] is None and rows[-1][2] is not None:
-        return int(rows[-1][2])
-    return 0
+def was_far(rows: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether the heads of the queues lay behind much that is dead or held."""
+    return bool(rows) and rows[-1][1] is None and rows[-1][2] is not None

@@ -65,9 +65,10 @@ class Holdings:
 class Heads:
     """Where to look for the next jobs of each queue and rank.
 
-    Usually from the very beginning: that keeps the order, and finds everything. Where another session's long transaction
-    keeps dead entries in the index, the way from the beginning grows with every job; then a process looks from where it was
-    last, and from the beginning about once a second, for what was committed late or given back.
+    Usually from the very beginning: that keeps the order, and finds everything. But entries of jobs that ended stay in the
+    index until it is cleaned, which another session's long transaction holds up, and the way past them grows with every
+    job. Once it is long, a process looks from where it was last, and from the beginning about once a second, for what was
+    committed late or given back.
     """
 
     def __init__(self) -> None:
@@ -91,14 +92,14 @@ class Heads:
             "lows": Array("int8", list(lows)),
         }
 
-    def found(self, leases: Sequence[Lease], in_the_way: int, now: float) -> None:
+    def found(self, leases: Sequence[Lease], was_far: bool, now: float) -> None:
         """What came of it.
 
         Parameters:
-            in_the_way: how many entries were read in vain.
+            was_far: much that is dead or held lay before the heads.
             now: on the monotonic clock.
         """
         for lease in leases:
             self._lows[lease.queue, 9 - lease.priority] = lease.key
-        if self._sweeps and in_the_way:
+        if self._sweeps and was_far:
             self._sweep_at = now + max(_SWEEP, (now - self._began) / _SHARE)

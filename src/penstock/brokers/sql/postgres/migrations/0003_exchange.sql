@@ -160,6 +160,7 @@ declare
   _holder constant bigint := hashtextextended(_worker || '/' || _process, hashtext('penstock'));
   _index constant oid := 'penstock.job_ready'::regclass;
   _read bigint;
+  _pages bigint;
   _taken bigint;
 begin
   if _doubt is not null then
@@ -170,6 +171,7 @@ begin
     perform pg_advisory_xact_lock_shared(_holder);
   end if;
   _read := pg_stat_get_xact_tuples_returned(_index);
+  _pages := pg_stat_get_xact_blocks_fetched(_index);
   return query
   with number as materialized (
     select nextval('penstock.claim') as claim
@@ -194,8 +196,10 @@ begin
   )
   select * from taken;
   get diagnostics _taken = row_count;
+  -- Entries that are known to be dead are passed over and not counted, but the pages that are full of them are.
   _read := pg_stat_get_xact_tuples_returned(_index) - _read - _taken;
-  if _read > 1000 then
+  _pages := pg_stat_get_xact_blocks_fetched(_index) - _pages - 4 * cardinality(_ranks) - _taken / 50;
+  if _read > 1000 or _pages > 100 then
     seq := _read;
     return next;
   end if;
