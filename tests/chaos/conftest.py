@@ -14,8 +14,6 @@ from chaos_app import make
 from harmed import HarmedMongo, HarmedPostgres
 from oracle import World
 
-from penstock.brokers import SCHEMES
-
 _numbers = itertools.count(1)
 
 
@@ -53,7 +51,7 @@ def harmed_mongo() -> Iterator[HarmedMongo]:
     server.remove()
 
 
-@pytest.fixture(params=[scheme for scheme in ("postgresql", "mongodb") if scheme in SCHEMES])
+@pytest.fixture(params=["postgresql", "mongodb"])
 def harmed(request: pytest.FixtureRequest) -> HarmedPostgres | HarmedMongo:
     """A server that may be harmed, and runs again at the end."""
     name = "harmed_postgres" if request.param == "postgresql" else "harmed_mongo"

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from penstock import Penstock
-from penstock.brokers import SCHEMES
 from penstock.brokers.inspect import QueueCounts
 from penstock.errors import StoreUnavailable
 
@@ -27,7 +26,7 @@ FULL = os.environ.get("PENSTOCK_CHAOS") == "full"
 SEED = int(os.environ.get("PENSTOCK_CHAOS_SEED", time.time_ns() % 10**9))
 
 #: The kinds of store there are; `mongodb` is a replica set.
-KINDS = [kind for kind in ("sqlite", "postgresql", "mongodb") if kind in SCHEMES]
+KINDS = ["sqlite", "postgresql", "mongodb"]
 #: For tests of what does not depend on the store: every kind in the long form.
 KINDS_IN_FULL = [*KINDS, "lone mongodb"] if FULL else KINDS[:1]
 

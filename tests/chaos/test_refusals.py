@@ -13,7 +13,6 @@ import pytest
 from harmed import HarmedPostgres
 from oracle import Worker
 
-from penstock.brokers import SCHEMES
 from penstock.testing.servers import MongoServer
 from penstock.testing.servers.process import free_port
 
@@ -85,7 +84,7 @@ def mongo_troubles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trouble
         }
 
 
-@pytest.fixture(params=[scheme for scheme in ("postgresql", "mongodb") if scheme in SCHEMES])
+@pytest.fixture(params=["postgresql", "mongodb"])
 def troubles(request: pytest.FixtureRequest) -> Troubles:
     found: Troubles = request.getfixturevalue(f"{request.param.removesuffix('ql').removesuffix('db')}_troubles")
     return found

@@ -13,7 +13,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from network import Network
 from site_watch import Site
 
-from penstock.brokers import SCHEMES
 from penstock.testing.servers import MongoServer, PostgresServer
 
 _numbers = itertools.count(1)
@@ -38,7 +37,7 @@ def network_mongo(network: Network) -> Iterator[MongoServer]:
         yield server
 
 
-@pytest.fixture(params=[scheme for scheme in ("postgresql", "mongodb") if scheme in SCHEMES])
+@pytest.fixture(params=["postgresql", "mongodb"])
 def site(request: pytest.FixtureRequest, network: Network, tmp_path: Path) -> Iterator[Site]:
     """An empty queue that all nodes reach: one whose clock is right, one two minutes ahead, one two minutes behind."""
     if request.param == "postgresql":

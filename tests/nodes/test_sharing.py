@@ -61,6 +61,7 @@ def test_jobs_delays_retries_results_and_heartbeats_keep_the_time_of_the_databas
     assert not any("dead" in site.said(clock) or "Traceback" in site.said(clock) for clock in site.nodes)
 
 
+@pytest.mark.parametrize("site", ["postgresql", "mongodb"] if FULL else ["postgresql"], indirect=True)
 def test_results_live_as_long_as_they_should(site: Site) -> None:
     site.work(-120)
     job = site.app.tasks["value"].delay(7)
@@ -72,10 +73,17 @@ def test_results_live_as_long_as_they_should(site: Site) -> None:
         assert site.program(clock, f"print(handle({job.id!r}).result(0))") == "7"
 
 
-GONE = [(120, "power fails"), (-120, "cut off")]
+GONE = [("postgresql", 120, "power fails"), ("mongodb", -120, "cut off")]
+if FULL:
+    GONE = [
+        (kind, clock, how)
+        for kind in ("postgresql", "mongodb")
+        for clock in (120, -120)
+        for how in ("power fails", "cut off")
+    ]
 
 
-@pytest.mark.parametrize(("clock", "how"), [*GONE, *((-clock, how) for clock, how in GONE if FULL)])
+@pytest.mark.parametrize(("site", "clock", "how"), GONE, indirect=["site"])
 def test_jobs_of_a_node_that_is_gone_run_elsewhere_within_10_seconds(site: Site, how: str, clock: int) -> None:
     site.work(clock)
     gate = site.folder / "gate"
@@ -100,6 +108,7 @@ def test_jobs_of_a_node_that_is_gone_run_elsewhere_within_10_seconds(site: Site,
     assert {note.attempt for note in site.notes("start")} == {1}
 
 
+@pytest.mark.parametrize("site", ["postgresql", "mongodb"] if FULL else ["mongodb"], indirect=True)
 def test_any_node_can_cancel_and_send(site: Site) -> None:
     site.work(0)
     gate = site.folder / "gate"
