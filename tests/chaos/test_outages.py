@@ -189,3 +189,24 @@ def test_cost_nothing_while_they_last_and_are_told_once(harmed: Server, harmed_w
     assert worker.tree() == pids
     assert worker.stop() == 0
     check_words(worker, 1)
+
+
+@pytest.mark.parametrize("harmed", BOTH or ["mongodb"], indirect=True)
+def test_in_which_connections_fall_silent_end_by_time_limits(harmed: Server, harmed_world: World) -> None:
+    """A proxy holds the connections open and answers no more; new ones would be served."""
+    world = harmed_world
+    if harmed.scheme == "mongodb":
+        world.worker_url += "&socketTimeoutMS=4000"
+    fill(world)
+    workers = [world.run("-c", "1") for _ in range(2)]
+    world.wait_for_runs(50)
+    harmed.proxy.fall_silent()
+    silent_at = time.monotonic()
+    world.wait_until_done(180)
+    check_runs(world, JOBS, {})
+    longest = 20 if harmed.scheme == "mongodb" else 90
+    later = min(note.at for note in world.notes() if note.at > silent_at + 3)
+    assert later - silent_at < longest
+    for worker in workers:
+        assert worker.stop() == 0
+        check_words(worker, 3)
