@@ -92,7 +92,8 @@ class _Ear:
 
     def _is_told(self, connection: postgres.Connection) -> bool:
         """Wait for notifications; True when there were any."""
+        # What came along with the answer to `arm` is read already: waiting for the socket would miss it.
+        if list(connection.notifies(timeout=0)):
+            return True
         select.select([connection.fileno(), self._stopped.fileno()], [], [])
-        if self._stopping.is_set():
-            return False
-        return bool(list(connection.notifies(timeout=0)))
+        return not self._stopping.is_set() and bool(list(connection.notifies(timeout=0)))
