@@ -74,6 +74,7 @@ class Heads:
     def __init__(self) -> None:
         self._turn = 0
         self._lows: dict[tuple[str, int], int] = {}
+        self._beginnings: dict[tuple[str, ...], dict[str, Array]] = {}
         self._sweep_at = 0.0
         self._began = 0.0
         self._sweeps = True
@@ -82,15 +83,16 @@ class Heads:
         """Where to look, for a claim at a time of the monotonic clock; the queue that comes first changes each time."""
         self._turn += 1
         start = self._turn % len(queues)
-        turned = [*queues[start:], *queues[:start]]
+        turned = (*queues[start:], *queues[:start])
         self._began = now
         self._sweeps = now >= self._sweep_at
-        lows = (0 if self._sweeps else self._lows.get((queue, rank), 0) for queue in turned for rank in _RANKS)
-        return {
-            "queues": Array("text", [queue for queue in turned for _ in _RANKS]),
-            "ranks": Array("int2", [*_RANKS] * len(turned)),
-            "lows": Array("int8", list(lows)),
-        }
+        beginning = self._beginnings.get(turned)
+        if beginning is None:
+            beginning = self._beginnings[turned] = _beginning(turned)
+        if self._sweeps:
+            return beginning
+        lows = [self._lows.get((queue, rank), 0) for queue in turned for rank in _RANKS]
+        return {**beginning, "lows": Array("int8", lows)}
 
     def found(self, leases: Sequence[Lease], was_far: bool, now: float) -> None:
         """What came of it.
@@ -103,3 +105,11 @@ class Heads:
             self._lows[lease.queue, 9 - lease.priority] = lease.key
         if self._sweeps and was_far:
             self._sweep_at = now + max(_SWEEP, (now - self._began) / _SHARE)
+
+
+def _beginning(queues: Sequence[str]) -> dict[str, Array]:
+    return {
+        "queues": Array("text", [queue for queue in queues for _ in _RANKS]),
+        "ranks": Array("int2", [*_RANKS] * len(queues)),
+        "lows": Array("int8", [0] * len(_RANKS) * len(queues)),
+    }
