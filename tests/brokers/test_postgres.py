@@ -420,6 +420,13 @@ def test_notes_of_claims_that_a_sink_ended_are_pruned(
     assert store.exchange([Outcome(held)], (), 0, ALICE).stale == []
 
 
+@pytest.mark.parametrize("priority", [-1, 10])
+def test_a_priority_that_nobody_would_look_at_is_refused(store: PostgresBroker, priority: int) -> None:
+    with pytest.raises(StoreError):
+        store.enqueue([job(), job(priority=priority)])
+    assert store.depth(QUEUE) == 0
+
+
 def test_a_claim_writes_no_index(store: PostgresBroker, raw: psycopg.Connection) -> None:
     store.enqueue(jobs(2000, payload=b"x" * 60))
     while claim(store, 100):

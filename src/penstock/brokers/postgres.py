@@ -29,7 +29,6 @@ from penstock.core.codec import encode_failure
 from penstock.core.decide import INTERRUPTED
 from penstock.core.job import Holder, NewJob
 from penstock.core.outcome import Outcome
-from penstock.errors import StoreUnavailable
 from penstock.stores import postgres
 
 _INTERRUPTED = encode_failure(INTERRUPTED)
@@ -120,7 +119,8 @@ class PostgresBroker(Broker):
             return Exchange([], [])
         try:
             exchange = self._exchange(outcomes, queues, limit if queues else 0, holder, now)
-        except StoreUnavailable:
+        except BaseException:
+            # It may have committed all the same, whether the connection was lost or a signal came.
             if limit > 0:
                 self._holdings.doubt(holder)
             raise

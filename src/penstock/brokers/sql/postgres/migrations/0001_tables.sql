@@ -19,7 +19,8 @@ create table penstock.job (
   id uuid not null,
   seq bigint not null default nextval('penstock.place'),
   queue text collate "C" not null,
-  rank smallint not null,          -- 9 - priority, so that one ascending scan meets the higher priorities first
+  -- 9 - priority, so that one ascending scan meets the higher priorities first
+  rank smallint not null check (rank between 0 and 9),
   state smallint not null,
   claim bigint,                    -- the claim that holds it, or null
   task text collate "C" not null,
