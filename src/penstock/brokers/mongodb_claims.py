@@ -83,9 +83,14 @@ class Claims:
             ids = self._ids(queue, limit, 0)
         return ids
 
+    # In one answer each: a cursor's first holds 101 documents unless told otherwise.
+
     def _ids(self, queue: str, limit: int, skip: int) -> list[bytes]:
         ready = self._layout.jobs.find({"queue": queue, "place": {"$gte": 0}}, {"_id": 1}).hint("ready")
-        return [found["_id"] for found in ready.sort([("place", 1), ("_id", 1)]).skip(skip).limit(limit)]
+        return [
+            found["_id"]
+            for found in ready.sort([("place", 1), ("_id", 1)]).skip(skip).limit(limit).batch_size(limit + 1)
+        ]
 
     def _mark(self, ids: list[bytes], claim: int, holder: Holder) -> list[Lease]:
         running = {"state": State.RUNNING.value, "worker": holder.worker, "process": holder.process, "claim": claim}
@@ -95,5 +100,9 @@ class Claims:
             )
         if not changed.matched_count:
             return []
-        found = self._layout.jobs.find({"_id": {"$in": ids}, "claim": claim}, _LEFT_OUT).hint("_id_")
+        found = (
+            self._layout.jobs.find({"_id": {"$in": ids}, "claim": claim}, _LEFT_OUT)
+            .hint("_id_")
+            .batch_size(len(ids) + 1)
+        )
         return [lease(one) for one in sorted(found, key=lambda one: (one["home"], one["_id"]))]

@@ -93,7 +93,9 @@ class Endings:
     def _in_force(self, prepared: Sequence[Prepared], session: ClientSession | None) -> list[Prepared]:
         """Those whose lease is in force."""
         ids = [one.outcome.lease.id for one in prepared]
-        found = self._layout.jobs.find({"_id": {"$in": ids}}, {"claim": 1}, session=session, hint="_id_")
+        found = self._layout.jobs.find(
+            {"_id": {"$in": ids}}, {"claim": 1}, session=session, hint="_id_", batch_size=len(ids) + 1
+        )
         claims = {one["_id"]: one.get("claim") for one in found}
         return [one for one in prepared if claims.get(one.outcome.lease.id) == one.outcome.lease.claim]
 
