@@ -90,7 +90,7 @@ class MongoStore:
 @contextmanager
 def stores() -> Iterator[list[Store]]:
     """One of each, that commits as it does in production."""
-    with PostgresServer(durable=True) as postgres, MongoServer(cache=1 << 30) as mongo:
+    with PostgresServer(durable=True) as postgres, MongoServer(durable=True, cache=1 << 30) as mongo:
         yield [PostgresStore(postgres), MongoStore(mongo)]
 
 

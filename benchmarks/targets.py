@@ -152,7 +152,7 @@ class MongoTarget:
 @contextmanager
 def targets(place: Path) -> Iterator[list[Target]]:
     """One of each kind, on servers that commit as they do in production."""
-    with PostgresServer(durable=True) as postgres, MongoServer(cache=1 << 30) as mongo:
+    with PostgresServer(durable=True) as postgres, MongoServer(durable=True, cache=1 << 30) as mongo:
         yield [SqliteTarget(place), PostgresTarget(postgres), MongoTarget(mongo)]
 
 

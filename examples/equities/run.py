@@ -91,7 +91,7 @@ def database(given: argparse.Namespace) -> Iterator[tuple[str, MongoServer | Non
     if given.url is not None:
         yield given.url, None
         return
-    with MongoServer(members=0 if given.alone else 1, cache=CACHE) as server:
+    with MongoServer(members=0 if given.alone else 1, durable=True, cache=CACHE) as server:
         yield server.url("market"), server
 
 

@@ -34,7 +34,7 @@ class PostgresServer:
             **({} if durable else {"fsync": "off"}),
             **(settings or {}),
         }
-        self.process = ServerProcess("postgresql", user="postgres")
+        self.process = ServerProcess("postgresql", user="postgres", durable=durable)
         self.data = self.process.folder / "data"
 
     def url(self, database: str = "penstock", *, user: str = "postgres") -> str:

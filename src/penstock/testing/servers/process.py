@@ -12,12 +12,15 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from penstock.errors import ConfigError, StoreUnavailable
 
 LOOPBACK = "127.0.0.1"
 _PATIENCE = 60.0
+_SHARED_MEMORY = "/dev/shm"
+_ROOM = 4 << 30
 
 
 class ServerProcess:
@@ -28,11 +31,12 @@ class ServerProcess:
     Parameters:
         name: what to call it in errors, and its folder.
         user: whom it runs as where this program is root, for a server that refuses to be root.
+        durable: its files lie on a disk; without it they may lie in memory, where a commit waits for nothing.
     """
 
-    def __init__(self, name: str, user: str | None = None) -> None:
+    def __init__(self, name: str, user: str | None = None, *, durable: bool = False) -> None:
         self.name = name
-        self.folder = Path(tempfile.mkdtemp(prefix=f"penstock-{name}-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"penstock-{name}-", dir=None if durable else _memory()))
         self.port = free_port()
         self._user = user if os.geteuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
@@ -119,6 +123,14 @@ class ServerProcess:
         if self._user is None:
             return list(command)
         return ["setpriv", "--reuid", self._user, "--regid", self._user, "--clear-groups", *command]
+
+
+def _memory() -> str | None:
+    """A folder in memory with room for a server or two, where there is one."""
+    with suppress(OSError):
+        if shutil.disk_usage(_SHARED_MEMORY).free >= _ROOM:
+            return _SHARED_MEMORY
+    return None
 
 
 def free_port() -> int:
