@@ -11,7 +11,7 @@ from account import check_runs
 from oracle import FULL, KINDS, KINDS_IN_FULL, SEED, World, send, until, wait_for_exits
 
 JOBS = 20_000 if FULL else 6_000
-KILLS = 40 if FULL else 6
+KILLS = 15 if FULL else 6
 
 
 def fill(world: World, dice: random.Random) -> None:
