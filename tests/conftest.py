@@ -6,10 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from penstock.testing.servers import MongoServer, PostgresServer
 
 pytest.register_assert_rewrite("penstock.testing.contract")
+
+# No test is judged by the time it takes: a busy machine is no bug.
+settings.register_profile("penstock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("penstock")
 
 
 @pytest.fixture(scope="session")
