@@ -110,21 +110,26 @@ class World:
 
 
 class Worker:
-    """A program with processes of its own, a worker say; what it and they write to standard error is kept."""
+    """A program with processes of its own, a worker say; what it and they write is kept."""
 
     _numbers = itertools.count(1)
 
     def __init__(self, words: list[str], folder: Path, environment: dict[str, str] | None = None) -> None:
-        self._said = folder / f"said{next(self._numbers)}"
+        number = next(self._numbers)
+        self._said, self._printed = folder / f"said{number}", folder / f"printed{number}"
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
         told = {**clean, "PYTHONWARNINGS": "error", **(environment or {})}
-        with self._said.open("wb") as said:
-            self.process = subprocess.Popen([sys.executable, *words], cwd=HERE, env=told, stderr=said)
+        with self._said.open("wb") as said, self._printed.open("wb") as printed:
+            self.process = subprocess.Popen([sys.executable, *words], cwd=HERE, env=told, stderr=said, stdout=printed)
         self.pid = self.process.pid
 
     def said(self) -> list[str]:
         """The lines it has written to standard error."""
         return self._said.read_text("utf-8").splitlines()
+
+    def printed(self) -> str:
+        """What it has written to standard output."""
+        return self._printed.read_text("utf-8")
 
     def children(self) -> list[int]:
         """The worker processes there are now."""

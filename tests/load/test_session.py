@@ -231,3 +231,66 @@ def test_killed_at_any_moment_every_record_goes_in_once(tmp_path: Path, victim: 
     assert len(found) == len(set(found)) == 119_998
     rejects = [json.loads(line)["line"] for line in (tmp_path / "orders.jsonl.rejects.jsonl").read_text().splitlines()]
     assert rejects == [77, 60_000]
+
+
+def killed(folder: Path, owner: str, name: str, *arguments: str) -> None:
+    """Run a load whose program kills itself right after one of the steps by which it forgets the load."""
+    program = f"""
+import os, signal, sys
+from penstock.brokers.sqlite_inspector import SqliteInspector
+from penstock.cli.main import main
+from penstock.sinks.sqlite import SqliteSink
+
+step = {owner}.{name}
+
+def dying(*given):
+    step(*given)
+    if {owner} is not os or given[0].endswith("penstock.db"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+{owner}.{name} = dying
+sys.argv[1:] = {["load", *arguments]!r}
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert b'"complete":true' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "queue"),
+    [
+        ("SqliteSink", "forget", ()),
+        ("SqliteSink", "forget", ("--queue", "sqlite:///kept.db")),
+        ("SqliteInspector", "delete", ("--queue", "sqlite:///kept.db")),
+        ("os", "unlink", ()),
+    ],
+)
+def test_killed_after_its_summary_it_begins_nothing_anew(
+    tmp_path: Path, owner: str, name: str, queue: tuple[str, ...]
+) -> None:
+    write_orders(tmp_path / "orders.jsonl", 3000, broken=(9,))
+    arguments = ("orders.jsonl", "--into", "sqlite:///market.db", "--create", "--json", *queue)
+    killed(tmp_path, owner, name, *arguments)
+    if name != "unlink":
+        told = summary(run(tmp_path, *arguments))
+        assert (told["complete"], told["records"], told["rejects"]) == (True, 2999, 1)
+    assert len(rows(tmp_path / "market.db")) == 2999
+    rejects = [json.loads(line)["line"] for line in (tmp_path / "orders.jsonl.rejects.jsonl").read_text().splitlines()]
+    assert rejects == [9]
+    assert not (tmp_path / "orders.jsonl.penstock.db").exists()
+
+
+def test_killed_as_it_reports_it_reports_again(tmp_path: Path) -> None:
+    """Nothing is forgotten before the last word is said."""
+    write_orders(tmp_path / "orders.jsonl", 3000, broken=(9,))
+    os.mkfifo(tmp_path / "report")
+    arguments = ("orders.jsonl", "--into", "sqlite:///market.db", "--create", "--json", "--report")
+    with subprocess.Popen(command(*arguments, "report"), cwd=tmp_path, stdout=subprocess.PIPE) as loading:
+        assert loading.stdout is not None
+        assert json.loads(loading.stdout.readline())["records"] == 2999
+        loading.kill()
+    told = summary(run(tmp_path, *arguments, "report.jsonl"))
+    assert (told["records"], told["rejects"], told["resumed_at"]) == (2999, 1, 3000)
+    assert (tmp_path / "report.jsonl").exists()
+    assert len(rows(tmp_path / "market.db")) == 2999

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ def run_load(plan: Plan, *, keep_queue: bool, quiet: bool, as_json: bool, report
     emitter = Emitter()
     log_events(emitter)
     session = Session(plan, emitter, keep_queue=keep_queue)
-    with meter(plan, quiet=quiet or as_json) as shown:
+    with closing(session), meter(plan, quiet=quiet or as_json) as shown:
         summary = session.run(shown.show, shown.every)
         shown.end(session.standing())
         if as_json:
@@ -126,6 +126,8 @@ def run_load(plan: Plan, *, keep_queue: bool, quiet: bool, as_json: bool, report
             shown.summarise(summary)
         if summary.complete and plan.source != STDIN:
             _report(plan, summary, shown, quiet or as_json, report_to)
+        if summary.complete:
+            session.forget()
     return 0 if summary.complete else _EXIT_STOPPED
 
 

@@ -68,15 +68,22 @@ def _reject(job: JobRecord, arguments: list[Any], line: int, names: Sequence[str
 
 
 def export_rejects(app: Penstock, batch: bytes, plan: Plan, expected: int) -> str | None:
-    """Write the rejects file anew and whole; returns its path, or None (and no file) when nothing was refused."""
+    """Write the rejects file anew and whole; returns its path, or None (and no file) when nothing was refused.
+
+    Parameters:
+        expected: how many records were refused. Where fewer are found, an earlier run was killed as it cleared them
+            away, and the file it had written by then is left as it is.
+    """
     path = rejects_path(plan.source)
     if not expected:
         with suppress(FileNotFoundError):
             os.unlink(path)
         return None
+    found = sorted(rejects(app, batch, plan), key=lambda reject: reject.line)
+    if len(found) < expected and os.path.exists(path):
+        return path
     part = f"{path}.part"
     with open(part, "wb") as file:
-        found = sorted(rejects(app, batch, plan), key=lambda reject: reject.line)
         file.writelines(msgspec.json.encode(reject) + b"\n" for reject in found)
         file.flush()
         os.fsync(file.fileno())

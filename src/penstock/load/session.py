@@ -209,29 +209,39 @@ class Session:
         return self._progress.end and self._batch.done + self._batch.failed >= self._batch.total
 
     def _finish(self) -> Summary:
-        """Write the rejects file, and clear away what only this load needed; repeated harmlessly after a kill."""
         complete = self._is_complete()
         rejects_file: str | None = None
         if complete:
             rejects_file = export_rejects(self._app, self._progress.batch, self.plan, self._batch.failed)
-            self._clear()
-        summary = self._summary(complete, rejects_file)
-        self._app.close()
-        if complete and self.plan.to is None and not self._keep_queue:
-            path = parse(self.plan.queue).path
-            for end in ("-wal", "-shm", "-lock", ""):
+        return self._summary(complete, rejects_file)
+
+    def forget(self) -> None:
+        """Clear away what only a complete load needed: the same command begins anew from then on.
+
+        The last step of all, once the user was told of the end. A load killed before it is found complete by the
+        same command; one killed after it was seen to end.
+        """
+        plan = self.plan
+        if plan.into is not None:
+            with closing(open_sink(plan.into, plan.target)) as sink:
+                sink.forget(self._progress.batch)
+        if plan.to is not None or self._keep_queue:
+            with self._app.client.inspector() as inspector:
+                if plan.to is None:
+                    inspector.delete(Selection(batch=self._progress.batch))
+                # The reader's job is what the same command looks for, so it goes last.
+                inspector.delete(Selection(ids=(plan.key,)))
+        self.close()
+        if plan.to is None and not self._keep_queue:
+            path = parse(plan.queue).path
+            # The database before its log: SQLite drops a log that it finds without one.
+            for end in ("", "-wal", "-shm", "-lock"):
                 with suppress(FileNotFoundError):
                     os.unlink(path + end)
-        return summary
 
-    def _clear(self) -> None:
-        if self.plan.into is not None:
-            with closing(open_sink(self.plan.into, self.plan.target)) as sink:
-                sink.forget(self._progress.batch)
-        with self._app.client.inspector() as inspector:
-            if self.plan.to is None:
-                inspector.delete(Selection(batch=self._progress.batch))
-            inspector.delete(Selection(ids=(self.plan.key,)))
+    def close(self) -> None:
+        """Let go of the queue."""
+        self._app.close()
 
     def _summary(self, complete: bool, rejects_file: str | None) -> Summary:
         standing = self.standing()
