@@ -32,7 +32,10 @@ def main() -> int:
     figures: list[Figure] = []
     for name in given.names or SUBJECTS:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        figures += import_module(f"benchmarks.{name}").run(given.quick)
+        found = import_module(f"benchmarks.{name}").run(given.quick)
+        for figure in found:
+            print("  " + "  ".join(filter(None, _cells(figure))), file=sys.stderr, flush=True)
+        figures += found
     if given.json:
         print(msgspec.json.encode({"machine": machine(), "figures": figures}).decode())
     else:

@@ -130,6 +130,7 @@ class MongoTarget:
         """See `Target`."""
         with self._client() as client:
             client.market.orders.drop()
+            client.market.create_collection("orders")
         return self._url
 
     def fill(self, source: Path) -> None:

@@ -13,11 +13,19 @@ from penstock import settings
 from penstock.brokers.inspect import Inspector
 from penstock.client import Client, new_id
 from penstock.core.backoff import Backoff
-from penstock.core.decide import DEFAULT_CRASH_LIMIT, DEFAULT_RESULT_TTL, DEFAULT_RETRIES, JobOptions, Policy
+from penstock.core.decide import (
+    DEFAULT_CRASH_LIMIT,
+    DEFAULT_KILL_AFTER,
+    DEFAULT_RESULT_TTL,
+    DEFAULT_RETRIES,
+    JobOptions,
+    Policy,
+)
 from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, Holder, Lease, NewJob
 from penstock.core.outcome import Outcome
+from penstock.core.sizes import parse_bytes
 from penstock.errors import ConfigError, JobFailed, UnknownTask
-from penstock.task import Sending, Task, check_sending
+from penstock.task import Sending, Task, check_limits, check_sending
 
 if TYPE_CHECKING:
     from penstock.worker.runner import RowHandler, Runner
@@ -62,6 +70,9 @@ class Penstock:
         result_ttl: float = DEFAULT_RESULT_TTL,
         at_most_once: bool = False,
         crash_limit: int = DEFAULT_CRASH_LIMIT,
+        timeout: float | None = None,
+        kill_after: float = DEFAULT_KILL_AFTER,
+        memory: int | str | None = None,
     ) -> _Decorator: ...
 
     def task(
@@ -79,6 +90,9 @@ class Penstock:
         result_ttl: float = DEFAULT_RESULT_TTL,
         at_most_once: bool = False,
         crash_limit: int = DEFAULT_CRASH_LIMIT,
+        timeout: float | None = None,
+        kill_after: float = DEFAULT_KILL_AFTER,
+        memory: int | str | None = None,
     ) -> Any:
         """Make a function a task; plain and `async def` functions alike.
 
@@ -94,6 +108,10 @@ class Penstock:
             at_most_once: rather lose the job's run than run it twice: no retries, and a job whose worker died while
                 it held it becomes a dead letter.
             crash_limit: process deaths after which a job becomes a dead letter.
+            timeout: seconds after which `TimeLimitExceeded` is raised in the job; None is never.
+            kill_after: seconds that the job has from then on; its process is killed after them.
+            memory: bytes, or text such as "500M", that the job's process may have while it runs; it is killed beyond.
+                A limit of time or memory that was passed is a failed attempt.
         """
 
         def decorate(function: Callable[..., Any]) -> Task[Any, Any]:
@@ -102,7 +120,11 @@ class Penstock:
             )
             check_sending(sending)
             wait = Backoff(first=backoff) if isinstance(backoff, (int, float)) else backoff or Backoff()
-            policy = Policy(retries, wait, tuple(give_up), result_ttl, crash_limit)
+            policy = Policy(
+                retries, wait, result_ttl, crash_limit, timeout, kill_after,
+                None if memory is None else parse_bytes(memory), tuple(give_up),
+            )  # fmt: skip
+            check_limits(policy)
             full_name = name or f"{_module_name(function)}.{function.__qualname__}"
             if full_name in self.tasks:
                 raise ConfigError(f"there is a task {full_name!r} already: give one of them another name=")

@@ -8,7 +8,9 @@
     │   ├── UnknownTask        no task of that name
     │   ├── UnknownJob         no job of that id
     │   ├── JobFailed          waited for a job that became a dead letter
-    │   ├── JobCancelled       waited for a job that was cancelled
+    │   ├── JobCancelled       waited for a job that was cancelled; raised in one that runs, too
+    │   ├── TimeLimitExceeded  a job ran longer than its timeout
+    │   ├── MemoryLimitExceeded  a job took more memory than it may
     │   └── ResultTimeout      the job did not end within the timeout
     ├── PayloadError           bytes that can't be decoded, or arguments of the wrong type
     ├── StoreError             the database or broker refused
@@ -65,7 +67,15 @@ class JobFailed(TaskError):
 
 
 class JobCancelled(TaskError):
-    """The job was cancelled before it ran."""
+    """The job was cancelled. Raised in whoever waits for its result, and in the job itself where it runs."""
+
+
+class TimeLimitExceeded(TaskError, TimeoutError):
+    """The job ran longer than its `timeout`. Raised in the job itself, which may catch it and has `kill_after` seconds."""
+
+
+class MemoryLimitExceeded(TaskError, MemoryError):
+    """The process of a job took more than the job's `memory`, and was killed."""
 
 
 class ResultTimeout(TaskError, TimeoutError):

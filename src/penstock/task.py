@@ -14,7 +14,7 @@ import msgspec
 
 from penstock.client import Client, new_id, new_ids
 from penstock.core.codec import Signature, encode_value
-from penstock.core.decide import JobOptions, Policy
+from penstock.core.decide import JobOptions, Policy, Terms
 from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, PRIORITIES, NewJob
 from penstock.core.packed import pack, row_size, rows
 from penstock.errors import ConfigError
@@ -128,6 +128,7 @@ class Task(Generic[P, R]):
         unique: str | bool | None = None,
         retries: int | None = None,
         result_ttl: float | None = None,
+        timeout: float | None = None,
         tx: object | None = None,
     ) -> Task[P, R]:
         """This task with other settings for what is sent through the task that is returned.
@@ -136,6 +137,7 @@ class Task(Generic[P, R]):
             delay: seconds to wait before the job may run.
             at: an aware datetime to wait for instead.
             unique: a key of which only one job may wait or run at a time, or True for a key made of the arguments.
+            timeout: seconds after which `TimeLimitExceeded` is raised in the job.
             tx: a connection of your own whose transaction the job is stored in.
         """
         if at is not None and at.tzinfo is None:
@@ -148,9 +150,9 @@ class Task(Generic[P, R]):
             }.items()
             if value is not None
         }  # fmt: skip
-        old = self.sending.job
-        job = JobOptions(
-            old.retries if retries is None else retries, old.result_ttl if result_ttl is None else result_ttl
+        own = {"retries": retries, "result_ttl": result_ttl, "timeout": timeout}
+        job = msgspec.structs.replace(
+            self.sending.job, **{name: value for name, value in own.items() if value is not None}
         )
         sending = msgspec.structs.replace(self.sending, job=job, **changes)
         check_sending(sending)
@@ -253,8 +255,23 @@ def check_sending(sending: Sending) -> None:
             raise ConfigError(f"{name}= is a finite time, not {seconds!r}")
     if sending.job.result_ttl is not None and not 0 <= sending.job.result_ttl < _FOREVER:
         raise ConfigError(f"result_ttl= is a number of seconds, 0 or more, not {sending.job.result_ttl!r}")
+    if sending.job.timeout is not None:
+        _check_timeout(sending.job.timeout)
     if not sending.queue or not sending.queue.isprintable() or "," in sending.queue:
         raise ConfigError(f"a queue's name is printable text without commas, not {sending.queue!r}")
+
+
+def check_limits(terms: Terms) -> None:
+    """Raise `ConfigError` for limits that make no sense."""
+    if terms.timeout is not None:
+        _check_timeout(terms.timeout)
+    if not 0 <= terms.kill_after < _FOREVER:
+        raise ConfigError(f"kill_after= is a number of seconds, 0 or more, not {terms.kill_after!r}")
+
+
+def _check_timeout(seconds: float) -> None:
+    if not 0 < seconds < _FOREVER:
+        raise ConfigError(f"timeout= is a number of seconds, more than 0, not {seconds!r}; leave it out for never")
 
 
 def _chunks(items: Iterable[Any], size: int) -> Iterable[list[Any]]:

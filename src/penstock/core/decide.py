@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 from penstock.core.backoff import Backoff
@@ -13,27 +15,45 @@ from penstock.core.text import storable
 DEFAULT_RETRIES = 3
 DEFAULT_RESULT_TTL = 24 * 3600.0
 DEFAULT_CRASH_LIMIT = 3
+DEFAULT_KILL_AFTER = 5.0
 _LONGEST_MESSAGE = 10_000
 #: Why a job that may not run twice is a dead letter when its worker is gone.
 INTERRUPTED = Failure("Interrupted", "its worker died while it held this job, which may not run twice (at_most_once)")
 
 
-class Policy(msgspec.Struct, frozen=True):
-    """How a task's jobs end.
+class Terms(msgspec.Struct, frozen=True):
+    """What a task's jobs may use, and how those end that used more: all that a supervisor needs to know of a task.
 
     Parameters:
         retries: attempts after the first one that failed.
         backoff: the wait before each of them.
-        give_up: exceptions that no retry will mend.
         result_ttl: seconds for which a return value is kept; None itself is never stored.
         crash_limit: process deaths after which the job becomes a dead letter.
+        timeout: seconds after which `TimeLimitExceeded` is raised in the job; None is never.
+        kill_after: seconds that it has from then on until its process is killed.
+        memory: bytes that the job's process may have while it runs.
     """
 
     retries: int = DEFAULT_RETRIES
     backoff: Backoff = Backoff()
-    give_up: tuple[type[BaseException], ...] = ()
     result_ttl: float = DEFAULT_RESULT_TTL
     crash_limit: int = DEFAULT_CRASH_LIMIT
+    timeout: float | None = None
+    kill_after: float = DEFAULT_KILL_AFTER
+    memory: int | None = None
+
+
+class Policy(Terms, frozen=True):
+    """How a task's jobs end.
+
+    Parameters:
+        give_up: exceptions that no retry will mend.
+    """
+
+    give_up: tuple[type[BaseException], ...] = ()
+
+
+AnyTerms = TypeVar("AnyTerms", bound=Terms)
 
 
 class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -41,17 +61,15 @@ class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True):
 
     retries: int | None = None
     result_ttl: float | None = None
+    timeout: float | None = None
 
-    def applied_to(self, policy: Policy) -> Policy:
-        """The policy with this job's own values in place."""
-        return msgspec.structs.replace(
-            policy,
-            retries=policy.retries if self.retries is None else self.retries,
-            result_ttl=policy.result_ttl if self.result_ttl is None else self.result_ttl,
-        )
+    def applied_to(self, terms: AnyTerms) -> AnyTerms:
+        """The terms with this job's own values in place."""
+        own = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
+        return msgspec.structs.replace(terms, **own)
 
 
-def succeeded(lease: Lease, policy: Policy, result: bytes | None = None) -> Outcome:
+def succeeded(lease: Lease, policy: Terms, result: bytes | None = None) -> Outcome:
     """The outcome of a job that returned."""
     if lease.batch is None:
         if result is None:
@@ -61,7 +79,7 @@ def succeeded(lease: Lease, policy: Policy, result: bytes | None = None) -> Outc
     return Outcome(lease, result=result, result_ttl=policy.result_ttl, steps=steps)
 
 
-def failed(lease: Lease, policy: Policy, error: BaseException, traceback: str, chance: float) -> Outcome:
+def failed(lease: Lease, policy: Terms, error: BaseException, traceback: str, chance: float) -> Outcome:
     """The outcome of a job that raised.
 
     Parameters:
@@ -77,7 +95,8 @@ def failed(lease: Lease, policy: Policy, error: BaseException, traceback: str, c
                 follow_ups=error.follow_ups, steps=error.steps,
             )  # fmt: skip
     failure = Failure(_kind(error), _message(error), traceback)
-    final = isinstance(error, GiveUp) or (policy.give_up and isinstance(error, policy.give_up))
+    give_up = policy.give_up if isinstance(policy, Policy) else ()
+    final = isinstance(error, (GiveUp, *give_up))
     if final or lease.at_most_once or lease.attempt >= policy.retries:
         return dead(lease, failure)
     wait = error.in_ if isinstance(error, Retry) else None
