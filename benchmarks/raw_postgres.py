@@ -43,7 +43,7 @@ def fill(url: str, count: int) -> None:
 
 def drain(url: str, holder: int) -> None:
     with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
-        connection.execute(_PLAN)
+        connection.execute(_PLAN, prepare=False)
         print("ready", flush=True)
         sys.stdin.readline()
         began = time.monotonic()

@@ -222,9 +222,9 @@ def test_a_slow_owner_that_was_taken_for_dead_does_nothing(open_one: Callable[[]
     (lease,) = claim(survivor)
     done = Outcome(lease, follow_ups=(job(queue="after"),), steps=(Step(batch, done=1),))
     slow = open_one()
-    # The commands are: a claim number, places, the mark, the hidden follow-up, and the intent.
+    # The commands are: places, the mark, the hidden follow-up, and the intent.
     KILLER.action = lambda: survivor.abandon(ALICE)
-    KILLER.left = 4
+    KILLER.left = 3
     with pytest.raises(StoreUnavailable):
         hand_in(slow, done)
     assert hand_in(slow, done) == [done]

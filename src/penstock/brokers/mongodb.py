@@ -1,7 +1,7 @@
 """The MongoDB broker: a queue in a database of the user's, on a replica set or on a server that stands alone.
 
 A job is one document, and what a single document holds changes at once or not at all: a claim, an ending, a retry. Where
-more goes together (follow-ups, counters), it is written down before it is done: see `mongodb_intents`. Endings are fenced by `(id, claim)`; a claim number is never given twice.
+more goes together (follow-ups, counters), it is written down before it is done: see `mongodb_intents`. Endings are fenced by `(id, claim)`: a job's claim number grows each time it is taken.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Taking jobs: ids from the head of a queue, one update that marks those still there, and then the jobs themselves."""
+"""Taking jobs: ids from the head of a queue, one update that marks those still there, and then the jobs themselves.
+
+What a claim has taken it finds again by its `take`, a random number. A job's `claim` counts how often it was taken.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _STAYS = 0.95
 #: Seconds after which an update is given up by the server as well as by us, so that it does not go on unheard.
 _LONGEST = 30.0
 #: What a lease has no use for.
-_LEFT_OUT = {"failure": 0, "created": 0, "state": 0, "unique": 0, "worker": 0, RING: 0}
+_LEFT_OUT = {"failure": 0, "created": 0, "state": 0, "unique": 0, "worker": 0, "take": 0, RING: 0}
 
 
 class Claims:
@@ -49,8 +52,8 @@ class Claims:
     def give_back_unheard(self) -> None:
         """Make ready again what was taken in our name without our hearing of it."""
         while self._unheard:
-            holder, claim = self._unheard[0]
-            held = {"worker": holder.worker, "process": holder.process, "claim": claim}
+            holder, take = self._unheard[0]
+            held = {"worker": holder.worker, "process": holder.process, "take": take}
             self._layout.jobs.update_many(held, to_its_place(), hint="held")
             self._unheard.pop(0)
 
@@ -59,9 +62,9 @@ class Claims:
             ids = self._head(queue, limit)
             if not ids:
                 return []
-            claim = self._layout.next_claim()
-            self._unheard.append((holder, claim))
-            found = self._mark(ids, claim, holder)
+            take = random.getrandbits(62)
+            self._unheard.append((holder, take))
+            found = self._mark(ids, take, holder)
             self._unheard.pop()
             self._lane = self._next_lane(lost=len(found) * 2 < len(ids))
             # One that got nothing must look again, or it would tell its process that there is no work.
@@ -92,17 +95,14 @@ class Claims:
             for found in ready.sort([("place", 1), ("_id", 1)]).skip(skip).limit(limit).batch_size(limit + 1)
         ]
 
-    def _mark(self, ids: list[bytes], claim: int, holder: Holder) -> list[Lease]:
-        running = {"state": State.RUNNING.value, "worker": holder.worker, "process": holder.process, "claim": claim}
+    def _mark(self, ids: list[bytes], take: int, holder: Holder) -> list[Lease]:
+        running = {"state": State.RUNNING.value, "worker": holder.worker, "process": holder.process, "take": take}
+        update = {"$set": running, "$unset": {"place": 1}, "$inc": {"claim": 1}}
         with pymongo.timeout(_LONGEST):
-            changed = self._layout.jobs.update_many(
-                {"_id": {"$in": ids}, "place": {"$gte": 0}}, {"$set": running, "$unset": {"place": 1}}, hint="_id_"
-            )
+            changed = self._layout.jobs.update_many({"_id": {"$in": ids}, "place": {"$gte": 0}}, update, hint="_id_")
         if not changed.matched_count:
             return []
         found = (
-            self._layout.jobs.find({"_id": {"$in": ids}, "claim": claim}, _LEFT_OUT)
-            .hint("_id_")
-            .batch_size(len(ids) + 1)
+            self._layout.jobs.find({"_id": {"$in": ids}, "take": take}, _LEFT_OUT).hint("_id_").batch_size(len(ids) + 1)
         )
         return [lease(one) for one in sorted(found, key=lambda one: (one["home"], one["_id"]))]

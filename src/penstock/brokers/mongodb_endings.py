@@ -93,11 +93,21 @@ class Endings:
     def _in_force(self, prepared: Sequence[Prepared], session: ClientSession | None) -> list[Prepared]:
         """Those whose lease is in force."""
         ids = [one.outcome.lease.id for one in prepared]
+        claims = {one.outcome.lease.claim for one in prepared}
+        if session is None and len(claims) == 1:
+            # Nearly always all of them are, and a number is cheaper to send than five hundred documents.
+            fitting = {"_id": {"$in": ids}, **_in_claim(claims.pop())}
+            if self._layout.jobs.count_documents(fitting, hint="_id_") == len(ids):
+                return list(prepared)
         found = self._layout.jobs.find(
-            {"_id": {"$in": ids}}, {"claim": 1}, session=session, hint="_id_", batch_size=len(ids) + 1
+            {"_id": {"$in": ids}, "take": {"$exists": True}},
+            {"claim": 1},
+            session=session,
+            hint="_id_",
+            batch_size=len(ids) + 1,
         )
-        claims = {one["_id"]: one.get("claim") for one in found}
-        return [one for one in prepared if claims.get(one.outcome.lease.id) == one.outcome.lease.claim]
+        current = {one["_id"]: one.get("claim") for one in found}
+        return [one for one in prepared if current.get(one.outcome.lease.id) == one.outcome.lease.claim]
 
     def _end_within(self, prepared: Sequence[Prepared], session: ClientSession) -> list[Prepared]:
         good = self._in_force(prepared, session)
@@ -125,15 +135,13 @@ class Endings:
 
     def _end_by_intent(self, prepared: Sequence[Prepared], holder: Holder) -> list[Prepared]:
         good: list[Prepared] = []
-        likely = self._in_force(prepared, None)
-        changes = [(ids, guard) for guard, ids in _by_claim(likely)]
+        changes = [(ids, guard) for guard, ids in _by_claim(prepared)]
 
         def plan(_: str, marked: set[bytes]) -> Plan:
-            good.extend(one for one in likely if one.outcome.lease.id in marked)
+            good.extend(one for one in prepared if one.outcome.lease.id in marked)
             return plan_of(good)
 
-        if changes:
-            self._intents.carry_out(f"{holder.worker}/{holder.process}", changes, plan)
+        self._intents.carry_out(f"{holder.worker}/{holder.process}", changes, plan)
         return good
 
     def give_back(self, held: Guard, crashed: Sequence[bytes], owner: str) -> int:
@@ -183,8 +191,8 @@ def plan_of(good: Sequence[Prepared]) -> Plan:
         if plain:
             released.setdefault(outcome.lease.claim, []).append(outcome.lease.id)
         elif one.update is not None:
-            plan.updates.append(([outcome.lease.id], {"claim": outcome.lease.claim}, one.update))
-    plan.updates += [(ids, {"claim": claim}, to_its_place()) for claim, ids in released.items()]
+            plan.updates.append(([outcome.lease.id], _in_claim(outcome.lease.claim), one.update))
+    plan.updates += [(ids, _in_claim(claim), to_its_place()) for claim, ids in released.items()]
     return plan
 
 
@@ -192,7 +200,12 @@ def _by_claim(prepared: Sequence[Prepared]) -> list[tuple[Guard, list[bytes]]]:
     claims: dict[int, list[bytes]] = {}
     for one in prepared:
         claims.setdefault(one.outcome.lease.claim, []).append(one.outcome.lease.id)
-    return [({"claim": claim}, ids) for claim, ids in claims.items()]
+    return [(_in_claim(claim), ids) for claim, ids in claims.items()]
+
+
+def _in_claim(claim: int) -> Guard:
+    """What jobs are like whose lease is in force by this claim: the number stays when they are given back."""
+    return {"claim": claim, "take": {"$exists": True}}
 
 
 def _helpings(prepared: Sequence[Prepared]) -> Iterator[list[Prepared]]:

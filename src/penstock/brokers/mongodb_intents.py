@@ -14,6 +14,7 @@ jobs away. Of the two inserts one comes first; a slow owner that comes second is
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -73,23 +74,25 @@ class Intents:
         Returns:
             The plan, without the births that were there already.
         """
-        token = f"{owner}/{int(self._clock.now())}/{self._layout.next_claim()}"
+        token = f"{owner}/{int(self._clock.now())}/{secrets.token_hex(8)}"
         self._unheard.add(token)
-        jobs, inbox = self._layout.jobs, self._layout.inbox
-        for ids, guard in changes:
-            self._mark(ids, guard, token)
+        inbox = self._layout.inbox
+        marked = self._marked(changes, token)
+        if changes and not marked:
+            self._unheard.discard(token)
+            return Plan()
         if messages:
             inbox.update_many({"_id": {"$in": list(messages)}, ADOPTED: None}, {"$set": {ADOPTED: token}})
-        marked = {found["_id"] for found in jobs.find({"mark": token}, {"_id": 1})} if changes else set()
         chosen = plan(token, marked)
         chosen.births = self._hide(chosen.births, token)
         if chosen.grows:
             chosen.grow(chosen.births)
         try:
+            # Last of what must be on disk: by it, all that follows can be done again.
             self._layout.intents.insert_one({"_id": token, "plan": _packed(chosen)})
         except DuplicateKeyError:
             raise StoreUnavailable("the server was slow, and others took this for dead: try again") from None
-        self._finish(token, chosen)
+        self._finish(token, chosen, hidden=bool(chosen.births))
         self._unheard.discard(token)
         return chosen
 
@@ -135,9 +138,16 @@ class Intents:
     def _age(self, token: str) -> float:
         return self._clock.now() - int(token.split("/")[-2])
 
-    def _mark(self, ids: list[bytes], guard: Guard, token: str) -> None:
+    def _marked(self, changes: Sequence[tuple[list[bytes], Guard]], token: str) -> set[bytes]:
+        """Mark the jobs that fit; returns their ids."""
         update = [{"$set": {"mark": token}}, *_ON_THE_SHELF]
-        self._layout.jobs.update_many({"_id": {"$in": ids}, "mark": None, "birth": None, **guard}, update)
+        jobs, all_fit = self._layout.jobs, True
+        for ids, guard in changes:
+            done = jobs.update_many({"_id": {"$in": ids}, "mark": None, "birth": None, **guard}, update)
+            all_fit = all_fit and done.modified_count == len(ids)
+        if all_fit:
+            return {id for ids, _ in changes for id in ids}
+        return {found["_id"] for found in jobs.find({"mark": token}, {"_id": 1})}
 
     def settle(self, token: str) -> None:
         """Finish what somebody began, or undo it."""
@@ -150,7 +160,7 @@ class Intents:
         if found is None:
             return
         if "plan" in found:
-            self._finish(token, _unpacked(found["plan"]))
+            self._finish(token, _unpacked(found["plan"]), hidden=True)
             return
         self._layout.jobs.delete_many({"birth": token})
         self._layout.jobs.update_many({"mark": token}, [*_OFF_THE_SHELF, {"$unset": ["mark", "shelf"]}])
@@ -170,8 +180,9 @@ class Intents:
 
     def settle_old(self) -> None:
         """Settle what was left half done long ago, by whomever."""
+        decided = {found["_id"] for found in self._layout.intents.find({"void": None}, {"_id": 1})}
         for token in self._begun():
-            if self._age(token) > _ABANDONED_AFTER:
+            if self._age(token) > (_PATIENCE if token in decided else _ABANDONED_AFTER):
                 self.settle(token)
 
     def _begun(self) -> Iterable[str]:
@@ -181,8 +192,13 @@ class Intents:
             tokens.update(collection.distinct(field, {field: {"$gte": ""}}))
         return sorted(tokens)
 
-    def _finish(self, token: str, plan: Plan) -> None:
-        """Do what an intent says, as often as it takes."""
+    def _finish(self, token: str, plan: Plan, *, hidden: bool) -> None:
+        """Do what an intent says, as often as it takes; with `hidden`, show the jobs that were hidden for it.
+
+        Nothing here waits for a disk. What a server forgets as it dies, it forgets from the end: as long as it has not
+        forgotten that the intent is gone, it has not forgotten what came before.
+        """
+        layout = self._layout.unhurried
         mark = {"mark": token}
         done = Plan(
             deletes=[(ids, mark) for ids, _ in plan.deletes],
@@ -190,11 +206,12 @@ class Intents:
             results=plan.results,
         )
         if plan.inbox:
-            self._layout.inbox.delete_many({ADOPTED: token})
-        write(self._layout, done, None)
-        count_once(self._layout, plan.steps, token)
-        self._layout.jobs.update_many({"birth": token}, [*_OFF_THE_SHELF, {"$unset": ["birth", "shelf"]}])
-        self._layout.intents.delete_one({"_id": token})
+            layout.inbox.delete_many({ADOPTED: token})
+        write(layout, done, None)
+        count_once(layout, plan.steps, token)
+        if hidden:
+            layout.jobs.update_many({"birth": token}, [*_OFF_THE_SHELF, {"$unset": ["birth", "shelf"]}])
+        layout.intents.delete_one({"_id": token})
 
 
 def _hidden(born: Document, token: str) -> Document:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from bson.codec_options import CodecOptions, DatetimeConversion
@@ -66,14 +67,22 @@ class Layout:
         client: the broker's own, or that of a transaction of the user's.
         numbers: where numbers come from, if not from the same client: a counter in a transaction of the user's would
             make any two of them wait for each other.
+        concern: what each write waits for, if not what the client's do.
     """
 
-    def __init__(self, client: Client, database: str, namespace: str, numbers: Layout | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        database: str,
+        namespace: str,
+        numbers: Layout | None = None,
+        concern: WriteConcern | None = None,
+    ) -> None:
         if not _NAMESPACE.match(namespace):
             raise ConfigError(f"namespace must be lower-case letters, digits and _, not {namespace!r}")
         self.client = client
         self.namespace = namespace
-        self.database = client.get_database(database, codec_options=_CODEC, read_preference=ReadPreference.PRIMARY)
+        self.database = client.get_database(database, _CODEC, ReadPreference.PRIMARY, concern)
         self.jobs = self._collection("jobs")
         self.results = self._collection("results")
         self.batches = self._collection("batches")
@@ -89,12 +98,13 @@ class Layout:
         self._places = self.meta.with_options(write_concern=_QUICK)
         self._numbers = numbers or self
 
+    @cached_property
+    def unhurried(self) -> Layout:
+        """The same collections, by writes that wait for no disk."""
+        return Layout(self.client, self.database.name, self.namespace, self._numbers, _QUICK)
+
     def _collection(self, noun: str) -> Collection[Document]:
         return self.database.get_collection(f"{self.namespace}_{noun}")
-
-    def next_claim(self) -> int:
-        """A claim number never given before; it outlives the loss of a minority of the servers, as claims do."""
-        return self._count(self.meta, "claim", 1)
 
     def next_places(self, count: int) -> int:
         """The first of so many places in the order of arrival."""
