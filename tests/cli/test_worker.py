@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from penstock.cli.worker import _GRACE, _POOLS
-from penstock.worker.process import POOLS
+from penstock.cli.lanes import POOLS
+from penstock.settings import SETTINGS
 from penstock.worker.supervisor import DEFAULT_GRACE
 
 
@@ -20,8 +20,8 @@ def test_a_burst_runs_what_is_there_and_ends(penstock):
     ]
 
 
-@pytest.mark.parametrize("pool", _POOLS)
-def test_both_pools_take_from_the_queues_that_are_named(penstock, pool):
+@pytest.mark.parametrize("pool", POOLS)
+def test_all_pools_take_from_the_queues_that_are_named(penstock, pool):
     penstock("enqueue", "shop:app", "invoice", '["ada"]')
     penstock("enqueue", "shop:app", "invoice", '["bob"]', "--queue", "other")
     ended = penstock("worker", "shop:app", "--burst", "--pool", pool, "-c", "1", "-q", "other, more")
@@ -91,9 +91,34 @@ def test_settings_that_make_no_sense(penstock, words):
     assert words[0] in ended.err
 
 
-def test_the_pools_and_the_grace_are_those_of_the_worker():
-    assert set(_POOLS) == set(POOLS)
-    assert _GRACE == DEFAULT_GRACE
+def test_the_grace_is_that_of_the_worker():
+    assert SETTINGS["worker.grace"].default == DEFAULT_GRACE
+
+
+def test_lanes_take_each_their_own_queues(penstock, folder):
+    (folder / "penstock.toml").write_text(
+        'app = "shop:app"\n[worker]\nburst = true\n[worker.lanes]\nmail = "threads:2"\n"*" = "prefork:1"'
+    )
+    lines = '[{"sku": "a", "price": "2"}]'
+    sent = penstock("enqueue", "shop:app", "send", f'["2026-01-01T00:00:00", {lines}]').out.strip()
+    billed = penstock("enqueue", "shop:app", "invoice", '["ada"]').out.strip()
+    ended = penstock("worker")
+    assert ended.code == 0
+    assert "takes default, mail from sqlite:///jobs.db: prefork+threads" in ended.err
+    assert penstock("show", "shop:app", sent, "--json").json["result"] == "2026 2 b''"
+    assert penstock("show", "shop:app", billed, "--json").json["result"] == "ada owes 5"
+
+
+def test_where_a_wrong_value_came_from(penstock, folder):
+    assert "penstock: PENSTOCK_WORKER_GRACE: nan is no number" in penstock("worker", PENSTOCK_WORKER_GRACE="nan").err
+    (folder / "penstock.toml").write_text("[worker]\ngrace = -1")
+    assert "the file's setting worker.grace: -1" in penstock("worker", "shop:app").err
+    (folder / "penstock.toml").write_text("[worker]\ngrase = 1")
+    assert "no setting 'grase': did you mean 'grace'?" in penstock("worker", "shop:app").err
+
+
+def test_without_an_app(penstock):
+    assert "name an app" in penstock("worker").err
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def main() -> int:
         print(f"penstock: {error}", file=sys.stderr)
         return 2
     link = Link(orders.link)
-    queues = orders.lane.queues or app.queues
+    queues = orders.lane.takes(app.queues)
     link.hello(Hello(app.settings.url, queues, tuple(app.tasks)))
     if not link.receive():
         return 1

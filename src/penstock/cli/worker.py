@@ -2,110 +2,81 @@
 
 from __future__ import annotations
 
-import os
+import math
 import sys
 from importlib.util import find_spec
 from typing import Any
 
 import click
 
+from penstock.cli.config import ConfiguredCommand, setting
+from penstock.cli.lanes import POOLS, LaneText, QueueNames, chosen_lanes
 from penstock.cli.options import examples
+from penstock.core.extent import LARGEST
 from penstock.errors import ConfigError
-
-_POOLS = ("prefork", "threads")
-_GRACE = 25.0
-_THREADS = 10
-_PROCESSES_PER_CORE = 2
+from penstock.settings import SETTINGS
 
 
-class QueueNames(click.ParamType[tuple[str, ...]]):
-    """Queue names with commas between them; they may hold spaces."""
+class Seconds(click.FloatRange):
+    """A number of seconds, 0 or more, that ends."""
 
-    name = "queues"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """Cut at the commas."""
-        if isinstance(value, tuple):
-            return value
-        names = tuple(name.strip() for name in str(value).split(","))
-        if not all(names):
-            self.fail(f"write names with commas between them, as mail,default, not {value!r}", param, ctx)
-        return tuple(dict.fromkeys(names))
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """As click's own, which takes nan and inf."""
+        seconds: float = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value} is no number of seconds", param, ctx)
+        return seconds
 
 
 @click.command(
-    context_settings={"auto_envvar_prefix": "PENSTOCK_WORKER"},
+    cls=ConfiguredCommand,
     epilog=examples(
         "worker shop:app",
         "worker shop:app -q mail,default -c 4",
         "worker shop:app --pool threads -c 50 --grace 60",
+        'worker shop:app --lane "cpu=prefork:4" --lane "*=threads:50"',
         "worker shop:app --burst            # run what is there, then end",
     ),
 )
-@click.argument("target")
-@click.option(
-    "-q", "--queues", type=QueueNames(), metavar="A,B", help="Take from these; without, all that the tasks name."
-)
-@click.option(
-    "--pool",
-    type=click.Choice(_POOLS),
-    default="prefork",
-    show_default=True,
-    help="Run each job in a process, or in a thread.",
-)
-@click.option(
-    "-c",
-    "--concurrency",
-    type=click.IntRange(1, 10_000),
-    metavar="N",
-    help=f"Jobs that run at a time; without, {_PROCESSES_PER_CORE} a core, or {_THREADS} threads.",
-)
-@click.option(
-    "--grace",
-    type=click.FloatRange(0),
-    default=_GRACE,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long running jobs may go on after a first signal to stop.",
-)
-@click.option("--burst", is_flag=True, help="End when the queues are empty.")
-@click.option("-v", "--verbose", is_flag=True, help="Log the jobs that end well, too.")
-def worker(
-    target: str,
-    queues: tuple[str, ...] | None,
-    pool: str,
-    concurrency: int | None,
-    grace: float,
-    burst: bool,
-    verbose: bool,
-) -> int:
+@click.argument("app", metavar="[TARGET]", required=False, envvar=SETTINGS["app"].variable)
+@setting("worker.queues", "-q", "--queues", type=QueueNames(), metavar="A,B")
+@setting("worker.pool", type=click.Choice(tuple(POOLS)))
+@setting("worker.concurrency", "-c", "--concurrency", type=click.IntRange(1, LARGEST), metavar="N")
+@setting("worker.processes", type=click.IntRange(1, LARGEST), metavar="P")
+@setting("worker.lanes", "--lane", type=LaneText(), multiple=True, metavar="QUEUES=POOL:SIZE")
+@setting("worker.grace", type=Seconds(0), metavar="SECONDS")
+@setting("worker.burst")
+@setting("worker.verbose", "-v", "--verbose")
+@click.pass_context
+def worker(ctx: click.Context, /, app: str | None, grace: float, burst: bool, verbose: bool, **_: Any) -> int:
     """Run the jobs of TARGET, an app: package.module:app (the name after the colon is app unless you say otherwise).
 
     TERM or Ctrl-C: take no more jobs, let those that run finish within the grace, leave. Once more: give them back
     at once; no attempt is counted.
 
-    Every option can be set in the environment as well: PENSTOCK_WORKER_QUEUES, PENSTOCK_WORKER_POOL, and so on.
+    A worker of several lanes runs some queues in one pool, others in another. A lane is QUEUES=POOL:SIZE, with * for
+    all queues that no other lane names; SIZE counts processes of prefork, else slots of one process, or is PxN.
+
+    Every option can be set in the environment as well, as PENSTOCK_WORKER_GRACE, and in penstock.toml or pyproject.toml:
+    docs/reference/configuration.md has them all.
     """
-    _check(target)
+    if app is None:
+        raise click.UsageError("name an app, as package.module:app, here or in PENSTOCK_APP or penstock.toml", ctx)
+    lanes = chosen_lanes(ctx)
+    _check(app)
     from penstock.events.emit import Emitter
     from penstock.events.log import configure, log_events
     from penstock.worker.child import Lane
     from penstock.worker.supervisor import Supervisor
 
-    if pool == "prefork":
-        processes, slots = concurrency or _PROCESSES_PER_CORE * _cores(), 1
-    else:
-        processes, slots = 1, concurrency or _THREADS
-    lane = Lane(target, processes, pool, slots, queues)
+    named = tuple(name for lane in lanes for name in lane.queues or ())
+    running = [
+        Lane(app, lane.extent.processes, lane.pool, lane.extent.slots, lane.queues, others=named) for lane in lanes
+    ]
     configure(verbose)
     emitter = Emitter()
     log_events(emitter)
-    return Supervisor("penstock.cli.process", [lane], emitter, grace=grace, burst=burst, verbose=verbose).run()
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Supervisor("penstock.cli.process", running, emitter, grace=grace, burst=burst, verbose=verbose).run()
 
 
 def _check(target: str) -> None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -20,7 +21,8 @@ class Lane(msgspec.Struct, frozen=True):
 
     Parameters:
         target: "package.module:attribute" of an app, or of a function that makes one when called with `arguments`.
-        queues: to take from; None for all that the app's tasks name.
+        queues: to take from; None for all that the app's tasks name, but for those of `others`.
+        others: queues that other lanes of the worker take from.
         stdin: the process inherits standard input.
         quiet: the process logs nothing; whoever started it shows what happens.
     """
@@ -33,6 +35,11 @@ class Lane(msgspec.Struct, frozen=True):
     arguments: dict[str, str] | None = None
     stdin: bool = False
     quiet: bool = False
+    others: tuple[str, ...] = ()
+
+    def takes(self, known: Sequence[str]) -> tuple[str, ...]:
+        """The queues to take from, where the app's tasks name those that are `known`."""
+        return tuple(name for name in known if name not in self.others) if self.queues is None else self.queues
 
 
 class Orders(msgspec.Struct, frozen=True):
