@@ -25,6 +25,8 @@ class Lane(msgspec.Struct, frozen=True):
         others: queues that other lanes of the worker take from.
         stdin: the process inherits standard input.
         quiet: the process logs nothing; whoever started it shows what happens.
+        max_jobs_per_process: after so many a process leaves, and another takes its place.
+        max_memory_per_process: bytes; the same when it has more after a job.
     """
 
     target: str
@@ -66,10 +68,20 @@ class Child:
     """
 
     def __init__(
-        self, module: str, worker: str, number: int, lane: Lane, *, burst: bool, verbose: bool, patient: bool
+        self,
+        module: str,
+        worker: str,
+        number: int,
+        index: int,
+        lane: Lane,
+        *,
+        burst: bool,
+        verbose: bool,
+        patient: bool,
     ) -> None:
         self.number = number
-        self.lane = lane
+        #: Which of the worker's lanes it belongs to.
+        self.lane = index
         self.board = Board.create(lane.slots)
         self.link, theirs = socket.socketpair()
         self.link.setblocking(False)
@@ -83,11 +95,16 @@ class Child:
             )
         self.pid = self._process.pid
         self.started_at = time.monotonic()
-        self.booted = False
+        self.booted_at: float | None = None
         self.idle = False
         self.leaving = False
         self.heard = b""
         self.peak_kilobytes = 0
+
+    @property
+    def booted(self) -> bool:
+        """Has it come up?"""
+        return self.booted_at is not None
 
     def tell(self, message: bytes) -> None:
         """Send a command; a process that is gone tells by its end of the socket."""

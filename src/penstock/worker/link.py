@@ -7,22 +7,37 @@ from contextlib import suppress
 
 import msgspec
 
+from penstock.core.decide import Terms
+
 # From the supervisor.
 GO = b"g"  # registered: start to take jobs
 WAKE = b"w"  # there may be work
 STOP = b"t"  # finish what runs, then leave
 QUIT = b"q"  # give everything back and leave now
+DRAIN = b"d"  # too much memory: leave in order, and say LEAVING; another takes the place
+CANCEL = b"c"  # and the 16 bytes of a job's id: interrupt it
+CANARY = b"y"  # take from the worker's canary queue with the next exchange, too
 # From the process.
 IDLE = b"i"  # found nothing to do
 MORE = b"m"  # took as much as it could; there may be work for another
+LEAVING = b"l"  # takes nothing more, and ends when what runs has ended: start another in its place
+LIMITED = b"k"  # the first job with a limit starts: look at the board from now on
+
+#: Bytes of a job's id behind CANCEL.
+ID_SIZE = 16
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """What a process tells its supervisor when it has booted; the supervisor itself loads no user code."""
+    """What a process tells its supervisor when it has booted; the supervisor itself loads no user code.
+
+    Parameters:
+        terms: of each task by its name, so that the supervisor can judge the jobs of a process that died.
+    """
 
     url: str
     queues: tuple[str, ...]
     tasks: tuple[str, ...]
+    terms: dict[str, Terms] = {}
 
 
 class Link:
@@ -47,5 +62,12 @@ class Link:
         """
         try:
             return self._socket.recv(1)
+        except OSError:
+            return b""
+
+    def receive_id(self) -> bytes:
+        """The job's id that comes behind CANCEL; empty when the supervisor is gone."""
+        try:
+            return self._socket.recv(ID_SIZE, socket.MSG_WAITALL)
         except OSError:
             return b""

@@ -13,6 +13,7 @@ import signal
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -26,13 +27,12 @@ from penstock.core.text import without_password
 from penstock.events.emit import Emitter, ProcessDied, WorkerStarted, WorkerStopped, WorkerStopping
 from penstock.worker import link as message
 from penstock.worker.child import Child, Lane, describe_exit
+from penstock.worker.crew import Crew, LaneState
 from penstock.worker.link import Hello
 from penstock.worker.upkeep import Upkeep
 
 DEFAULT_GRACE = 25.0
 _QUIT_SECONDS = 2.0
-_LONGEST_PAUSE = 30.0
-_STEADY_SECONDS = 10.0
 
 
 class Supervisor:
@@ -57,7 +57,7 @@ class Supervisor:
     ) -> None:
         self.id = secrets.token_hex(16)
         self._module = module
-        self._lanes = tuple(lanes)
+        self._crews = [Crew(index, lane) for index, lane in enumerate(lanes)]
         self._emitter = emitter
         self._grace = grace
         self._burst = burst
@@ -72,9 +72,7 @@ class Supervisor:
         self._boards = threading.Lock()
         self._numbers = 0
         self._upkeep: Upkeep | None = None
-        self._unstarted: list[Lane] = []
-        self._pending: list[tuple[float, Lane]] = []
-        self._pause = 0.0
+        self._stops: deque[str] = deque()
         self._deadline: float | None = None
         self._quitting = False
         self._failed = False
@@ -91,9 +89,8 @@ class Supervisor:
         self._selector.register(self._signals, selectors.EVENT_READ)
         try:
             # One first: when the app can't be started, it says so once, and not once a process.
-            first, *self._unstarted = [lane for lane in self._lanes for _ in range(lane.processes)]
-            self._spawn(first)
-            while self._children or (self._pending and self._deadline is None):
+            self._spawn(next(crew for crew in self._crews if crew.wanted))
+            while self._children or (self._deadline is None and any(crew.wanted for crew in self._crews)):
                 self._step(every)
                 if each_round is not None:
                     each_round()
@@ -103,11 +100,17 @@ class Supervisor:
         return 1 if self._failed else 0
 
     def stop(self, how: str = "asked to") -> None:
-        """Stop: the first time running jobs may finish within the grace, the second time they are given back."""
+        """Stop: the first time running jobs may finish within the grace, the second time they are given back.
+
+        Safe from any thread; done in the one that runs.
+        """
+        self._stops.append(how)
+        self._ring_bell()
+
+    def _stop(self, how: str) -> None:
         if self._deadline is None:
             self._deadline = time.monotonic() + self._grace
             self._emitter.emit(WorkerStopping(f"{how}; running jobs have {self._grace:g} s"))
-            self._pending.clear()
             for child in self._children.values():
                 child.leaving = True
                 if child.booted:
@@ -117,10 +120,27 @@ class Supervisor:
         else:
             self._quit()
 
+    def resize(self, lane: int, processes: int) -> None:
+        """Have so many processes in a lane, soon. Safe from any thread.
+
+        Those that are too many finish what they run; resting ones leave first.
+
+        Parameters:
+            lane: which, counted from 0 as they were given.
+            processes: how many there should be; 0 is none.
+        """
+        self._crews[lane].wanted = processes
+        self._ring_bell()
+
+    def lanes(self) -> list[LaneState]:
+        """How each lane stands. Safe from any thread."""
+        with self._boards:
+            return [crew.state() for crew in self._crews]
+
     @property
     def stopping(self) -> bool:
         """Was it told to stop, or could it not start?"""
-        return self._deadline is not None
+        return self._deadline is not None or bool(self._stops)
 
     def peak_kilobytes(self) -> int:
         """The sum of the most memory that this process and each that runs has had."""
@@ -138,18 +158,17 @@ class Supervisor:
                 self._wake_one()
             elif key.fileobj is self._signals:
                 for number in self._signals.recv(64):
-                    self.stop(f"got {signal.Signals(number).name}")
+                    self._stop(f"got {signal.Signals(number).name}")
             else:
                 self._hear(key.data)
         if self._upkeep is not None and self._upkeep.ended and not self.stopping:
             # Nobody says any more that this worker lives, so others will take its jobs.
             self._failed = True
-            self.stop("the heartbeats have ended by the error above")
+            self._stop("the heartbeats have ended by the error above")
+        while self._stops:
+            self._stop(self._stops.popleft())
+        self._fill()
         now = time.monotonic()
-        due = [lane for at, lane in self._pending if at <= now]
-        self._pending = [(at, lane) for at, lane in self._pending if at > now]
-        for lane in due:
-            self._spawn(lane)
         if self._deadline is not None and now >= self._deadline:
             if self._quitting:
                 for child in self._children.values():
@@ -157,7 +176,7 @@ class Supervisor:
             self._quit()
 
     def _next_deadline(self, longest: float) -> float:
-        times = [at for at, _ in self._pending]
+        times = [at for crew in self._crews if (at := crew.due()) is not None]
         if self._deadline is not None:
             times.append(self._deadline)
         return max(0.0, min([longest, *(at - time.monotonic() for at in times)]))
@@ -168,14 +187,29 @@ class Supervisor:
         for child in self._children.values():
             child.tell(message.QUIT)
 
-    def _spawn(self, lane: Lane) -> None:
+    def _fill(self) -> None:
+        """Start the processes that are lacking, and tell those to leave that are too many."""
+        if self.stopping or self._upkeep is None:
+            return
+        for crew in self._crews:
+            for _ in range(crew.lacking(time.monotonic())):
+                self._spawn(crew)
+            for child in crew.surplus():
+                child.leaving = True
+                if child.booted:
+                    child.tell(message.STOP)
+                else:
+                    child.kill()  # it holds nothing, and listens only when it has booted
+
+    def _spawn(self, crew: Crew) -> None:
         self._numbers += 1
         known = self._upkeep is not None
         child = Child(
-            self._module, self.id, self._numbers, lane, burst=self._burst, verbose=self._verbose, patient=known
-        )
+            self._module, self.id, self._numbers, crew.index, crew.lane,
+            burst=self._burst, verbose=self._verbose, patient=known,
+        )  # fmt: skip
         with self._boards:
-            self._children[child.number] = child
+            self._children[child.number] = crew.members[child.number] = child
         self._selector.register(child.link, selectors.EVENT_READ, child)
 
     def _hear(self, child: Child) -> None:
@@ -195,27 +229,26 @@ class Supervisor:
             # The last word counts: a process says IDLE as it goes to rest.
             child.idle = said.endswith(message.IDLE)
             self._show_idle()
+        if message.LEAVING in said:
+            child.leaving = True
 
     def _welcome(self, child: Child, hello: Hello) -> None:
-        child.booted = True
-        self._pause = 0.0
+        child.booted_at = time.monotonic()
+        self._crews[child.lane].came_up()
         if self._upkeep is None:
             self._register(hello)
         child.tell(message.GO)
-        unstarted, self._unstarted = self._unstarted, []
-        if not self.stopping:
-            for lane in unstarted:
-                self._spawn(lane)
 
     def _register(self, hello: Hello) -> None:
         """The first process is up, and has said where the store is: put this worker on its list."""
-        queues = tuple(dict.fromkeys([*hello.queues, *(name for lane in self._lanes for name in lane.queues or ())]))
-        slots = sum(lane.processes * lane.slots for lane in self._lanes)
-        pool = "+".join(sorted({lane.pool for lane in self._lanes}))
+        lanes = [crew.lane for crew in self._crews]
+        queues = tuple(dict.fromkeys([*hello.queues, *(name for lane in lanes for name in lane.queues or ())]))
+        slots = sum(lane.processes * lane.slots for lane in lanes)
+        pool = "+".join(sorted({lane.pool for lane in lanes}))
         info = WorkerInfo(self.id, socket.gethostname(), os.getpid(), pool, slots, queues, time.time())
         self._upkeep = Upkeep(hello.url, info, hello.tasks, self._running, self._ring, self._emitter)
         self._upkeep.start()
-        processes = sum(lane.processes for lane in self._lanes)
+        processes = sum(lane.processes for lane in lanes)
         url = without_password(hello.url)
         self._emitter.emit(WorkerStarted(self.id, pool, processes, slots // processes, queues, url))
 
@@ -224,23 +257,25 @@ class Supervisor:
         self._selector.unregister(child.link)
         crashed = tuple(job.id for job in child.board.running())
         status = child.reap()
+        crew = self._crews[child.lane]
         with self._boards:
             child.board.close()
-            del self._children[child.number]
+            del self._children[child.number], crew.members[child.number]
         self._show_idle()
-        if self._upkeep is not None and not (status == 0 and not crashed):
+        in_order = status == 0 and not crashed
+        if self._upkeep is not None and not in_order:
             self._upkeep.abandon(Holder(self.id, child.number), () if child.leaving else crashed)
-        if child.leaving or (self._burst and status == 0 and not crashed):
+        if child.leaving:
+            return
+        if self._burst and in_order:
+            crew.wanted -= 1
             return
         if self._upkeep is None:
             # No process ever came up: what it wrote to standard error says why.
             self._failed = True
             self._deadline = time.monotonic()
             return
-        if not child.booted or time.monotonic() - child.started_at < _STEADY_SECONDS / 10:
-            self._pause = min(_LONGEST_PAUSE, max(0.5, self._pause * 2))
-        self._emitter.emit(ProcessDied(child.pid, describe_exit(status), crashed, self._pause))
-        self._pending.append((time.monotonic() + self._pause, child.lane))
+        self._emitter.emit(ProcessDied(child.pid, describe_exit(status), crashed, crew.lost(child, bool(crashed))))
 
     def _running(self) -> list[RunningJob]:
         """What runs in all processes; asked for by the upkeep's thread."""
@@ -250,6 +285,9 @@ class Supervisor:
     def _ring(self) -> None:
         """In the listening thread: hold it here while nobody is idle, so that rings cost a busy worker nothing."""
         self._anyone_idle.wait()
+        self._ring_bell()
+
+    def _ring_bell(self) -> None:
         with suppress(OSError):  # stopped in the meantime
             self._ringer.send(b"!")
 

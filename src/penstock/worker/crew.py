@@ -1,0 +1,104 @@
+"""The processes of one lane: how many there should be, which there are, and when the next may start."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from penstock.worker.child import Child, Lane
+
+#: Seconds before a process is started after one that did not come up: the first, and the longest of those that follow.
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+#: Seconds that a process must have worked for its death not to count as one at boot.
+STEADY_SECONDS = 1.0
+
+
+class LaneState(msgspec.Struct, frozen=True):
+    """A lane as it stands.
+
+    Parameters:
+        processes: how many there should be.
+        running: how many there are, without those that leave.
+        booted: how many of them have come up.
+        busy: slots in which a job runs.
+    """
+
+    lane: Lane
+    processes: int
+    running: int
+    booted: int
+    busy: int
+
+
+class Crew:
+    """One lane's processes.
+
+    Parameters:
+        index: which lane of the worker's it is, from 0.
+    """
+
+    def __init__(self, index: int, lane: Lane) -> None:
+        self.index = index
+        self.lane = lane
+        self.wanted = lane.processes
+        self.members: dict[int, Child] = {}
+        #: Seconds that the start after the latest process that did not come up was put off by.
+        self.pause = 0.0
+        self._failed_at = 0.0
+        self._not_before = 0.0
+        self._doubtful = False
+
+    @property
+    def staying(self) -> list[Child]:
+        """The processes that were not told to leave, and did not say that they would."""
+        return [child for child in self.members.values() if not child.leaving]
+
+    def lacking(self, now: float) -> int:
+        """How many to start at `now` (monotonic seconds); after one that did not come up, one at a time."""
+        if now < self._not_before:
+            return 0
+        missing = max(0, self.wanted - len(self.staying))
+        if self._doubtful:
+            return 0 if any(not child.booted for child in self.staying) else min(1, missing)
+        return missing
+
+    def due(self) -> float | None:
+        """When to look again (monotonic seconds), if a start is put off."""
+        return self._not_before if self.wanted > len(self.staying) and self._not_before > time.monotonic() else None
+
+    def surplus(self) -> list[Child]:
+        """Whom to tell to leave: those that have not come up or rest, then the youngest."""
+        staying = sorted(self.staying, key=lambda child: (child.booted and not child.idle, -child.number))
+        return staying[: max(0, len(staying) - self.wanted)]
+
+    def came_up(self) -> None:
+        """A process has booted: the others may start at once."""
+        self._doubtful = False
+        self._not_before = 0.0
+
+    def lost(self, child: Child, ran_jobs: bool) -> float:
+        """A process is gone that should be there; returns the seconds until the next one starts.
+
+        Parameters:
+            ran_jobs: it ran a job when it died. That is the job's doing: another starts at once.
+        """
+        now = time.monotonic()
+        if ran_jobs or (child.booted_at is not None and now - child.booted_at >= STEADY_SECONDS):
+            return 0.0
+        lately = now - self._failed_at < self.pause + LONGEST_PAUSE
+        self.pause = min(LONGEST_PAUSE, self.pause * 2) if lately and self.pause else FIRST_PAUSE
+        self._failed_at, self._not_before, self._doubtful = now, now + self.pause, True
+        return self.pause
+
+    def state(self) -> LaneState:
+        """How the lane stands."""
+        staying = self.staying
+        return LaneState(
+            self.lane,
+            self.wanted,
+            len(staying),
+            sum(child.booted for child in staying),
+            sum(len(child.board.running()) for child in self.members.values()),
+        )
