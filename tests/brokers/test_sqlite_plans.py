@@ -36,6 +36,7 @@ MAY_SCAN = {
     "batch_failed": GIVEN,
     "batch_shrink": GIVEN,
     "held": FEW,
+    "leases_of": FEW,
     "holders": FEW,
     "orphans": FEW,
     "running_of_worker": FEW,

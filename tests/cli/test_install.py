@@ -17,9 +17,9 @@ def grades(penstock, *words):
 
 
 def test_install_makes_a_queue_and_upgrade_finds_it_current(penstock, folder):
-    assert penstock("install", URL).out == f"{URL} is ready (schema 1)\n"
+    assert penstock("install", URL).out == f"{URL} is ready (schema 2)\n"
     assert penstock("install", "shop:app", "--json").json == {"url": URL, "before": 1, "after": 1}
-    assert penstock("upgrade", URL).out == f"{URL} is up to date (schema 1)\n"
+    assert penstock("upgrade", URL).out == f"{URL} is up to date (schema 2)\n"
     assert (folder / "jobs.db").exists()
 
 

@@ -21,6 +21,9 @@ from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
 from penstock.errors import MissingFeature
 
+#: Jobs that `Broker.backlog` counts, at most.
+COUNTED = 10_000
+
 
 class Feature(StrEnum):
     """What a broker may lack."""
@@ -39,6 +42,15 @@ class Exchange(msgspec.Struct, frozen=True, gc=False):
 
     leases: list[Lease]
     stale: list[Outcome]
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """What waits in some queues and could start now: how many jobs (counted up to `COUNTED`), and for how many seconds the
+    oldest of them has been ready.
+    """
+
+    ready: int = 0
+    waited: float = 0.0
 
 
 class WorkerInfo(msgspec.Struct, frozen=True):
@@ -155,6 +167,21 @@ class Broker(ABC):
         `now` is on the same clock as that of `heartbeat`.
         """
         return 0
+
+    def held(self, holder: Holder) -> list[Lease]:
+        """The leases of one process that are in force, oldest claims first."""
+        return []
+
+    def cancelled(self, worker: str) -> list[tuple[int, bytes]]:
+        """The jobs that this worker runs and that are to be cancelled: the number of the process, and the job's id."""
+        return []
+
+    def backlog(self, queues: Sequence[str], *, now: float | None = None) -> Backlog:
+        """What waits in these queues and could start now.
+
+        `now` is in epoch seconds.
+        """
+        return Backlog()
 
     def unpark(self, tasks: Sequence[str]) -> int:
         """Make parked jobs of these tasks ready again; returns how many."""

@@ -98,7 +98,11 @@ class Inspector(Protocol):
         """A batch's counters."""
 
     def cancel(self, selection: Selection) -> int:
-        """Cancel jobs that have not started; returns how many."""
+        """Cancel jobs that have not started, and have those that run cancelled; returns how many of both.
+
+        A job that runs is marked. Its worker interrupts it; whatever would have it run again, a retry or the death of its
+        worker, makes it cancelled instead. One that ends before is done.
+        """
 
     def retry(self, selection: Selection) -> int:
         """Make dead and cancelled jobs ready again, with all their attempts; returns how many."""

@@ -17,11 +17,11 @@ from typing import ClassVar
 import msgspec
 
 from penstock.brokers import sqlite_doctor
-from penstock.brokers.base import Broker, Exchange, Feature, WorkerInfo
+from penstock.brokers.base import COUNTED, Backlog, Broker, Exchange, Feature, WorkerInfo
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.sqlite_inspector import SqliteInspector
 from penstock.brokers.sqlite_moves import Moves, leases
-from penstock.core.job import Holder, NewJob
+from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
 from penstock.errors import ConfigError, StoreError
 from penstock.stores import doorbell, sqlite
@@ -86,7 +86,7 @@ class SqliteBroker(Broker):
 
     def inspector(self) -> SqliteInspector:
         """The reading side, on this broker's connection."""
-        return SqliteInspector(self._path, self._open, self._transaction, self._sql)
+        return SqliteInspector(self._path, self._open, self._transaction, self._moves, self._sql, self._ring)
 
     @property
     def _open(self) -> sqlite3.Connection:
@@ -112,9 +112,6 @@ class SqliteBroker(Broker):
         if not isinstance(tx, sqlite3.Connection):
             raise ConfigError(f"tx must be a sqlite3.Connection to {self._path}, not {type(tx).__name__}")
         return tx
-
-    def _listeners(self, connection: sqlite3.Connection) -> list[str]:
-        return [socket for (socket,) in connection.execute(self._sql["sockets"]).fetchall()]
 
     def _ring(self, listeners: Sequence[str]) -> None:
         """Wake the workers: jobs have become ready, and the commit that made them so is done."""
@@ -142,7 +139,7 @@ class SqliteBroker(Broker):
             self._moves.apply(connection, good, now)
             taken = self._moves.claim(connection, queues, limit, holder) if limit > 0 else []
             news = any(outcome.follow_ups or outcome.ending is Ending.RELEASED for outcome in good)
-            listeners = self._listeners(connection) if news else []
+            listeners = self._moves.listeners(connection) if news else []
         self._ring(listeners)
         return Exchange(leases(taken), stale)
 
@@ -164,7 +161,7 @@ class SqliteBroker(Broker):
         with self._transaction() as connection:
             row = connection.execute(self._sql["holder_key"], (holder.worker, holder.process)).fetchone()
             held = 0 if row is None else self._moves.give_back(connection, row[0], frozenset(crashed), time.time())
-            listeners = self._listeners(connection) if held else []
+            listeners = self._moves.listeners(connection) if held else []
         self._ring(listeners)
         return held
 
@@ -210,7 +207,7 @@ class SqliteBroker(Broker):
         with self._transaction() as connection:
             rescued = sum(self._moves.give_back(connection, key, frozenset(), time.time()) for (key,) in orphans)
             rescued += sum(self._moves.forget_worker(connection, worker) for worker in dead)
-            listeners = self._listeners(connection) if rescued else []
+            listeners = self._moves.listeners(connection) if rescued else []
         self._ring(listeners)
         for socket in dead.values():
             self._bell.remove(socket)
@@ -227,10 +224,31 @@ class SqliteBroker(Broker):
             with self._transaction() as connection:
                 keys, _ = connection.execute(self._sql["due"], (now, limit)).fetchone()
                 connection.execute(self._sql["undelay_due"], (keys, now))
-                for statement in ("reserve_places", "to_the_back", "release"):
-                    connection.execute(self._sql[statement], (keys,))
-                listeners = self._listeners(connection)
+                self._moves.to_the_back(connection, keys, now)
+                listeners = self._moves.listeners(connection)
             self._ring(listeners)
+
+    def held(self, holder: Holder) -> list[Lease]:
+        """See `Broker.held`."""
+        with sqlite.translating(self._path):
+            row = self._open.execute(self._sql["holder_key"], (holder.worker, holder.process)).fetchone()
+            rows = [] if row is None else self._open.execute(self._sql["leases_of"], row).fetchall()
+        return leases([(queue, claim, [job]) for queue, claim, *job in rows])
+
+    def cancelled(self, worker: str) -> list[tuple[int, bytes]]:
+        """See `Broker.cancelled`."""
+        with sqlite.translating(self._path):
+            return self._open.execute(self._sql["cancelled"], (worker,)).fetchall()
+
+    def backlog(self, queues: Sequence[str], *, now: float | None = None) -> Backlog:
+        """See `Broker.backlog`."""
+        named = json.dumps(list(queues))
+        with sqlite.translating(self._path):
+            (ready,) = self._open.execute(self._sql["backlog"], (named, COUNTED)).fetchone()
+            (since,) = self._open.execute(self._sql["oldest_ready"], (named,)).fetchone()
+        if since is None:
+            return Backlog()
+        return Backlog(ready, max(0.0, (time.time() if now is None else now) - since))
 
     def unpark(self, tasks: Sequence[str]) -> int:
         """See `Broker.unpark`."""
@@ -242,7 +260,7 @@ class SqliteBroker(Broker):
                 keys, count = connection.execute(self._sql["parked_of"], (names,)).fetchone()
                 connection.execute(self._sql["unpark"], (names,))
                 connection.execute(self._sql["release"], (keys,))
-                listeners = self._listeners(connection)
+                listeners = self._moves.listeners(connection)
             self._ring(listeners)
         return count
 

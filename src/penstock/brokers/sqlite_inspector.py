@@ -15,6 +15,7 @@ import msgspec
 
 from penstock.brokers.base import WorkerInfo
 from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, WorkerRecord
+from penstock.brokers.sqlite_moves import Moves
 from penstock.core.job import Failure, JobRecord
 from penstock.core.states import State
 from penstock.stores import sqlite
@@ -31,12 +32,16 @@ class SqliteInspector:
         path: str,
         connection: sqlite3.Connection,
         transaction: Callable[[], AbstractContextManager[sqlite3.Connection]],
+        moves: Moves,
         sql: Statements,
+        ring: Callable[[Sequence[str]], None],
     ) -> None:
         self._path = path
         self._connection = connection
         self._transaction = transaction
+        self._moves = moves
         self._sql = sql
+        self._ring = ring
 
     def get(self, id: bytes) -> JobRecord | None:
         """See `Inspector.get`."""
@@ -86,24 +91,29 @@ class SqliteInspector:
     def cancel(self, selection: Selection) -> int:
         """See `Inspector.cancel`."""
         with self._transaction() as connection:
-            seqs = self._waiting(selection)
+            seqs = self._in_states(selection, _WAITING)
             keys = json.dumps(seqs)
             for statement in ("undelay", "unready", "unpark_jobs", "cancel_jobs"):
                 connection.execute(self._sql[statement], (keys,))
             connection.execute(self._sql["end_all"], (keys, "cancelled", time.time()))
             connection.execute(self._sql["batch_failed"], (keys, 1))
-        return len(seqs)
+            running = json.dumps(self._in_states(selection, (State.RUNNING,)))
+            marked = connection.execute(self._sql["mark_cancelled"], (running,)).rowcount
+            listeners = self._moves.listeners(connection) if marked else []
+        self._ring(listeners)
+        return len(seqs) + marked
 
     def retry(self, selection: Selection) -> int:
         """See `Inspector.retry`."""
         with self._transaction() as connection:
-            states = (State.DEAD, State.CANCELLED) if selection.state is None else (selection.state,)
-            wanted = [msgspec.structs.replace(selection, state=state) for state in states if state in _ENDED]
-            seqs = [seq for each in wanted for seq in self._seqs(each, -1, None)]
+            seqs = self._in_states(selection, _ENDED)
             keys = json.dumps(seqs)
-            for statement in ("unend", "fresh_attempts", "reserve_places", "to_the_back", "release"):
+            for statement in ("unend", "fresh_attempts"):
                 connection.execute(self._sql[statement], (keys,))
+            self._moves.to_the_back(connection, keys, time.time())
             connection.execute(self._sql["batch_failed"], (keys, -1))
+            listeners = self._moves.listeners(connection) if seqs else []
+        self._ring(listeners)
         return len(seqs)
 
     def delete(self, selection: Selection) -> int:
@@ -119,11 +129,13 @@ class SqliteInspector:
                 connection.execute(self._sql[statement], (keys,))
         return len(gone)
 
-    def _waiting(self, selection: Selection) -> builtins.list[int]:
-        """The jobs that fit and have neither started nor ended."""
-        waiting = (State.READY, State.DELAYED, State.PARKED)
-        states = waiting if selection.state is None else (selection.state,)
-        wanted = [msgspec.structs.replace(selection, state=state) for state in states if state in waiting]
+    def _in_states(self, selection: Selection, states: Sequence[State]) -> builtins.list[int]:
+        """The jobs that fit and are in one of these states."""
+        wanted = [
+            msgspec.structs.replace(selection, state=state)
+            for state in states
+            if selection.state is None or selection.state is state
+        ]
         return [seq for each in wanted for seq in self._seqs(each, -1, None)]
 
     def _seqs(self, selection: Selection, limit: int, after: bytes | None) -> builtins.list[int]:
@@ -143,6 +155,7 @@ class SqliteInspector:
         return [seq for (seq,) in self._connection.execute(self._sql[statement], values).fetchall()]
 
 
+_WAITING = (State.READY, State.DELAYED, State.PARKED)
 _ENDED = (State.DEAD, State.CANCELLED)
 
 

@@ -14,7 +14,7 @@ import msgspec
 from penstock.core.codec import encode_failure
 from penstock.core.decide import INTERRUPTED
 from penstock.core.job import Holder, Lease, NewJob, due_at
-from penstock.core.outcome import Ending, Outcome, Step
+from penstock.core.outcome import AGAIN, Ending, Outcome, Step, called_off
 from penstock.stores.statements import Statements
 
 #: A queue, the number of the claim, and the rows of `claim_select`.
@@ -87,6 +87,7 @@ class Moves:
         """
         if not outcomes:
             return [], []
+        outcomes = self._called_off(connection, outcomes)
         claims = _by_claim(outcomes)
         for claim, group in claims.items():
             if connection.execute(self._sql["end_running"], (_keys(group), claim)).rowcount != len(group):
@@ -97,10 +98,25 @@ class Moves:
         connection.execute("begin immediate")
         return self.fence_each(connection, outcomes)
 
+    def _called_off(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """The outcomes, with those of jobs that are to be cancelled changed so that none of them runs again."""
+        again = [outcome.lease.key for outcome in outcomes if outcome.ending in AGAIN]
+        if not again:
+            return outcomes
+        rows = connection.execute(self._sql["cancelled_among"], (json.dumps(again),)).fetchall()
+        if not rows:
+            return outcomes
+        marked = set(rows)
+        return [
+            called_off(outcome) if (outcome.lease.claim, outcome.lease.key) in marked else outcome
+            for outcome in outcomes
+        ]
+
     def fence_each(
         self, connection: sqlite3.Connection, outcomes: Sequence[Outcome]
     ) -> tuple[list[Outcome], list[Outcome]]:
         """As `fence`, by statements that tell which leases they ended; without beginning the transaction again."""
+        outcomes = self._called_off(connection, outcomes)
         ended = {
             (claim, seq)
             for claim, group in _by_claim(outcomes).items()
@@ -158,7 +174,7 @@ class Moves:
                 if outcome.delay > 0:
                     connection.execute(self._sql["delay"], (run_at, seq))
                 else:
-                    self.to_the_back(connection, [seq])
+                    self.to_the_back(connection, json.dumps([seq]), now)
             case Ending.DEAD | Ending.CANCELLED:
                 attempts = 1 if outcome.ending is Ending.DEAD and failure is not None else 0
                 connection.execute(self._sql["end_job"], (seq, attempts, failure))
@@ -167,11 +183,15 @@ class Moves:
             case _:
                 connection.execute(self._sql["park"], (seq,))
 
-    def to_the_back(self, connection: sqlite3.Connection, seqs: Sequence[int]) -> None:
-        """Make jobs ready behind all others."""
-        keys = json.dumps(seqs)
-        for statement in ("reserve_places", "to_the_back", "release"):
-            connection.execute(self._sql[statement], (keys,))
+    def to_the_back(self, connection: sqlite3.Connection, keys: str, now: float) -> None:
+        """Make jobs ready behind all others; `keys` is a JSON array of their seqs."""
+        connection.execute(self._sql["reserve_places"], (keys,))
+        connection.execute(self._sql["to_the_back"], (keys, now))
+        connection.execute(self._sql["release"], (keys,))
+
+    def listeners(self, connection: sqlite3.Connection) -> list[str]:
+        """The sockets at which workers listen."""
+        return [socket for (socket,) in connection.execute(self._sql["sockets"]).fetchall()]
 
     def claim(self, connection: sqlite3.Connection, queues: Sequence[str], limit: int, holder: Holder) -> list[Taken]:
         """Take the heads of the queues; the queue that comes first changes from call to call."""
@@ -211,11 +231,12 @@ class Moves:
             return 0
         connection.execute(self._sql["drop_running"], (json.dumps([row[0] for row in rows]),))
         connection.execute(self._sql["count_crash"], (json.dumps([row[0] for row in rows if row[1] in crashed]),))
-        connection.execute(self._sql["release"], (json.dumps([row[0] for row in rows if not row[2]]),))
-        for seq, _, at_most_once, batch, items in rows:
-            if at_most_once:
-                connection.execute(self._sql["end_job"], (seq, 1, msgspec.msgpack.encode(INTERRUPTED)))
-                connection.execute(self._sql["ended"], (seq, "dead", now))
+        connection.execute(self._sql["release"], (json.dumps([row[0] for row in rows if not (row[2] or row[3])]),))
+        for seq, _, at_most_once, cancelled, batch, items in rows:
+            if at_most_once or cancelled:
+                failure = msgspec.msgpack.encode(INTERRUPTED) if at_most_once else None
+                connection.execute(self._sql["end_job"], (seq, 1 if at_most_once else 0, failure))
+                connection.execute(self._sql["ended"], (seq, "dead" if at_most_once else "cancelled", now))
                 if batch is not None:
                     connection.execute(self._sql["batch_step"], (batch, 0, items, 0, 0))
         return len(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 import msgspec
+from msgspec.structs import replace
 
 from penstock.core.job import Failure, Lease, NewJob
 
@@ -19,6 +20,10 @@ class Ending(IntEnum):
     CANCELLED = 4
     PARKED = 5  # this worker does not know the task; one that does will take it
     RELEASED = 6  # given back where it was; nothing is counted
+
+
+#: After these the job would run again.
+AGAIN = frozenset({Ending.RETRY, Ending.SNOOZE, Ending.PARKED, Ending.RELEASED})
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
@@ -50,3 +55,13 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     follow_ups: tuple[NewJob, ...] = ()
     steps: tuple[Step, ...] = ()
     committed: bool = False
+
+
+def called_off(outcome: Outcome) -> Outcome:
+    """What becomes of a job that somebody asked to cancel while it ran, where it would run again otherwise."""
+    if outcome.ending not in AGAIN:
+        return outcome
+    lease = outcome.lease
+    items = lease.items if outcome.items is None else outcome.items
+    steps = outcome.steps if lease.batch is None else (*outcome.steps, Step(lease.batch, failed=items))
+    return replace(outcome, ending=Ending.CANCELLED, delay=0.0, steps=steps)
