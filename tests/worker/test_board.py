@@ -1,5 +1,6 @@
 """The shared memory that tells what ran in a process that is dead."""
 
+import math
 import os
 
 from penstock.core.job import Lease
@@ -35,4 +36,55 @@ def test_progress_is_of_one_job_and_gone_with_it() -> None:
     assert [(job.done, job.total) for job in board.running()] == [(0, 0), (0, 0)]
     board.progress(lease(9).id, 1, 1)
     assert [(job.done, job.total) for job in board.running()] == [(0, 0), (0, 0)]
+    board.close()
+
+
+def test_limits_are_of_one_job_and_gone_with_it() -> None:
+    board = Board.create(3)
+    asked: list[bool] = []
+    board.limited = lambda: asked.append(True)
+    for slot in range(3):
+        board.note(slot, lease(slot))
+    assert board.limits() == (math.inf, math.inf)
+    board.limit(0, kill_at=50.0)
+    board.watched = True
+    board.limit(1, kill_at=40.0, memory=1000)
+    board.limit(2, memory=2000)
+    assert len(asked) == 1
+    assert board.limits() == (40.0, 1000)
+    assert [(entry.slot, entry.id, entry.kill_at, entry.memory) for entry in board.entries()] == [
+        (0, lease(0).id, 50.0, 0),
+        (1, lease(1).id, 40.0, 1000),
+        (2, lease(2).id, 0.0, 2000),
+    ]
+    board.note(1, lease(4))
+    board.note(2, None)
+    assert board.limits() == (50.0, math.inf)
+    assert board.busy() == 2
+    board.watched = False
+    board.limit(1, memory=1)
+    assert len(asked) == 2
+    board.close()
+
+
+def test_it_counts_what_has_ended() -> None:
+    board = Board.create(1)
+    theirs = Board(os.dup(board.descriptor), 1)
+    theirs.count(3)
+    theirs.count(4)
+    assert board.ended == 7
+    theirs.close()
+    board.close()
+
+
+def test_last_words_lie_behind_it() -> None:
+    board = Board.create(1)
+    assert board.last_words() == ""
+    os.write(board.descriptor, b"Fatal Python error: Segmentation fault\n")
+    os.write(board.descriptor, b"x" * 10_000)
+    board.note(0, lease(1))
+    board.lines.write("said")
+    assert board.last_words().startswith("Fatal Python error: Segmentation fault\nxxx")
+    assert len(board.last_words()) == 4096
+    assert board.lines.read() == ["said"]
     board.close()

@@ -1,24 +1,58 @@
-"""Shared memory in which a process notes what runs in its slots, for its supervisor to read when it is dead."""
+"""Shared memory in which a process notes what runs in its slots, for its supervisor to read, also when it is dead."""
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import struct
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+
+import msgspec
 
 from penstock.brokers.inspect import RunningJob
 from penstock.core.job import Lease
+from penstock.worker import lines
+from penstock.worker.lines import LastLines
 
-_ENTRY = struct.Struct("16sddd")
+# The limits come first: a writer that is stopped half-way leaves no old limit on a new job.
+_ENTRY = struct.Struct("ddddd16s8x")
 _PROGRESS = struct.Struct("dd")
 _PROGRESS_OFFSET = 24
+_ID_OFFSET = 40
+_LIMITS = struct.Struct("dd")
 _FREE = bytes(_ENTRY.size)
+_HEADER = struct.Struct("Qd48x")
+_ENDED = struct.Struct("Q")
+_WATCHED = struct.Struct("d")
+_WATCHED_OFFSET = 8
+#: Doubles in an entry and in the header.
+_STRIDE = _ENTRY.size // 8
+_FIRST = _HEADER.size // 8
+#: Bytes of the file behind the board, at most, that are read: what the interpreter wrote as it crashed.
+_LAST_WORDS = 4096
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What runs in a slot.
+
+    Parameters:
+        since: when it started, in monotonic seconds.
+        kill_at: when it has to have ended, in monotonic seconds; 0 is never.
+        memory: bytes that its process may have; 0 is no limit.
+    """
+
+    slot: int
+    id: bytes
+    since: float
+    kill_at: float = 0.0
+    memory: int = 0
 
 
 class Board:
-    """One entry a slot: the id of the job that runs there, since when (monotonic seconds), and how far it is.
+    """One entry a slot, a count of the jobs that ended, and the last lines that the process logged.
 
     Parameters:
         descriptor: of the memory; inherited by the process that writes.
@@ -28,7 +62,14 @@ class Board:
     def __init__(self, descriptor: int, slots: int) -> None:
         self.descriptor = descriptor
         self._slots = slots
-        self._memory = mmap.mmap(descriptor, slots * _ENTRY.size)
+        self._size = _HEADER.size + slots * _ENTRY.size
+        self._memory = mmap.mmap(descriptor, self._size + lines.ROOM)
+        self._view = memoryview(self._memory)
+        self._doubles = self._view[: self._size].cast("d")
+        #: Called in the process when a job with a limit starts and its supervisor may not be looking.
+        self.limited: Callable[[], object] = _nobody
+        #: The last lines that the process logged.
+        self.lines = LastLines(self._view[self._size :])
 
     @classmethod
     def create(cls, slots: int) -> Board:
@@ -38,30 +79,107 @@ class Board:
         else:
             descriptor, path = tempfile.mkstemp(prefix="penstock-board-")
             os.unlink(path)
-        os.ftruncate(descriptor, slots * _ENTRY.size)
+        size = _HEADER.size + slots * _ENTRY.size + lines.ROOM
+        os.ftruncate(descriptor, size)
+        # What is written to the file, and not to the memory, goes behind: see `last_words`.
+        os.lseek(descriptor, size, os.SEEK_SET)
         return cls(descriptor, slots)
 
     def note(self, slot: int, lease: Lease | None) -> None:
         """A slot starts a job, or is free again."""
         if lease is None:
-            offset = slot * _ENTRY.size
+            offset = _HEADER.size + slot * _ENTRY.size
             self._memory[offset : offset + _ENTRY.size] = _FREE
         else:
-            _ENTRY.pack_into(self._memory, slot * _ENTRY.size, lease.id, time.monotonic(), 0.0, 0.0)
+            _ENTRY.pack_into(
+                self._memory, _HEADER.size + slot * _ENTRY.size, 0.0, 0.0, time.monotonic(), 0.0, 0.0, lease.id
+            )
+
+    def limit(self, slot: int, kill_at: float = 0.0, memory: int = 0) -> None:
+        """The job that was noted for a slot has limits; told before it starts.
+
+        Parameters:
+            kill_at: when the process is killed, in monotonic seconds; 0 is never.
+            memory: bytes that the process may have; 0 is no limit.
+        """
+        _LIMITS.pack_into(self._memory, _HEADER.size + slot * _ENTRY.size, kill_at, float(memory))
+        if not self.watched:
+            self.limited()
+
+    @property
+    def watched(self) -> bool:
+        """Does the supervisor look at the limits? It stops where there are none, and is told of the next."""
+        return bool(_WATCHED.unpack_from(self._memory, _WATCHED_OFFSET)[0])
+
+    @watched.setter
+    def watched(self, value: bool) -> None:
+        _WATCHED.pack_into(self._memory, _WATCHED_OFFSET, float(value))
 
     def progress(self, id: bytes, done: float, total: float) -> None:
         """A job that runs says how far it is."""
-        for offset in range(0, self._slots * _ENTRY.size, _ENTRY.size):
-            if self._memory[offset : offset + len(id)] == id:
+        for offset in range(_HEADER.size, self._size, _ENTRY.size):
+            if self._memory[offset + _ID_OFFSET : offset + _ID_OFFSET + len(id)] == id:
                 _PROGRESS.pack_into(self._memory, offset + _PROGRESS_OFFSET, done, total)
+
+    def count(self, ended: int) -> None:
+        """So many more jobs of this process have ended, and the store knows."""
+        _ENDED.pack_into(self._memory, 0, self.ended + ended)
+
+    @property
+    def ended(self) -> int:
+        """How many jobs of this process have ended, and the store knows."""
+        return int(_ENDED.unpack_from(self._memory, 0)[0])
 
     def running(self) -> list[RunningJob]:
         """The jobs that run."""
         now = time.monotonic()
-        entries = (_ENTRY.unpack_from(self._memory, slot * _ENTRY.size) for slot in range(self._slots))
-        return [RunningJob(id, now - since, done, total) for id, since, done, total in entries if since]
+        return [
+            RunningJob(id, now - since, done, total)
+            for _, _, since, done, total, id in map(self._entry, range(self._slots))
+            if since
+        ]
+
+    def entries(self) -> list[Entry]:
+        """The slots in which something runs."""
+        found = []
+        for slot, busy in enumerate(self._column(2)):
+            if busy:
+                kill_at, memory, since, _, _, id = self._entry(slot)
+                found.append(Entry(slot, id, since, kill_at, int(memory)))
+        return found
+
+    def busy(self) -> int:
+        """In how many slots something runs."""
+        return self._slots - self._column(2).count(0.0)
+
+    def limits(self) -> tuple[float, float]:
+        """The next moment at which a job has to have ended, and the least memory that one may have; inf is none."""
+        return (
+            min(filter(None, self._column(0)), default=math.inf),
+            min(filter(None, self._column(1)), default=math.inf),
+        )
+
+    def last_words(self) -> str:
+        """What was written to the descriptor itself: by the interpreter, as it crashed."""
+        end = self._size + lines.ROOM
+        size = os.fstat(self.descriptor).st_size - end
+        return os.pread(self.descriptor, min(size, _LAST_WORDS), end).decode("utf-8", "replace") if size > 0 else ""
 
     def close(self) -> None:
         """Let go of the memory."""
+        self.lines.close()
+        self._doubles.release()
+        self._view.release()
         self._memory.close()
         os.close(self.descriptor)
+
+    def _entry(self, slot: int) -> tuple[float, float, float, float, float, bytes]:
+        return _ENTRY.unpack_from(self._memory, _HEADER.size + slot * _ENTRY.size)
+
+    def _column(self, number: int) -> Sequence[float]:
+        # One slice for all slots: of 1,000, in some 20 us.
+        return self._doubles[_FIRST + number :: _STRIDE].tolist()
+
+
+def _nobody() -> None:
+    """A board that no supervisor looks at."""
