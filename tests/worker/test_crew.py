@@ -49,7 +49,7 @@ def test_the_pause_grows_as_long_as_none_comes_up_and_one_at_a_time_is_tried() -
     assert lane.lacking(due + 1.0) == 1
     Someone(lane, 1, None)
     assert lane.lacking(due + 1.0) == 0
-    lane.came_up()
+    lane.came_up(("default",))
     assert lane.lacking(due) == 3
 
 

@@ -16,7 +16,7 @@ from typing import ClassVar
 import msgspec
 
 from penstock.brokers.diagnosis import Check, Schema
-from penstock.brokers.inspect import Inspector, RunningJob
+from penstock.brokers.inspect import Inspector, LaneRecord, RunningJob
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
 from penstock.errors import MissingFeature
@@ -64,6 +64,7 @@ class WorkerInfo(msgspec.Struct, frozen=True):
     queues: tuple[str, ...]
     started_at: float
     jobs: tuple[RunningJob, ...] = ()
+    lanes: tuple[LaneRecord, ...] = ()
 
 
 class Broker(ABC):

@@ -41,6 +41,23 @@ class RunningJob(msgspec.Struct, frozen=True):
     total: float = 0.0
 
 
+class LaneRecord(msgspec.Struct, frozen=True):
+    """A lane of a worker: its processes, how many slots of each may be used, and in how many a job runs.
+
+    Where the size follows the work, `least` and `most` are the slots in all that it has at least and at most, and `why`
+    is the reason of the latest change.
+    """
+
+    queues: tuple[str, ...]
+    pool: str
+    processes: int
+    slots: int
+    busy: int = 0
+    least: int | None = None
+    most: int | None = None
+    why: str = ""
+
+
 class WorkerRecord(msgspec.Struct, frozen=True):
     """A worker that is, or was lately, alive. `started_at` is epoch seconds, `silent_for` seconds.
 
@@ -57,6 +74,7 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     silent_for: float
     running: int
     jobs: tuple[RunningJob, ...] = ()
+    lanes: tuple[LaneRecord, ...] = ()
 
 
 class BatchRecord(msgspec.Struct, frozen=True):

@@ -136,5 +136,5 @@ def _worker(info: bytes, silent_for: float, running: int) -> WorkerRecord:
     said = msgspec.msgpack.decode(info, type=WorkerInfo)
     return WorkerRecord(
         said.id, said.host, said.pid, said.pool, said.slots, said.queues, said.started_at, max(0.0, silent_for),
-        running, said.jobs,
+        running, said.jobs, said.lanes,
     )  # fmt: skip

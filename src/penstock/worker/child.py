@@ -13,6 +13,7 @@ from contextlib import suppress
 
 import msgspec
 
+from penstock.worker import link as message
 from penstock.worker.board import Board
 
 
@@ -23,6 +24,7 @@ class Lane(msgspec.Struct, frozen=True):
         target: "package.module:attribute" of an app, or of a function that makes one when called with `arguments`.
         queues: to take from; None for all that the app's tasks name, but for those of `others`.
         others: queues that other lanes of the worker take from.
+        least, most: slots in all between which the lane's size follows the work; None where it does not.
         stdin: the process inherits standard input.
         quiet: the process logs nothing; whoever started it shows what happens.
         max_jobs_per_process: after so many a process leaves, and another takes its place.
@@ -38,6 +40,8 @@ class Lane(msgspec.Struct, frozen=True):
     stdin: bool = False
     quiet: bool = False
     others: tuple[str, ...] = ()
+    least: int | None = None
+    most: int | None = None
 
     def takes(self, known: Sequence[str]) -> tuple[str, ...]:
         """The queues to take from, where the app's tasks name those that are `known`."""
@@ -47,7 +51,7 @@ class Lane(msgspec.Struct, frozen=True):
 class Orders(msgspec.Struct, frozen=True):
     """What a process is told on its command line.
 
-    `patient` says that the store was there before: if it is away, it comes back.
+    `patient` says that the store was there before: if it is away, it comes back. `slots` may be used for now.
     """
 
     worker: str
@@ -58,6 +62,7 @@ class Orders(msgspec.Struct, frozen=True):
     burst: bool
     verbose: bool
     patient: bool
+    slots: int
 
 
 class Child:
@@ -74,6 +79,7 @@ class Child:
         number: int,
         index: int,
         lane: Lane,
+        slots: int,
         *,
         burst: bool,
         verbose: bool,
@@ -85,7 +91,7 @@ class Child:
         self.board = Board.create(lane.slots)
         self.link, theirs = socket.socketpair()
         self.link.setblocking(False)
-        orders = Orders(worker, number, theirs.fileno(), self.board.descriptor, lane, burst, verbose, patient)
+        orders = Orders(worker, number, theirs.fileno(), self.board.descriptor, lane, burst, verbose, patient, slots)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, msgspec.json.encode(orders).decode()],
@@ -97,6 +103,7 @@ class Child:
         self.started_at = time.monotonic()
         self.booted_at: float | None = None
         self.idle = False
+        self.slots = slots
         self.leaving = False
         self.heard = b""
         self.peak_kilobytes = 0
@@ -110,6 +117,12 @@ class Child:
         """Send a command; a process that is gone tells by its end of the socket."""
         with suppress(OSError):
             self.link.send(message)
+
+    def use(self, slots: int) -> None:
+        """Have so many of its slots used, once it has come up; nothing to do where it is so."""
+        if self.booted and slots != self.slots:
+            self.slots = slots
+            self.tell(message.SLOTS + slots.to_bytes(message.NUMBER_SIZE))
 
     def listen(self) -> bytes | None:
         """What the process says; None when it is gone."""

@@ -19,17 +19,27 @@ class LaneState(msgspec.Struct, frozen=True):
     """A lane as it stands.
 
     Parameters:
+        queues: that it takes from; empty until its first process has said so.
         processes: how many there should be.
-        running: how many there are, without those that leave.
+        slots: how many each of them may use.
+        running: how many processes there are, without those that leave.
         booted: how many of them have come up.
+        resting: how many of those found nothing to do.
         busy: slots in which a job runs.
+        pids: of all its processes, also of those that leave.
+        why: it has the size that it has.
     """
 
     lane: Lane
+    queues: tuple[str, ...]
     processes: int
+    slots: int
     running: int
     booted: int
+    resting: int
     busy: int
+    pids: tuple[int, ...]
+    why: str
 
 
 class Crew:
@@ -43,6 +53,11 @@ class Crew:
         self.index = index
         self.lane = lane
         self.wanted = lane.processes
+        #: How many slots of each process may be used.
+        self.slots = lane.slots
+        #: Why that many, where somebody has changed it.
+        self.why = ""
+        self.queues = lane.queues or ()
         self.members: dict[int, Child] = {}
         #: Seconds that the start after the latest process that did not come up was put off by.
         self.pause = 0.0
@@ -73,8 +88,9 @@ class Crew:
         staying = sorted(self.staying, key=lambda child: (child.booted and not child.idle, -child.number))
         return staying[: max(0, len(staying) - self.wanted)]
 
-    def came_up(self) -> None:
-        """A process has booted: the others may start at once."""
+    def came_up(self, queues: tuple[str, ...]) -> None:
+        """A process has booted, and takes from these queues: the others may start at once."""
+        self.queues = queues
         self._doubtful = False
         self._not_before = 0.0
 
@@ -97,8 +113,13 @@ class Crew:
         staying = self.staying
         return LaneState(
             self.lane,
+            self.queues,
             self.wanted,
+            self.slots,
             len(staying),
             sum(child.booted for child in staying),
+            sum(child.idle for child in staying),
             sum(len(child.board.running()) for child in self.members.values()),
+            tuple(child.pid for child in self.members.values()),
+            self.why,
         )

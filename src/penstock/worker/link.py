@@ -16,6 +16,7 @@ STOP = b"t"  # finish what runs, then leave
 QUIT = b"q"  # give everything back and leave now
 DRAIN = b"d"  # too much memory: leave in order, and say LEAVING; another takes the place
 CANCEL = b"c"  # and the 16 bytes of a job's id: interrupt it
+SLOTS = b"n"  # and 2 bytes, the greater first: how many slots may be used
 CANARY = b"y"  # take from the worker's canary queue with the next exchange, too
 # From the process.
 IDLE = b"i"  # found nothing to do
@@ -25,6 +26,8 @@ LIMITED = b"k"  # the first job with a limit starts: look at the board from now 
 
 #: Bytes of a job's id behind CANCEL.
 ID_SIZE = 16
+#: Bytes of the number behind SLOTS.
+NUMBER_SIZE = 2
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -64,6 +67,13 @@ class Link:
             return self._socket.recv(1)
         except OSError:
             return b""
+
+    def receive_number(self) -> int:
+        """The number that comes behind SLOTS; 0 when the supervisor is gone."""
+        try:
+            return int.from_bytes(self._socket.recv(NUMBER_SIZE, socket.MSG_WAITALL))
+        except OSError:
+            return 0
 
     def receive_id(self) -> bytes:
         """The job's id that comes behind CANCEL; empty when the supervisor is gone."""

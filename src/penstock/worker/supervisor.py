@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from penstock.brokers.base import WorkerInfo
-from penstock.brokers.inspect import RunningJob
+from penstock.brokers.inspect import LaneRecord, RunningJob
 from penstock.core.job import Holder
 from penstock.core.text import without_password
 from penstock.events.emit import Emitter, ProcessDied, WorkerStarted, WorkerStopped, WorkerStopping
@@ -43,6 +43,7 @@ class Supervisor:
         lanes: what processes to run.
         grace: seconds that running jobs have after the first signal to stop.
         burst: each process ends when its queues are empty, and none is replaced that did.
+        registered: called with the URL of the store when the first process has come up.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Supervisor:
         grace: float = DEFAULT_GRACE,
         burst: bool = False,
         verbose: bool = False,
+        registered: Callable[[str], None] | None = None,
     ) -> None:
         self.id = secrets.token_hex(16)
         self._module = module
@@ -62,6 +64,7 @@ class Supervisor:
         self._grace = grace
         self._burst = burst
         self._verbose = verbose
+        self._registered = registered
         self._selector = selectors.DefaultSelector()
         self._bell, self._ringer = socket.socketpair()
         self._signals, self._signaller = socket.socketpair()
@@ -120,7 +123,7 @@ class Supervisor:
         else:
             self._quit()
 
-    def resize(self, lane: int, processes: int) -> None:
+    def resize(self, lane: int, processes: int, slots: int | None = None, why: str = "") -> None:
         """Have so many processes in a lane, soon. Safe from any thread.
 
         Those that are too many finish what they run; resting ones leave first.
@@ -128,8 +131,11 @@ class Supervisor:
         Parameters:
             lane: which, counted from 0 as they were given.
             processes: how many there should be; 0 is none.
+            slots: how many of each process may be used; as many as now without.
+            why: shown beside it.
         """
-        self._crews[lane].wanted = processes
+        crew = self._crews[lane]
+        crew.wanted, crew.why, crew.slots = processes, why, slots or crew.slots
         self._ring_bell()
 
     def lanes(self) -> list[LaneState]:
@@ -192,6 +198,8 @@ class Supervisor:
         if self.stopping or self._upkeep is None:
             return
         for crew in self._crews:
+            for child in crew.staying:
+                child.use(crew.slots)
             for _ in range(crew.lacking(time.monotonic())):
                 self._spawn(crew)
             for child in crew.surplus():
@@ -205,7 +213,7 @@ class Supervisor:
         self._numbers += 1
         known = self._upkeep is not None
         child = Child(
-            self._module, self.id, self._numbers, crew.index, crew.lane,
+            self._module, self.id, self._numbers, crew.index, crew.lane, crew.slots,
             burst=self._burst, verbose=self._verbose, patient=known,
         )  # fmt: skip
         with self._boards:
@@ -234,7 +242,7 @@ class Supervisor:
 
     def _welcome(self, child: Child, hello: Hello) -> None:
         child.booted_at = time.monotonic()
-        self._crews[child.lane].came_up()
+        self._crews[child.lane].came_up(hello.queues)
         if self._upkeep is None:
             self._register(hello)
         child.tell(message.GO)
@@ -243,11 +251,15 @@ class Supervisor:
         """The first process is up, and has said where the store is: put this worker on its list."""
         lanes = [crew.lane for crew in self._crews]
         queues = tuple(dict.fromkeys([*hello.queues, *(name for lane in lanes for name in lane.queues or ())]))
-        slots = sum(lane.processes * lane.slots for lane in lanes)
+        slots = sum(lane.most or lane.processes * lane.slots for lane in lanes)
         pool = "+".join(sorted({lane.pool for lane in lanes}))
         info = WorkerInfo(self.id, socket.gethostname(), os.getpid(), pool, slots, queues, time.time())
-        self._upkeep = Upkeep(hello.url, info, hello.tasks, self._running, self._ring, self._emitter)
+        self._upkeep = Upkeep(
+            hello.url, info, hello.tasks, self._running, self._ring, self._emitter, self._lane_records
+        )
         self._upkeep.start()
+        if self._registered is not None:
+            self._registered(hello.url)
         processes = sum(lane.processes for lane in lanes)
         url = without_password(hello.url)
         self._emitter.emit(WorkerStarted(self.id, pool, processes, slots // processes, queues, url))
@@ -281,6 +293,14 @@ class Supervisor:
         """What runs in all processes; asked for by the upkeep's thread."""
         with self._boards:
             return [job for child in self._children.values() for job in child.board.running()]
+
+    def _lane_records(self) -> list[LaneRecord]:
+        """The lanes as each heartbeat tells of them; asked for by the upkeep's thread."""
+        return [
+            LaneRecord(state.queues, state.lane.pool, state.processes, state.slots, state.busy,
+                       state.lane.least, state.lane.most, state.why)
+            for state in self.lanes()
+        ]  # fmt: skip
 
     def _ring(self) -> None:
         """In the listening thread: hold it here while nobody is idle, so that rings cost a busy worker nothing."""

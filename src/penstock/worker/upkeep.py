@@ -13,7 +13,7 @@ import msgspec
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker, WorkerInfo
-from penstock.brokers.inspect import RunningJob
+from penstock.brokers.inspect import LaneRecord, RunningJob
 from penstock.core.job import Holder
 from penstock.errors import StoreError
 from penstock.events.emit import Emitter, Rescued, StoreBack, StoreTrouble
@@ -41,6 +41,7 @@ class Upkeep:
         tasks: the names this worker knows; jobs parked for want of them are taken up again.
         running: what runs now; told with each heartbeat.
         ring: called when there may be new work; it may block while nobody is idle.
+        lanes: how each lane stands; told with each heartbeat.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Upkeep:
         running: Callable[[], Sequence[RunningJob]],
         ring: Callable[[], None],
         emitter: Emitter,
+        lanes: Callable[[], Sequence[LaneRecord]] = tuple,
     ) -> None:
         self._url = url
         self._info = info
@@ -58,6 +60,7 @@ class Upkeep:
         self._running = running
         self._ring = ring
         self._emitter = emitter
+        self._lanes = lanes
         self._nudge = threading.Event()
         self._stopping = False
         self._dead: deque[tuple[Holder, tuple[bytes, ...]]] = deque()
@@ -140,7 +143,8 @@ class Upkeep:
         self._give_back_dead(broker)
         # First of all, and again until it is stored: who judges others by their silence must not be silent.
         if self._is_due("beat"):
-            broker.heartbeat(msgspec.structs.replace(self._info, jobs=tuple(self._running())))
+            info = msgspec.structs.replace(self._info, jobs=tuple(self._running()), lanes=tuple(self._lanes()))
+            broker.heartbeat(info)
             self._done("beat", BEAT)
         if self._is_deaf():
             self._done("rescue", DEAD_AFTER)
