@@ -7,7 +7,7 @@ import re
 from penstock.errors import ConfigError
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", re.IGNORECASE)
+_SIZE = r"(?i)\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*"
 
 
 def parse_bytes(text: str | int) -> int:
@@ -19,7 +19,7 @@ def parse_bytes(text: str | int) -> int:
     if isinstance(text, int):
         found = text
     else:
-        match = _SIZE.fullmatch(text)
+        match = re.fullmatch(_SIZE, text)
         if match is None:
             raise ConfigError(f"a size is a number with K, M, G or T behind it, as 500M or 1.5G, not {text!r}")
         found = int(float(match[1]) * _UNITS[match[2].upper()])
