@@ -1,0 +1,126 @@
+"""What becomes of the jobs of a process that died: pure decisions, for a supervisor that loads no user code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from penstock.core.codec import decode_value
+from penstock.core.decide import INTERRUPTED, JobOptions, Terms, dead, failed
+from penstock.core.job import Failure, Lease
+from penstock.core.outcome import Outcome
+from penstock.core.sizes import format_bytes
+from penstock.core.text import storable
+from penstock.errors import MemoryLimitExceeded, PayloadError, TimeLimitExceeded
+
+
+class Excess(StrEnum):
+    """Why a process was killed for a job."""
+
+    TIME = "time"
+    MEMORY = "memory"
+    CANCELLED = "cancelled"
+
+
+class Run(msgspec.Struct, frozen=True):
+    """A job that ran when its process died.
+
+    Parameters:
+        seconds: for how long it had run.
+        excess: what its process was killed for; None where it was not killed for this job.
+    """
+
+    id: bytes
+    seconds: float
+    excess: Excess | None = None
+
+
+class Death(msgspec.Struct, frozen=True):
+    """How a process died.
+
+    Parameters:
+        how: in words, to follow "the process".
+        peak: the most memory it had, in bytes.
+        lines: the last that it logged, or wrote as it crashed.
+        runs: the jobs that ran.
+        interrupted: its supervisor ended it in order to stop: no job is to blame.
+    """
+
+    how: str
+    peak: int = 0
+    lines: tuple[str, ...] = ()
+    runs: tuple[Run, ...] = ()
+    interrupted: bool = False
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What is to be written: outcomes, and who counts a crash. All else that the process held goes back as it was."""
+
+    outcomes: tuple[Outcome, ...] = ()
+    crashed: tuple[bytes, ...] = ()
+
+
+def judge(death: Death, held: Sequence[Lease], terms: Mapping[str, Terms], chance: float) -> Verdict:
+    """Decide about the jobs that a dead process held.
+
+    Who used more than it may has failed. Where nobody did, each job that ran is a suspect, and counts a crash: it runs
+    alone from then on, and dies for good at its crash limit. A packed row only counts crashes: it is taken apart when
+    it runs again, and each of its items is judged by itself.
+
+    Parameters:
+        held: its leases.
+        terms: of each task, by name; those of a task that is not among them are the defaults.
+        chance: a random number in [0, 1) for the jitter of the backoff.
+    """
+    if death.interrupted:
+        return Verdict()
+    runs = {run.id: run for run in death.runs}
+    killed = any(run.excess for run in death.runs)
+    outcomes: list[Outcome] = []
+    crashed: list[bytes] = []
+    for lease in held:
+        run = runs.get(lease.id)
+        if run is None or (killed and run.excess is None) or run.excess is Excess.CANCELLED:
+            # One that was asked to end is cancelled by the store as it goes back.
+            continue
+        outcome = _outcome(lease, run, death, _terms_of(lease, terms), chance)
+        if outcome is None:
+            crashed.append(lease.id)
+        else:
+            outcomes.append(outcome)
+    return Verdict(tuple(outcomes), tuple(crashed))
+
+
+def _outcome(lease: Lease, run: Run, death: Death, terms: Terms, chance: float) -> Outcome | None:
+    """How a job ends that its process died of; None when it only counts a crash."""
+    if lease.packed:
+        return None
+    said = storable("\n".join(death.lines))
+    ended = f"after {run.seconds:.1f} s, with {format_bytes(death.peak)} of memory at most"
+    if run.excess is Excess.TIME:
+        limit = "no more" if terms.timeout is None else f"{terms.timeout:g} s, and {terms.kill_after:g} s to end"
+        return failed(lease, terms, TimeLimitExceeded(f"killed {ended}; it has {limit}"), said, chance)
+    if run.excess is Excess.MEMORY and len(death.runs) == 1:
+        limit = "" if terms.memory is None else f"; it may have {format_bytes(terms.memory)}"
+        return failed(lease, terms, MemoryLimitExceeded(f"killed {ended}{limit}"), said, chance)
+    crashes = lease.crashes + 1
+    if lease.at_most_once:
+        return dead(lease, Failure(INTERRUPTED.kind, f"{INTERRUPTED.message}: it {death.how} {ended}", said))
+    if crashes >= terms.crash_limit:
+        how = f"the process that ran it died, {crashes} times over; the last {death.how} {ended}"
+        return dead(lease, Failure("Crashed", how, said))
+    return None
+
+
+def _terms_of(lease: Lease, terms: Mapping[str, Terms]) -> Terms:
+    own = terms.get(lease.task, Terms())
+    if lease.options is None:
+        return own
+    try:
+        options: JobOptions = decode_value(lease.options, JobOptions)
+    except PayloadError:
+        # The next run says what is wrong with them.
+        return own
+    return options.applied_to(own)
