@@ -12,6 +12,7 @@ from penstock.events.emit import (
     Emitter,
     Event,
     JobEnded,
+    LaneResized,
     ProcessDied,
     Rescued,
     StoreBack,
@@ -32,8 +33,10 @@ def log_events(emitter: Emitter) -> None:
 
 def configure(verbose: bool) -> None:
     """Log to standard error, for programs whose main module is Penstock's own."""
-    level = logging.DEBUG if verbose else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+    if verbose:
+        # Ours alone: a database's driver tells of every command.
+        _log.setLevel(logging.DEBUG)
 
 
 def _job_ended(event: Event) -> None:
@@ -84,6 +87,17 @@ def _died(event: Event) -> None:
     )
 
 
+def _resized(event: Event) -> None:
+    assert isinstance(event, LaneResized)
+    _log.info(
+        "%s: now %d processes of %d slots; %s",
+        shown(", ".join(event.queues), 60),
+        event.processes,
+        event.slots,
+        event.why,
+    )
+
+
 def _rescued(event: Event) -> None:
     assert isinstance(event, Rescued)
     _log.warning("gave back %d jobs of workers that are dead", event.jobs)
@@ -104,6 +118,7 @@ _LINES: dict[type[Event], Callable[[Event], None]] = {
     WorkerStopping: _stopping,
     WorkerStopped: _stopped,
     ProcessDied: _died,
+    LaneResized: _resized,
     Rescued: _rescued,
     StoreTrouble: _trouble,
     StoreBack: _back,
