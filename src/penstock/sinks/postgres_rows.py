@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from types import GenericAlias
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -54,6 +54,13 @@ _WHOLE = frozenset({"int2", "int4", "int8"})
 _JSON = {"json": b"", "jsonb": b"\x01"}
 
 
+class _Form(NamedTuple):
+    """A way to decode records. Those columns in `mixed` take any value, which is then written as text."""
+
+    decoder: msgspec.msgpack.Decoder[list[msgspec.Struct]]
+    mixed: list[int]
+
+
 class Batch(msgspec.Struct, frozen=True):
     """Decoded rows, the index of each in the payload, and the records that are no row; `types` for binary ones."""
 
@@ -80,32 +87,44 @@ class Rows:
         self._texts = [_text_of(column) for column in columns]
         self._types: list[str] = []
         self._json = [(index, _JSON[column.type]) for index, column in enumerate(columns) if column.type in _JSON]
-        self._decoder: msgspec.msgpack.Decoder[list[msgspec.Struct]] | None = None
+        #: The one that served last comes first.
+        self._forms: list[_Form] = []
         if all(column.type in _BINARY and not column.is_array for column in columns) and (
             list(self._labels) == list(self._labels.values())
         ):
-            self._types = [_BINARY[column.type][1] for column in columns]
-            self._decoder = self._typed([_BINARY[column.type][0] for column in columns])
+            kinds = [_BINARY[column.type] for column in columns]
+            self._types = [sent for _, sent in kinds]
+            self._forms = [_Form(self._typed([kind for kind, _ in kinds]), [])]
+            mixed = [index for index, kind in enumerate(kinds) if kind is _TEXT]
+            if mixed:
+                loose = [Any if index in mixed else kind for index, (kind, _) in enumerate(kinds)]
+                self._forms.append(_Form(self._typed(loose), mixed))
 
     def decode(self, payload: bytes) -> Batch:
         """The rows of a payload; raises `PayloadError`."""
-        if self._decoder is not None:
+        for form in self._forms:
             try:
-                rows: list[Row] = [astuple(row) for row in self._decoder.decode(payload)]
-                if self._json:
-                    rows = [self._with_json(row) for row in rows]
+                rows: list[Row] = [astuple(row) for row in form.decoder.decode(payload)]
+                if self._json or form.mixed:
+                    rows = [self._written(row, form.mixed) for row in rows]
             except (ValueError, TypeError, RecursionError):
-                pass
-            else:
-                return Batch(rows, range(len(rows)), [], self._types)
+                continue
+            if form is not self._forms[0]:
+                self._forms = self._forms[::-1]
+            return Batch(rows, range(len(rows)), [], self._types)
         return self._as_text(payload)
 
-    def _with_json(self, row: Row) -> Row:
+    def _written(self, row: Row, mixed: Sequence[int]) -> Row:
+        """With what is no plain value in its written form."""
         values = list(row)
         for index, head in self._json:
             value = values[index]
             if value is not None and value is not UNSET:
                 values[index] = head + json_of(value)
+        for index in mixed:
+            value = values[index]
+            if type(value) is not str and value is not UNSET:
+                values[index] = _text(value)
         return tuple(values)
 
     def _as_text(self, payload: bytes) -> Batch:
