@@ -15,7 +15,19 @@ import msgspec
 from benchmarks.figures import Figure
 
 #: The name of each subject's module.
-SUBJECTS = ("drain", "engine", "enqueue", "packed", "latency", "idle", "depth", "loading", "servers", "start")
+SUBJECTS = (
+    "drain",
+    "engine",
+    "enqueue",
+    "packed",
+    "latency",
+    "idle",
+    "depth",
+    "loading",
+    "servers",
+    "scaling",
+    "start",
+)
 _HEAD = ("what", "measured", "(least - most)", "raw", "ratio (least - most)", "goal", "met")
 
 

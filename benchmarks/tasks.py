@@ -22,6 +22,12 @@ def noop(number: int) -> None:
 
 
 @app.task
+def nap(seconds: float) -> None:
+    """Wait, as for an answer from afar."""
+    time.sleep(seconds)
+
+
+@app.task
 def stamp(number: int) -> None:
     """Note the time of the start in the shared file that the environment names."""
     now = time.monotonic()

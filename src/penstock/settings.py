@@ -52,6 +52,7 @@ TABLE = (
     Setting("worker.concurrency", int, None, "Jobs at a time: processes of prefork (without, 2 a core), else slots in a process."),
     Setting("worker.processes", int, None, "Processes, of -c slots each."),
     Setting("worker.lanes", dict, None, "Queues with a pool of their own, as \"io,mail=gevent:1000\"; may be repeated."),
+    Setting("worker.autoscale", str, None, "A size that follows the work: 8,1 is at most 8 and at least 1."),
     Setting("worker.grace", float, 25.0, "How long running jobs may go on after a first signal to stop."),
     Setting("worker.burst", bool, False, "End when the queues are empty."),
     Setting("worker.verbose", bool, False, "Log the jobs that end well, too."),

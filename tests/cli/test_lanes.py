@@ -82,3 +82,24 @@ def test_the_nearest_source_decides_between_lanes_and_one_lane(folder, monkeypat
     with pytest.raises(click.UsageError, match="--pool"):
         lanes()
     assert lanes("--lane", "x=prefork:1") == [LaneSpec(("x",), "prefork", Extent(1))]
+
+
+@pytest.mark.parametrize(
+    ("words", "extent"),
+    [
+        ("--autoscale 8,1", Extent(8, 1, 1)),
+        ("--pool threads --autoscale 100,5", Extent(1, 100, 5)),
+        ("--pool threads --autoscale 2x50,5", Extent(2, 50, 5)),
+    ],
+)
+def test_a_size_that_follows_the_work(words, extent):
+    (lane,) = lanes(*words.split())
+    assert lane.extent == extent
+
+
+@pytest.mark.parametrize(
+    "words", ["--autoscale 8", "--autoscale 1,8", "--autoscale 8,1 -c 3", "--autoscale 2x4,1", "--autoscale 8,1 --lane a=prefork"]
+)  # fmt: skip
+def test_sizes_that_follow_nothing(words):
+    with pytest.raises(click.UsageError):
+        lanes(*words.split())

@@ -74,3 +74,24 @@ def test_a_terminal_gets_colours(penstock, on_terminal):
     assert shown.code == 0
     assert "\x1b[1;31m" in shown.out
     assert "\x1b[3" not in on_terminal("status", "shop:app", NO_COLOR="1").out
+
+
+def test_lanes_are_shown_with_their_sizes_and_bounds(penstock, start_worker):
+    worker = start_worker("shop:app", "--lane", "mail=threads:2x5", "--lane", "*=prefork:3,1")
+    worker.hear("takes default, mail")
+    (seen,) = penstock("status", "shop:app", "--json").json["workers"]
+    assert [(lane["queues"], lane["pool"], lane["least"], lane["most"], lane["why"]) for lane in seen["lanes"]] == [
+        (["default"], "prefork", 1, 3, "as it started"),
+        (["mail"], "threads", None, None, ""),
+    ]
+    shown = [line.split() for line in penstock("status", "shop:app").out.splitlines()]
+    assert [seen["id"][:8], "default", "prefork", "1", "1-3", "0", "as", "it", "started"] in shown
+    assert [seen["id"][:8], "mail", "threads", "2x5", "0"] in shown
+    worker.signal(signal.SIGTERM)
+    assert worker.end() == 0
+
+
+def test_one_lane_that_stays_as_it_is_is_not_worth_a_table(penstock, start_worker):
+    worker = start_worker("shop:app", "-c", "1")
+    worker.hear("takes default")
+    assert "least-most" not in penstock("status", "shop:app").out

@@ -46,6 +46,10 @@ class Yard:
     def start(self, *lanes: Lane, **options: Any) -> Supervisor:
         """Run a supervisor of these lanes; without any, of one of two processes."""
         supervisor = Supervisor("penstock.cli.process", lanes or [Lane("yard_app:app", 2)], self.emitter, **options)
+        return self.run(supervisor)
+
+    def run(self, supervisor: Supervisor) -> Supervisor:
+        """Run one that is made already."""
         thread = threading.Thread(target=supervisor.run, kwargs={"every": 0.5}, daemon=True)
         thread.start()
         self._running.append((supervisor, thread))

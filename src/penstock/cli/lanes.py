@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -12,6 +12,9 @@ from click.core import ParameterSource
 
 from penstock.core.extent import LARGEST, Extent, parse_extent
 from penstock.errors import ConfigError
+
+if TYPE_CHECKING:
+    from penstock.worker.child import Lane
 
 #: The pools, each with the slots that a process of it has when nothing else is said.
 POOLS = {"prefork": 1, "threads": 10}
@@ -104,6 +107,20 @@ def chosen_lanes(ctx: click.Context) -> list[LaneSpec]:
         raise click.UsageError(f"two lanes take from {OTHERS}, all other queues: name the queues of one of them", ctx)
     # The one that knows its queues only by the app comes first: the first process says for the worker what they are.
     return sorted(lanes, key=lambda lane: lane.queues is not None)
+
+
+def running_lanes(target: str, lanes: Sequence[LaneSpec]) -> list[Lane]:
+    """The lanes as a supervisor takes them."""
+    from penstock.worker.child import Lane
+
+    named = tuple(name for lane in lanes for name in lane.queues or ())
+    return [
+        Lane(
+            target, lane.extent.processes, lane.pool, lane.extent.slots, lane.queues, others=named,
+            least=lane.extent.least, most=None if lane.extent.least is None else lane.extent.most,
+        )
+        for lane in lanes
+    ]  # fmt: skip
 
 
 def standard_extent(pool: str) -> Extent:

@@ -32,7 +32,8 @@ def status(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
     JSON: an object of `url`, `queues` and `workers`. Each queue has `queue`, `ready`, `running`, `delayed`, `parked`,
     `dead`, `workers` (live ones that take from it) and `stranded` (jobs wait, and there is none). Each worker has `id`,
     `host`, `pid`, `pool`, `slots`, `running`, `queues`, `started_at`, `silent_for` (seconds since its last heartbeat)
-    and `alive`.
+    `alive` and `lanes`. Each lane has `queues`, `pool`, `processes`, `slots` (of each process), `busy` (slots in which a
+    job runs), `least` and `most` (slots in all, where the size follows the work) and `why` it has its size.
     """
     from penstock.cli.place import find_place
     from penstock.worker.upkeep import DEAD_AFTER
@@ -56,6 +57,7 @@ def status(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
     _show_queues(queues, live)
     click.echo()
     _show_workers(workers, live)
+    _show_lanes(live)
     _show_advice(queues, live, where or (words[0] if words else None))
 
 
@@ -90,6 +92,7 @@ def _worker_fields(worker: WorkerRecord, alive: bool) -> dict[str, Any]:
         "started_at": iso(worker.started_at),
         "silent_for": round(worker.silent_for, 3),
         "alive": alive,
+        "lanes": worker.lanes,
     }
 
 
@@ -135,6 +138,35 @@ def _show_workers(workers: Sequence[WorkerRecord], live: Sequence[WorkerRecord])
                 shown(", ".join(worker.queues)),
             ]
         )
+    output.print_table(columns, rows)
+
+
+def _show_lanes(workers: Sequence[WorkerRecord]) -> None:
+    """The lanes of workers that have several, or one whose size changes."""
+    telling = [worker for worker in workers if len(worker.lanes) > 1 or any(lane.most for lane in worker.lanes)]
+    if not telling:
+        return
+    click.echo()
+    columns = [
+        Column("worker"), Column("lane"), Column("pool"), Column("size", right=True), Column("least-most", right=True),
+        Column("running", right=True), Column("why", wide=True),
+    ]  # fmt: skip
+    rows: list[Row] = []
+    for worker in telling:
+        for lane in worker.lanes:
+            slots = "" if lane.slots == 1 and lane.pool == "prefork" else f"x{lane.slots}"
+            bounds = "" if lane.most is None else f"{lane.least}-{lane.most}"
+            rows.append(
+                [
+                    worker.id[:8],
+                    shown(", ".join(lane.queues), 40),
+                    lane.pool,
+                    f"{lane.processes}{slots}",
+                    bounds,
+                    _count(lane.busy, "green"),
+                    lane.why,
+                ]
+            )
     output.print_table(columns, rows)
 
 

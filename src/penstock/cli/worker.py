@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from penstock.cli.config import ConfiguredCommand, setting
-from penstock.cli.lanes import POOLS, LaneText, QueueNames, chosen_lanes
+from penstock.cli.lanes import POOLS, LaneText, QueueNames, SizeText, chosen_lanes, running_lanes
 from penstock.cli.options import examples
 from penstock.core.extent import LARGEST
 from penstock.errors import ConfigError
@@ -44,6 +44,7 @@ class Seconds(click.FloatRange):
 @setting("worker.concurrency", "-c", "--concurrency", type=click.IntRange(1, LARGEST), metavar="N")
 @setting("worker.processes", type=click.IntRange(1, LARGEST), metavar="P")
 @setting("worker.lanes", "--lane", type=LaneText(), multiple=True, metavar="QUEUES=POOL:SIZE")
+@setting("worker.autoscale", type=SizeText(), metavar="MAX,MIN")
 @setting("worker.grace", type=Seconds(0), metavar="SECONDS")
 @setting("worker.burst")
 @setting("worker.verbose", "-v", "--verbose")
@@ -66,17 +67,25 @@ def worker(ctx: click.Context, /, app: str | None, grace: float, burst: bool, ve
     _check(app)
     from penstock.events.emit import Emitter
     from penstock.events.log import configure, log_events
-    from penstock.worker.child import Lane
     from penstock.worker.supervisor import Supervisor
 
-    named = tuple(name for lane in lanes for name in lane.queues or ())
-    running = [
-        Lane(app, lane.extent.processes, lane.pool, lane.extent.slots, lane.queues, others=named) for lane in lanes
-    ]
     configure(verbose)
     emitter = Emitter()
     log_events(emitter)
-    return Supervisor("penstock.cli.process", running, emitter, grace=grace, burst=burst, verbose=verbose).run()
+    supervisor = Supervisor(
+        "penstock.cli.process", running_lanes(app, lanes), emitter, grace=grace, burst=burst, verbose=verbose
+    )
+    changing = {index: lane.extent for index, lane in enumerate(lanes) if lane.extent.least is not None}
+    if not changing:
+        return supervisor.run()
+    from penstock.worker.scaler import Scaler
+
+    scaler = Scaler(supervisor, changing, emitter)
+    supervisor.registered = scaler.start
+    try:
+        return supervisor.run()
+    finally:
+        scaler.stop()
 
 
 def _check(target: str) -> None:

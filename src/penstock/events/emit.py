@@ -42,12 +42,39 @@ class WorkerStopped(Event, frozen=True):
 
 
 class ProcessDied(Event, frozen=True):
-    """A process ended that should not have; the jobs it ran then are in `crashed`."""
+    """A process ended that should not have; the jobs it ran then are in `crashed`.
+
+    `words` are what it wrote before, where it did not come up or its interpreter crashed, and if they are news.
+    """
 
     pid: int
     how: str
     crashed: tuple[bytes, ...]
     again_in: float
+    words: str = ""
+
+
+class ProcessKilled(Event, frozen=True):
+    """A process was killed since jobs in it were over a limit: `excess` says which, and over what."""
+
+    pid: int
+    excess: dict[bytes, str]
+
+
+class ProcessRecycled(Event, frozen=True):
+    """A process was told to leave since it has more `memory` (bytes) than it may keep; another takes its place."""
+
+    pid: int
+    memory: int
+
+
+class LaneResized(Event, frozen=True):
+    """A lane has another size from now on."""
+
+    queues: tuple[str, ...]
+    processes: int
+    slots: int
+    why: str
 
 
 class Rescued(Event, frozen=True):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from penstock.core.ids import format_id
 from penstock.core.outcome import Ending
+from penstock.core.sizes import format_bytes
 from penstock.core.text import shown, shown_lines
 from penstock.events.emit import (
     Emitter,
@@ -14,6 +15,8 @@ from penstock.events.emit import (
     JobEnded,
     LaneResized,
     ProcessDied,
+    ProcessKilled,
+    ProcessRecycled,
     Rescued,
     StoreBack,
     StoreTrouble,
@@ -23,6 +26,7 @@ from penstock.events.emit import (
 )
 
 _log = logging.getLogger("penstock")
+_EXCESSES = {"time": "over its time", "memory": "over its memory", "cancelled": "cancelled"}
 
 
 def log_events(emitter: Emitter) -> None:
@@ -85,6 +89,19 @@ def _died(event: Event) -> None:
     _log.error(
         "process %d %s while it ran %s; the next one starts in %.1f s", event.pid, event.how, running, event.again_in
     )
+    if event.words:
+        _log.error("%s", shown_lines(event.words.rstrip()))
+
+
+def _killed(event: Event) -> None:
+    assert isinstance(event, ProcessKilled)
+    jobs = ", ".join(f"{format_id(id)} ({_EXCESSES.get(excess, excess)})" for id, excess in event.excess.items())
+    _log.warning("killed process %d for what it ran: %s", event.pid, jobs)
+
+
+def _recycled(event: Event) -> None:
+    assert isinstance(event, ProcessRecycled)
+    _log.info("process %d has %s of memory: another takes its place", event.pid, format_bytes(event.memory))
 
 
 def _resized(event: Event) -> None:
@@ -118,6 +135,8 @@ _LINES: dict[type[Event], Callable[[Event], None]] = {
     WorkerStopping: _stopping,
     WorkerStopped: _stopped,
     ProcessDied: _died,
+    ProcessKilled: _killed,
+    ProcessRecycled: _recycled,
     LaneResized: _resized,
     Rescued: _rescued,
     StoreTrouble: _trouble,

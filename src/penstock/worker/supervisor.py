@@ -43,7 +43,6 @@ class Supervisor:
         lanes: what processes to run.
         grace: seconds that running jobs have after the first signal to stop.
         burst: each process ends when its queues are empty, and none is replaced that did.
-        registered: called with the URL of the store when the first process has come up.
     """
 
     def __init__(
@@ -55,7 +54,6 @@ class Supervisor:
         grace: float = DEFAULT_GRACE,
         burst: bool = False,
         verbose: bool = False,
-        registered: Callable[[str], None] | None = None,
     ) -> None:
         self.id = secrets.token_hex(16)
         self._module = module
@@ -64,7 +62,8 @@ class Supervisor:
         self._grace = grace
         self._burst = burst
         self._verbose = verbose
-        self._registered = registered
+        #: Called with the URL of the store when the first process has come up.
+        self.registered: Callable[[str], None] = _nobody
         self._selector = selectors.DefaultSelector()
         self._bell, self._ringer = socket.socketpair()
         self._signals, self._signaller = socket.socketpair()
@@ -258,8 +257,7 @@ class Supervisor:
             hello.url, info, hello.tasks, self._running, self._ring, self._emitter, self._lane_records
         )
         self._upkeep.start()
-        if self._registered is not None:
-            self._registered(hello.url)
+        self.registered(hello.url)
         processes = sum(lane.processes for lane in lanes)
         url = without_password(hello.url)
         self._emitter.emit(WorkerStarted(self.id, pool, processes, slots // processes, queues, url))
@@ -356,3 +354,7 @@ class Supervisor:
 
 def _noted(number: int, frame: object) -> None:
     """The wake-up descriptor tells; the handler only keeps Python's default from acting."""
+
+
+def _nobody(url: str) -> None:
+    """Waits for no worker to be registered."""

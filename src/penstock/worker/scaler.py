@@ -1,0 +1,126 @@
+"""Has the lanes of a worker follow their queues: larger when work waits, smaller when slots are spare."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from penstock.brokers import connect
+from penstock.brokers.base import Broker
+from penstock.core.extent import Extent
+from penstock.core.scale import Look, Scale
+from penstock.errors import StoreError
+from penstock.events.emit import Emitter, LaneResized
+from penstock.worker.crew import LaneState
+
+#: Seconds between two looks at lanes that have work, and at others.
+_BUSY, _CALM = 0.2, 0.5
+_LONGEST_PAUSE = 5.0
+
+
+class Resizable(Protocol):
+    """What has lanes: a supervisor."""
+
+    def lanes(self) -> list[LaneState]:
+        """How each lane stands."""
+
+    def resize(self, lane: int, processes: int, slots: int | None = None, why: str = "") -> None:
+        """Have so many processes in a lane, and use so many slots of each."""
+
+
+class Scaler:
+    """Looks at the queues in a thread and on a connection of its own: a store that hangs holds up nothing else.
+
+    Parameters:
+        worker: whose lanes.
+        extents: of the lanes that change, by their number.
+        budget: bytes of memory that the worker may have; None for as many as it takes.
+        measure: the bytes that processes have; only asked where there is a budget.
+    """
+
+    def __init__(
+        self,
+        worker: Resizable,
+        extents: Mapping[int, Extent],
+        emitter: Emitter,
+        *,
+        budget: int | None = None,
+        measure: Callable[[Sequence[int]], int] = len,
+    ) -> None:
+        self._worker = worker
+        self._extents = dict(extents)
+        self._emitter = emitter
+        self._budget = budget
+        self._measure = measure
+        self._scales = {lane: Scale(extent) for lane, extent in extents.items()}
+        # What a lane was told, which may lie between the sizes that its processes can make.
+        self._sizes = {lane: extent.least or extent.most for lane, extent in extents.items()}
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        for lane, extent in self._extents.items():
+            worker.resize(lane, *extent.spread(self._sizes[lane]), "as it started")
+
+    def start(self, url: str) -> None:
+        """Begin to look, into the queues of a broker."""
+        self._thread = threading.Thread(target=self._run, args=(url,), name="penstock-scaler", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join(1.0)  # it may wait for a store that hangs, and holds nothing
+
+    def _run(self, url: str) -> None:
+        pause = 0.0
+        while not self._stopped.is_set():
+            broker = connect(url)
+            try:
+                broker.open()
+                while not self._stopped.wait(self._look(broker)):
+                    pause = 0.0
+            except StoreError:
+                # The upkeep has the same trouble, and tells of it.
+                pause = min(_LONGEST_PAUSE, max(_CALM, pause * 2))
+                self._stopped.wait(pause * random.uniform(0.5, 1.0))
+            finally:
+                broker.close()
+
+    def _look(self, broker: Broker) -> float:
+        """Look at each lane once; returns the seconds until the next time."""
+        states = self._worker.lanes()
+        shares = [0 if self._budget is None else self._measure(state.pids) for state in states]
+        busy = False
+        for lane, extent in self._extents.items():
+            state = states[lane]
+            if not state.queues:
+                continue  # nothing has come up, so nothing is known of it
+            backlog = broker.backlog(state.queues)
+            size = min(self._sizes[lane], state.processes * state.slots)
+            one_slot = state.lane.slots == 1
+            look = Look(
+                time.monotonic(),
+                size,
+                state.booted * state.slots,
+                # Between two short jobs a process has none on its board.
+                state.booted - state.resting if one_slot else state.busy,
+                backlog.ready,
+                backlog.waited,
+                sum(shares),
+                shares[lane],
+                self._budget,
+            )
+            decision = self._scales[lane].decide(look)
+            self._sizes[lane] = decision.size
+            busy = busy or backlog.ready > 0 or look.busy > 0
+            if decision.size != size:
+                self._resize(lane, state, extent, decision.size, decision.why)
+        return _BUSY if busy else _CALM
+
+    def _resize(self, lane: int, state: LaneState, extent: Extent, size: int, why: str) -> None:
+        processes, slots = extent.spread(size)
+        self._worker.resize(lane, processes, slots, why)
+        self._emitter.emit(LaneResized(state.queues, processes, slots, why))
