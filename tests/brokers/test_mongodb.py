@@ -18,6 +18,7 @@ from penstock.brokers import connect
 from penstock.brokers.diagnosis import Grade, Schema
 from penstock.brokers.inspect import Selection
 from penstock.brokers.mongodb import MongoBroker
+from penstock.brokers.mongodb_layout import VERSION
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.states import State
 from penstock.errors import ConfigError, SchemaTooNew, StoreError, StoreUnavailable
@@ -102,11 +103,14 @@ def test_an_option_that_is_none(option: str, mongo_server: MongoServer) -> None:
 def test_the_layout_is_told_and_a_newer_one_refused(url: str) -> None:
     broker = connect(url)
     assert isinstance(broker, MongoBroker)
-    assert broker.schema() == Schema(None, 1)
+    assert broker.schema() == Schema(None, VERSION)
     broker.open()
-    assert broker.schema() == Schema(1, 1)
+    assert broker.schema() == Schema(VERSION, VERSION)
     assert {check.name for check in broker.diagnose() if check.grade is Grade.FAIL} == set()
-    broker._opened.layout.meta.update_one({"_id": "schema"}, {"$set": {"value": 2}})
+    broker._opened.layout.meta.update_one({"_id": "schema"}, {"$set": {"value": VERSION + 1}})
+    broker.close()
+    broker.open()
+    broker._opened.layout.meta.update_one({"_id": "schema"}, {"$set": {"oldest": VERSION + 1}})
     broker.close()
     with pytest.raises(SchemaTooNew, match="upgrade"):
         broker.open()

@@ -17,8 +17,9 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
 from penstock.brokers import mongodb_doctor
-from penstock.brokers.base import Broker, Exchange, Feature, WorkerInfo
+from penstock.brokers.base import Backlog, Broker, Exchange, Feature, WorkerInfo
 from penstock.brokers.diagnosis import Check, Schema
+from penstock.brokers.mongodb_backlog import backlog
 from penstock.brokers.mongodb_claims import Claims
 from penstock.brokers.mongodb_documents import to_its_place, to_the_back
 from penstock.brokers.mongodb_endings import Endings
@@ -28,7 +29,7 @@ from penstock.brokers.mongodb_layout import Layout
 from penstock.brokers.mongodb_listen import listening
 from penstock.brokers.mongodb_storing import Storing
 from penstock.core.clock import Steady
-from penstock.core.job import Holder, NewJob
+from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Outcome
 from penstock.errors import ConfigError, StoreError
 from penstock.stores import mongodb as store
@@ -263,8 +264,24 @@ class MongoBroker(Broker):
         later = {"$toLong": {"$floor": {"$multiply": [{"$subtract": ["$due", first]}, each]}}}
         place = {"$add": [parts.layout.next_places(places), later]}
         chosen = {"_id": {"$in": [one["_id"] for one in due]}, "due": {"$lte": now}}
-        parts.layout.jobs.update_many(chosen, to_the_back(place), hint="_id_")
+        parts.layout.jobs.update_many(chosen, to_the_back(place, now), hint="_id_")
         parts.storing.ring()
+
+    def held(self, holder: Holder) -> list[Lease]:
+        """See `Broker.held`."""
+        parts = self._opened
+        with self._translating():
+            return parts.endings.held(holder)
+
+    def cancelled(self, worker: str) -> list[tuple[int, bytes]]:
+        """See `Broker.cancelled`."""
+        return self.inspector().cancelled(worker)
+
+    def backlog(self, queues: Sequence[str], *, now: float | None = None) -> Backlog:
+        """See `Broker.backlog`."""
+        parts = self._opened
+        with self._translating():
+            return backlog(parts.layout, queues, parts.clock.now() if now is None else now)
 
     def unpark(self, tasks: Sequence[str]) -> int:
         """See `Broker.unpark`."""

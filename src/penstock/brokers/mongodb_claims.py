@@ -24,7 +24,17 @@ _STAYS = 0.95
 #: Seconds after which an update is given up by the server as well as by us, so that it does not go on unheard.
 _LONGEST = 30.0
 #: What a lease has no use for.
-_LEFT_OUT = {"failure": 0, "created": 0, "state": 0, "unique": 0, "worker": 0, "take": 0, RING: 0}
+_LEFT_OUT = {
+    "failure": 0,
+    "created": 0,
+    "state": 0,
+    "unique": 0,
+    "worker": 0,
+    "take": 0,
+    "since": 0,
+    "cancelled": 0,
+    RING: 0,
+}
 
 
 class Claims:

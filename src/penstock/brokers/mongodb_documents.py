@@ -134,11 +134,11 @@ def ending(outcome: Outcome, place: int, now: float) -> Update:
             kept.update(state=State.DELAYED.value, due=now + outcome.delay)
         case Ending.RETRY | Ending.SNOOZE:
             back = home(lease.priority, place)
-            kept.update(state=State.READY.value, place=back, home=back)
+            kept.update(state=State.READY.value, place=back, home=back, since=now)
         case Ending.DEAD | Ending.CANCELLED:
             dead = outcome.ending is Ending.DEAD
             kept.update(state=(State.DEAD if dead else State.CANCELLED).value, ended=now)
-            gone["unique"] = 1
+            gone.update(unique=1, cancelled=1)
         case Ending.PARKED:
             kept.update(state=State.PARKED.value, parked=lease.task)
         case _:
@@ -168,7 +168,7 @@ def to_its_place(kept: Mapping[str, Any] | None = None) -> Update:
     ]
 
 
-def to_the_back(place: int | Mapping[str, Any]) -> Update:
+def to_the_back(place: int | Mapping[str, Any], now: float) -> Update:
     """Make jobs ready behind the others, with all their attempts where they had ended.
 
     Parameters:
@@ -181,6 +181,7 @@ def to_the_back(place: int | Mapping[str, Any]) -> Update:
             "$set": {
                 "state": State.READY.value,
                 "home": {"$add": [rank, place]},
+                "since": now,
                 "attempt": {"$cond": [ended, 0, "$attempt"]},
                 "crashes": {"$cond": [ended, 0, {"$ifNull": ["$crashes", 0]}]},
             }

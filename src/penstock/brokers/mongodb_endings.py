@@ -22,8 +22,8 @@ from penstock.brokers.mongodb_layout import Layout
 from penstock.brokers.mongodb_plan import Guard, Plan, write
 from penstock.brokers.mongodb_storing import Storing, distinct
 from penstock.core.decide import INTERRUPTED, dead
-from penstock.core.job import Holder
-from penstock.core.outcome import Ending, Outcome
+from penstock.core.job import Holder, Lease
+from penstock.core.outcome import AGAIN, Ending, Outcome, called_off
 from penstock.stores.mongodb import Document, patiently
 from penstock.stores.mongodb_clock import ServerClock
 
@@ -62,12 +62,35 @@ class Endings:
         self, outcomes: Sequence[Outcome], now: float, holder: Holder, session: ClientSession | None = None
     ) -> list[Outcome]:
         """End leases; returns the outcomes of those that were not in force."""
-        prepared = self._prepared(once(outcomes), now)
+        first = once(outcomes)
+        changed = self._called_off(first, session)
+        prepared = self._prepared(changed, now)
         good = self._end(prepared, holder) if session is None else self._end_within(prepared, session)
         if any(one.births or one.outcome.ending is Ending.RELEASED for one in good):
             self._storing.ring(session)
-        fine = {id(one.outcome) for one in good}
+        ended = {id(one.outcome) for one in good}
+        fine = {id(given) for given, made in zip(first, changed, strict=True) if id(made) in ended}
         return [outcome for outcome in outcomes if id(outcome) not in fine]
+
+    def _called_off(self, outcomes: Sequence[Outcome], session: ClientSession | None) -> Sequence[Outcome]:
+        """The outcomes, with those of jobs that are to be cancelled changed so that none of them runs again."""
+        again = [outcome.lease.id for outcome in outcomes if outcome.ending in AGAIN]
+        if not again:
+            return outcomes
+        found = self._layout.jobs.find(
+            {"_id": {"$in": again}, "cancelled": True, "take": {"$exists": True}}, {"claim": 1}, session=session
+        )
+        marked = {(one["_id"], one.get("claim")) for one in found}
+        return [
+            called_off(outcome) if (outcome.lease.id, outcome.lease.claim) in marked else outcome
+            for outcome in outcomes
+        ]
+
+    def held(self, holder: Holder) -> list[Lease]:
+        """The leases of one process that are in force."""
+        self._intents.settle_of(f"{holder.worker}/{holder.process}")
+        found = self._layout.jobs.find({"worker": holder.worker, "process": holder.process}).hint("held")
+        return [lease(one) for one in sorted(found, key=lambda one: (one["claim"], one["home"], one["_id"]))]
 
     def _prepared(self, outcomes: Sequence[Outcome], now: float) -> list[Prepared]:
         places = sum(len(outcome.follow_ups) + goes_to_the_back(outcome) for outcome in outcomes)
@@ -135,6 +158,7 @@ class Endings:
 
     def _end_by_intent(self, prepared: Sequence[Prepared], holder: Holder) -> list[Prepared]:
         good: list[Prepared] = []
+        prepared = _latest(prepared)
         changes = [(ids, guard) for guard, ids in _by_claim(prepared)]
 
         def plan(_: str, marked: set[bytes]) -> Plan:
@@ -160,11 +184,16 @@ class Endings:
         # A transaction of a sink's, in which a job was to end, may have died with its process.
         count = patiently(
             self._layout.client,
-            lambda: jobs.update_many({**held, "once": None}, update, hint="held").modified_count,
+            lambda: jobs.update_many({**held, "once": None, "cancelled": None}, update, hint="held").modified_count,
         )
-        once = [lease(found) for found in jobs.find({**held, "once": True}).hint("held")]
-        if once:
-            outcomes = [dead(one, INTERRUPTED) for one in once]
+        final = [
+            lease(found) for found in jobs.find({**held, "$or": [{"once": True}, {"cancelled": True}]}).hint("held")
+        ]
+        if final:
+            outcomes = [
+                dead(one, INTERRUPTED) if one.at_most_once else called_off(Outcome(one, Ending.RELEASED))
+                for one in final
+            ]
             count += len(outcomes) - len(self.hand_in(outcomes, self._clock.now(), Holder(owner)))
         if count:
             self._storing.ring()
@@ -201,6 +230,15 @@ def _by_claim(prepared: Sequence[Prepared]) -> list[tuple[Guard, list[bytes]]]:
     for one in prepared:
         claims.setdefault(one.outcome.lease.claim, []).append(one.outcome.lease.id)
     return [(_in_claim(claim), ids) for claim, ids in claims.items()]
+
+
+def _latest(prepared: Sequence[Prepared]) -> list[Prepared]:
+    """Without the outcomes that another of the same job, by a later claim, rules out."""
+    latest: dict[bytes, int] = {}
+    for one in prepared:
+        lease = one.outcome.lease
+        latest[lease.id] = max(lease.claim, latest.get(lease.id, lease.claim))
+    return [one for one in prepared if latest[one.outcome.lease.id] == one.outcome.lease.claim]
 
 
 def _in_claim(claim: int) -> Guard:

@@ -105,16 +105,36 @@ class MongoInspector:
     def cancel(self, selection: Selection) -> int:
         """See `Inspector.cancel`."""
         with translating(self._shown):
-            update: Update = {
-                "$set": {"state": State.CANCELLED.value, "ended": self._clock.now()},
-                "$unset": {"place": 1, "due": 1, "parked": 1, "unique": 1},
-            }
-            return self._repair(_WAITING, update, "failed").run(_where(selection))
+            count = self._cancel_waiting(_where(selection))
+            running = {"$and": [_where(selection), {"worker": {"$gte": ""}, "mark": None}]}
+            marked = self._layout.jobs.update_many(running, {"$set": {"cancelled": True}}).matched_count
+            if marked:
+                self._storing.ring()
+        return count + marked
+
+    def _cancel_waiting(self, chosen: Mapping[str, Any]) -> int:
+        update: Update = {
+            "$set": {"state": State.CANCELLED.value, "ended": self._clock.now()},
+            "$unset": {"place": 1, "due": 1, "parked": 1, "unique": 1, "cancelled": 1},
+        }
+        return self._repair(_WAITING, update, "failed").run(chosen)
+
+    def cancelled(self, worker: str) -> builtins.list[tuple[int, bytes]]:
+        """See `Broker.cancelled`. A mark found on a job that does not run is carried out.
+
+        Looking for the mark and giving the job back are two steps, and somebody may ask in between.
+        """
+        with translating(self._shown):
+            found = self._layout.jobs.find({"cancelled": True}, {"worker": 1, "process": 1, "state": 1}).to_list()
+            waiting = [one["_id"] for one in found if one["state"] in {state.value for state in _WAITING}]
+            if waiting:
+                self._cancel_waiting({"_id": {"$in": waiting}, "cancelled": True})
+        return [(one["process"], one["_id"]) for one in found if one.get("worker") == worker]
 
     def retry(self, selection: Selection) -> int:
         """See `Inspector.retry`."""
         with translating(self._shown):
-            back = to_the_back(self._layout.next_places(1))
+            back = to_the_back(self._layout.next_places(1), self._clock.now())
             count = self._repair(_ENDED, back, "failed", -1).run(_where(selection))
             if count:
                 self._storing.ring()

@@ -16,8 +16,9 @@ from penstock.brokers.diagnosis import Schema
 from penstock.errors import ConfigError, SchemaTooNew
 from penstock.stores.mongodb import Client, Document
 
-#: The number of the layout that this version knows.
-VERSION = 1
+#: The number of the layout that this version knows, and of the oldest version that can work with it.
+VERSION = 2
+_OLDEST = 2
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
 _EXISTS_ALREADY = 48
 _RING_BYTES = 1 << 16
@@ -47,6 +48,7 @@ _JOBS = (
     Index("unique", ("unique",), where="unique", unique=True),
     Index("birth", ("birth",), where="birth"),
     Index("mark", ("mark",), where="mark"),
+    Index("cancelled", ("cancelled",), where="cancelled"),
 )
 _INDEXES: dict[str, tuple[Index, ...]] = {
     "jobs": _JOBS,
@@ -130,10 +132,13 @@ class Layout:
         """Create what is missing.
 
         Raises:
-            SchemaTooNew: a newer version of Penstock made the collections.
+            SchemaTooNew: a newer version of Penstock has changed the collections so that this one can't work with them.
         """
-        installed = self.schema().installed or 0
+        found = self.meta.find_one({"_id": "schema"}) or {"value": 0}
+        installed = int(found["value"])
         if installed > VERSION:
+            if int(found.get("oldest", installed)) <= VERSION:
+                return
             raise SchemaTooNew(
                 f"{shown} was written by a newer Penstock (schema {installed}, this one knows {VERSION}): upgrade"
             )
@@ -143,7 +148,7 @@ class Layout:
                 self._collection(noun).create_indexes([_model(index) for index in indexes])
         if not replicated:
             self._create("chime", capped=True, size=_RING_BYTES)
-        self.meta.update_one({"_id": "schema"}, {"$set": {"value": VERSION}}, upsert=True)
+        self.meta.update_one({"_id": "schema"}, {"$set": {"value": VERSION, "oldest": _OLDEST}}, upsert=True)
 
     def _create(self, noun: str, **options: Any) -> None:
         """Create a collection: a transaction had better find it there."""

@@ -16,7 +16,7 @@ import msgspec
 from penstock.brokers import postgres_columns as columns
 from penstock.brokers import postgres_doctor as doctor
 from penstock.brokers import postgres_schema as schemas
-from penstock.brokers.base import Broker, Exchange, Feature, WorkerInfo
+from penstock.brokers.base import COUNTED, Backlog, Broker, Exchange, Feature, WorkerInfo
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.postgres_arrays import Array
 from penstock.brokers.postgres_holdings import Heads, Holdings
@@ -27,7 +27,7 @@ from penstock.brokers.postgres_listen import listening
 from penstock.core.clock import Steady
 from penstock.core.codec import encode_failure
 from penstock.core.decide import INTERRUPTED
-from penstock.core.job import Holder, NewJob
+from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Outcome
 from penstock.stores import postgres
 
@@ -218,6 +218,19 @@ class PostgresBroker(Broker):
             moved, next_in = self._link.run("promote", at=now, most=limit)[0]
             if next_in is None or next_in > 0 or not moved:
                 return None if next_in is None else float(next_in)
+
+    def held(self, holder: Holder) -> list[Lease]:
+        """See `Broker.held`."""
+        return columns.leases(self._link.run("held", worker=holder.worker, process=holder.process))
+
+    def cancelled(self, worker: str) -> list[tuple[int, bytes]]:
+        """See `Broker.cancelled`."""
+        return [(process, id) for process, id in self._link.run("cancelled", worker=worker)]
+
+    def backlog(self, queues: Sequence[str], *, now: float | None = None) -> Backlog:
+        """See `Broker.backlog`."""
+        ready, waited = self._link.run("backlog", queues=Array("text", queues), most=COUNTED, at=now)[0]
+        return Backlog() if waited is None else Backlog(ready, max(0.0, waited))
 
     def unpark(self, tasks: Sequence[str]) -> int:
         """See `Broker.unpark`."""

@@ -72,7 +72,8 @@ class PostgresInspector:
 
     def cancel(self, selection: Selection) -> int:
         """See `Inspector.cancel`."""
-        return self._change("cancel", selection, _WAITING)
+        # What starts in between is found by the second look.
+        return self._change("cancel", selection, _WAITING) + self._change("cancel_running", selection, (State.RUNNING,))
 
     def retry(self, selection: Selection) -> int:
         """See `Inspector.retry`."""

@@ -34,6 +34,9 @@ _NETWORK_FILESYSTEMS = frozenset(
     "nfs nfs4 cifs smb3 smbfs 9p afs ceph glusterfs lustre ocfs2 gfs2 beegfs fuse.sshfs fuse.glusterfs".split()
 )
 
+#: What sqlite3 raises; from a damaged file also names in its own message that are no text.
+_DRIVERS = (sqlite3.Error, UnicodeDecodeError)
+
 #: Held while a file is created, so that no thread connects to it before the descriptor is closed that made it.
 _creating = threading.Lock()
 
@@ -153,25 +156,31 @@ def translating(path: str) -> Iterator[None]:
     """Turn what sqlite3 raises inside into the `StoreError` that fits, with what to do about it."""
     try:
         yield
-    except sqlite3.Error as error:
+    except _DRIVERS as error:
         raise _translated(error, path) from error
 
 
-def _translated(error: sqlite3.Error, path: str) -> StoreError:
+def _translated(error: Exception, path: str) -> StoreError:
+    if isinstance(error, UnicodeDecodeError):
+        return _corrupt(path, "what it holds is no text")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
         return StoreReadOnly(f"{path} may not be written: give this user write permission to it and to its folder")
     if code == sqlite3.SQLITE_FULL:
         return StoreFull(f"no space left for {path}: free some, then try again; nothing was written")
     if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-        return StoreCorrupt(
-            f"{path} is no SQLite database, or a damaged one: name another file, or restore this one ({error})"
-        )
+        return _corrupt(path, str(error))
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreUnavailable(f"{path} was locked for {_BUSY_SECONDS:.0f} s: end the program that holds it")
     if code == sqlite3.SQLITE_IOERR:
         return StoreUnavailable(f"{path} can't be read or written now ({error}): check the disk and its free space")
     return StoreError(f"{path}: {error}")
+
+
+def _corrupt(path: str, why: str) -> StoreCorrupt:
+    return StoreCorrupt(
+        f"{path} is no SQLite database, or a damaged one: name another file, or restore this one ({why})"
+    )
 
 
 class FileLock:
@@ -231,7 +240,7 @@ class Transaction:
             self._connection.execute("begin immediate")
         except BaseException as error:
             self._lock.__exit__(None, None, None)
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, _DRIVERS):
                 raise _translated(error, self._path) from error
             raise
         return self._connection
@@ -242,7 +251,7 @@ class Transaction:
         try:
             if error is None:
                 self._connection.execute("commit")
-        except sqlite3.Error as failure:
+        except _DRIVERS as failure:
             raise _translated(failure, self._path) from failure
         finally:
             try:
@@ -250,5 +259,5 @@ class Transaction:
                     self._connection.execute("rollback")
             finally:
                 self._lock.__exit__(None, None, None)
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, _DRIVERS):
             raise _translated(error, self._path) from error

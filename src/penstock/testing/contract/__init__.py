@@ -22,7 +22,9 @@ processes matter.
 
 from __future__ import annotations
 
+from penstock.testing.contract.backlog import BacklogContract
 from penstock.testing.contract.batches import BatchContract
+from penstock.testing.contract.cancelling import CancelContract
 from penstock.testing.contract.concurrency import ConcurrencyContract
 from penstock.testing.contract.crashes import CrashContract
 from penstock.testing.contract.delays import DelayContract
@@ -52,6 +54,8 @@ class BrokerContract(
     ResultContract,
     RescueContract,
     InspectorContract,
+    CancelContract,
+    BacklogContract,
     NamespaceContract,
     ListenContract,
     ConcurrencyContract,

@@ -167,7 +167,7 @@ class InspectorContract(ContractBase):
 
     def test_cancel_stops_what_has_not_started(self, store: Broker) -> None:
         sent = one_of_each(store)
-        assert store.inspector().cancel(Selection()) == 3
+        assert store.inspector().cancel(Selection()) == 4
         after = {name: state(store, one.id) for name, one in sent.items()}
         assert after["ready"] is after["delayed"] is after["parked"] is State.CANCELLED
         assert (after["running"], after["dead"]) == (State.RUNNING, State.DEAD)

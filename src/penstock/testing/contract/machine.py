@@ -223,10 +223,13 @@ class BrokerMachine(RuleBasedStateMachine):
     def jobs_are_cancelled(self, picks: list[int]) -> None:
         chosen = [latest(self.sent, pick) for pick in picks]
         rows = [row for row in self.model.in_state(*WAITING) if row.job in chosen]
+        running = [row for row in self.model.in_state(State.RUNNING) if row.job in chosen]
         selection = Selection(ids=tuple(one.id for one in chosen))
-        assert self.brokers[0].inspector().cancel(selection) == len(rows)
+        assert self.brokers[0].inspector().cancel(selection) == len(rows) + len(running)
         for row in rows:
             row.state, row.unique = State.CANCELLED, None
+        for row in running:
+            row.cancelled = True
 
     @SOMETHING_SENT
     @rule(pick=PICK)

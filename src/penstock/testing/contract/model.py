@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from penstock.core.job import Holder, Lease, NewJob, due_at
-from penstock.core.outcome import Ending, Outcome
+from penstock.core.outcome import AGAIN, Ending, Outcome
 from penstock.core.states import LIVE, State
 
 
@@ -23,6 +23,7 @@ class Row:
     unique: str | None = None
     claim: int = 0
     holder: Holder | None = None
+    cancelled: bool = False
 
 
 class Model:
@@ -74,6 +75,7 @@ class Model:
         for lease in leases:
             row = self.rows[lease.id]
             row.state, row.claim, row.holder = State.RUNNING, lease.claim, holder
+            row.cancelled = False
 
     def may_choose(self, leases: list[Lease], queue: str) -> bool:
         """Whether these jobs of one queue, in this order, are the head of it."""
@@ -103,7 +105,7 @@ class Model:
         if outcome.payload is not None:
             row.payload = outcome.payload
         row.holder = None
-        match outcome.ending:
+        match Ending.CANCELLED if row.cancelled and outcome.ending in AGAIN else outcome.ending:
             case Ending.DONE:
                 del self.rows[row.job.id]
             case Ending.RETRY | Ending.SNOOZE:
@@ -121,6 +123,7 @@ class Model:
         """A dead holder's jobs come back, or die if they may not run twice."""
         for row in rows:
             row.holder, row.position = None, None
-            row.state = State.DEAD if row.job.at_most_once else State.READY
-            row.unique = None if row.job.at_most_once else row.unique
+            row.state = State.CANCELLED if row.cancelled else State.READY
+            row.state = State.DEAD if row.job.at_most_once else row.state
+            row.unique = row.unique if row.state is State.READY else None
         return len(rows)

@@ -3,7 +3,7 @@
 with these as (
   select id from penstock.job where id = any(%(ids)s) and state >= 3 order by id for update
 ), changed as (
-  update penstock.job j set state = 0, seq = nextval('penstock.place'), attempt = 0, crashes = 0, run_at = null, ended_at = null
+  update penstock.job j set state = 0, seq = nextval('penstock.place'), ready_at = clock_timestamp(), attempt = 0, crashes = 0, run_at = null, ended_at = null
   from these where j.id = these.id returning j.batch, j.items
 ), counted as (
   update penstock.batch b set failed = b.failed - s.items
