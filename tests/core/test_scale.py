@@ -11,7 +11,7 @@ MIB = 1 << 20
 
 
 def follow(
-    scale: Scale, size: int, start: float, seconds: float, *, every: float = 0.25, **seen
+    scale: Scale, size: int, start: float, seconds: float, *, every: float = STEP_UP, **seen
 ) -> list[tuple[float, int]]:
     """Look on as long as everything stays as it is, with processes that come up at once; returns the changes."""
     changes = []
@@ -33,8 +33,8 @@ def follow(
 def test_from_least_to_most_in_three_steps_while_work_waits():
     assert follow(Scale(Extent(8, 1, 1)), 1, 100.0, 3.0, ready=500, waited=TARGET + 0.1) == [
         (0.0, 2),
-        (STEP_UP, 4),
-        (2 * STEP_UP, 8),
+        (pytest.approx(STEP_UP), 4),
+        (pytest.approx(2 * STEP_UP), 8),
     ]
 
 
@@ -109,6 +109,14 @@ def test_what_other_lanes_have_counts_as_well():
     assert scale.decide(look).size == 2
 
 
+def test_what_comes_up_in_other_lanes_counts_as_well():
+    scale = Scale(Extent(32, 1, 1))
+    look = Look(0.0, 4, 4, 4, 500, 2.0, memory=800 * MIB, share=400 * MIB, coming=100 * MIB, budget=1000 * MIB)
+    assert scale.coming(6, 4) == 0
+    assert scale.decide(look).size == 5
+    assert scale.coming(6, 4) == 200 * MIB
+
+
 def test_over_the_budget_it_shrinks_even_while_work_waits():
     scale = Scale(Extent(32, 1, 2))
     full = {"ready": 500, "waited": 9.0, "budget": 1000 * MIB}
@@ -150,7 +158,7 @@ def test_whatever_is_seen_the_size_stays_within_its_bounds(least, looks):
     size, at = least, 0.0
     for after, up, busy, ready, waited, memory, budget in looks:
         at += after
-        before, size = size, scale.decide(Look(at, size, up, busy, ready, waited, memory, memory, budget)).size
+        before, size = size, scale.decide(Look(at, size, up, busy, ready, waited, memory, memory, budget=budget)).size
         assert least <= size <= extent.most
         if budget is not None and memory > budget:
             assert size <= before

@@ -12,7 +12,7 @@ from penstock.core.sizes import format_bytes
 #: Seconds that a job may wait for a slot before there should be more of them.
 TARGET = 0.5
 #: Seconds between two steps up. Each doubles the size: from 1 to 8 processes in three steps.
-STEP_UP = 0.25
+STEP_UP = 0.2
 #: Seconds for which slots must have been spare before the lane shrinks, and then between two steps.
 SPARE = 10.0
 STEP_DOWN = 2.0
@@ -37,6 +37,7 @@ class Look(msgspec.Struct, frozen=True):
         waited: seconds for which the oldest of them could have.
         memory: bytes that the worker has, all lanes together.
         share: of that memory, what this lane has.
+        coming: bytes that processes of other lanes will have that have not come up yet.
         budget: bytes that the worker may have.
     """
 
@@ -48,6 +49,7 @@ class Look(msgspec.Struct, frozen=True):
     waited: float = 0.0
     memory: int = 0
     share: int = 0
+    coming: float = 0.0
     budget: int | None = None
 
 
@@ -85,6 +87,10 @@ class Scale:
             self._why = why
         return Decision(size, self._why)
 
+    def coming(self, size: int, up: int) -> float:
+        """Bytes that the slots will take which are wanted and not up yet."""
+        return max(0, size - up) * self._cost
+
     def _wanted(self, look: Look) -> tuple[int, str]:
         if look.size <= 0:
             return look.size, ""  # the last processes of a burst end
@@ -119,8 +125,7 @@ class Scale:
         """Slots that fit into the memory that is left, when each takes what one has taken."""
         if look.budget is None:
             return self._most
-        coming = max(0, look.size - look.up) * self._cost
-        left = look.budget - look.memory - coming
+        left = look.budget - look.memory - look.coming - self.coming(look.size, look.up)
         return max(0, int(left / self._cost)) if self._cost > 0 else self._most
 
     def _learn(self, look: Look) -> None:

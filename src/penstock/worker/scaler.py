@@ -16,8 +16,8 @@ from penstock.errors import StoreError
 from penstock.events.emit import Emitter, LaneResized
 from penstock.worker.crew import LaneState
 
-#: Seconds between two looks at lanes that have work, and at others.
-_BUSY, _CALM = 0.2, 0.5
+#: Seconds between two looks.
+_EVERY = 0.25
 _LONGEST_PAUSE = 5.0
 
 
@@ -80,26 +80,26 @@ class Scaler:
             broker = connect(url)
             try:
                 broker.open()
-                while not self._stopped.wait(self._look(broker)):
+                while not self._stopped.wait(_EVERY):
+                    self._look(broker)
                     pause = 0.0
             except StoreError:
                 # The upkeep has the same trouble, and tells of it.
-                pause = min(_LONGEST_PAUSE, max(_CALM, pause * 2))
+                pause = min(_LONGEST_PAUSE, max(_EVERY, pause * 2))
                 self._stopped.wait(pause * random.uniform(0.5, 1.0))
             finally:
                 broker.close()
 
-    def _look(self, broker: Broker) -> float:
-        """Look at each lane once; returns the seconds until the next time."""
+    def _look(self, broker: Broker) -> None:
+        """Look at each lane once."""
         states = self._worker.lanes()
         shares = [0 if self._budget is None else self._measure(state.pids) for state in states]
-        busy = False
         for lane, extent in self._extents.items():
             state = states[lane]
             if not state.queues:
                 continue  # nothing has come up, so nothing is known of it
             backlog = broker.backlog(state.queues)
-            size = min(self._sizes[lane], state.processes * state.slots)
+            size = self._size(lane, state)
             one_slot = state.lane.slots == 1
             look = Look(
                 time.monotonic(),
@@ -111,14 +111,23 @@ class Scaler:
                 backlog.waited,
                 sum(shares),
                 shares[lane],
+                sum(
+                    self._scales[other].coming(
+                        self._size(other, states[other]), states[other].booted * states[other].slots
+                    )
+                    for other in self._extents
+                    if other != lane
+                ),
                 self._budget,
             )
             decision = self._scales[lane].decide(look)
             self._sizes[lane] = decision.size
-            busy = busy or backlog.ready > 0 or look.busy > 0
             if decision.size != size:
                 self._resize(lane, state, extent, decision.size, decision.why)
-        return _BUSY if busy else _CALM
+
+    def _size(self, lane: int, state: LaneState) -> int:
+        """Slots in all; fewer than were asked for at the end of a burst."""
+        return min(self._sizes[lane], state.processes * state.slots)
 
     def _resize(self, lane: int, state: LaneState, extent: Extent, size: int, why: str) -> None:
         processes, slots = extent.spread(size)
