@@ -80,11 +80,14 @@ def test_it_counts_what_has_ended() -> None:
 def test_last_words_lie_behind_it() -> None:
     board = Board.create(1)
     assert board.last_words() == ""
+    os.write(board.descriptor, b"x" * 100_000)
     os.write(board.descriptor, b"Fatal Python error: Segmentation fault\n")
-    os.write(board.descriptor, b"x" * 10_000)
     board.note(0, lease(1))
     board.lines.write("said")
-    assert board.last_words().startswith("Fatal Python error: Segmentation fault\nxxx")
-    assert len(board.last_words()) == 4096
+    assert board.last_words().endswith("xxxFatal Python error: Segmentation fault\n")
+    assert len(board.last_words()) == 16384
+    assert board.take_words() == board.take_words() + "x" * 16345 + "Fatal Python error: Segmentation fault\n"
+    os.write(board.descriptor, b"again")
+    assert board.last_words() == "again"
     assert board.lines.read() == ["said"]
     board.close()

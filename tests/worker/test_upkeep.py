@@ -10,15 +10,19 @@ import pytest
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker, WorkerInfo
-from penstock.brokers.inspect import RunningJob
+from penstock.brokers.inspect import RunningJob, Selection
 from penstock.client import new_ids
+from penstock.core.decide import Terms
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
-from penstock.events.emit import Emitter, Event, Rescued, StoreTrouble
+from penstock.core.verdict import Death, Excess, Run
+from penstock.events.emit import Emitter, Event, JobEnded, Rescued, StoreTrouble
 from penstock.worker.upkeep import Upkeep
 
 SECONDS = 10
-INFO = WorkerInfo("worker", "host", 1, "prefork", 2, ("default",), 0.0)
+RUNNING = (RunningJob(b"r" * 16, 1.0, 1.0, 2.0),)
+INFO = WorkerInfo("worker", "host", 1, "prefork", 2, ("default",), 0.0, RUNNING)
+TERMS = {"app.task": Terms(timeout=3.0, kill_after=1.5)}
 
 
 class Setup:
@@ -31,8 +35,10 @@ class Setup:
         emitter = Emitter()
         emitter.subscribe(Event, self.events.append)
         emitter.subscribe(Rescued, lambda event: self.rescued.set())
-        running = [RunningJob(b"r" * 16, 1.0, 1.0, 2.0)]
-        self.upkeep = Upkeep(url, INFO, ["app.task"], lambda: running, self.rang.set, emitter)
+        self.cancels: list[tuple[int, bytes, float]] = []
+        self.upkeep = Upkeep(
+            url, "worker", lambda: INFO, TERMS, self.rang.set, lambda *asked: self.cancels.append(asked), emitter
+        )
 
     def enqueue(self, run_at: float | None = None) -> bytes:
         return self.broker.enqueue([NewJob(new_ids(1)[0], "app.task", b"\x90", run_at=run_at)])[0]
@@ -79,10 +85,56 @@ def test_what_a_dead_process_held_goes_back_and_what_it_ran_counts_a_crash(setup
     holder = Holder("worker", 7)
     leases = setup.broker.exchange((), ("default",), 2, holder).leases
     assert [lease.id for lease in leases] == [crashed, unharmed]
-    setup.upkeep.abandon(holder, [crashed])
+    setup.upkeep.bury(7, Death("was killed by SIGSEGV", runs=(Run(crashed, 1.0),)))
     setup.wait_until_ready()
     again = setup.broker.exchange((), ("default",), 2, Holder("other")).leases
     assert {lease.id: (lease.crashes, lease.attempt) for lease in again} == {crashed: (1, 0), unharmed: (0, 0)}
+    setup.upkeep.stop()
+
+
+def test_over_its_limit_a_job_has_failed(setup: Setup) -> None:
+    setup.upkeep.start()
+    killed, unharmed = setup.enqueue(), setup.enqueue()
+    setup.broker.exchange((), ("default",), 2, Holder("worker", 7))
+    setup.upkeep.bury(7, Death("was killed", runs=(Run(killed, 4.5, Excess.TIME),)))
+    setup.wait_until_ready()
+    record = setup.broker.inspector().get(killed)
+    assert record is not None
+    assert (record.state, record.attempt, record.crashes) == ("delayed", 1, 0)
+    (again,) = setup.broker.exchange((), ("default",), 2, Holder("other")).leases
+    assert (again.id, again.attempt, again.crashes) == (unharmed, 0, 0)
+    (event,) = setup.events
+    assert isinstance(event, JobEnded)
+    assert (event.outcome.ending, event.seconds) == (Ending.RETRY, 4.5)
+    setup.upkeep.stop()
+
+
+def test_of_an_interruption_nothing_is_counted(setup: Setup) -> None:
+    setup.upkeep.start()
+    held = setup.enqueue()
+    setup.claim(Holder("worker", 7))
+    setup.upkeep.bury(7, Death("was killed", runs=(Run(held, 4.5),), interrupted=True))
+    setup.wait_until_ready()
+    assert (setup.claim(Holder("other")).crashes, setup.events) == (0, [])
+    setup.upkeep.stop()
+
+
+def test_a_job_that_runs_and_is_to_be_cancelled_is_told_of(setup: Setup) -> None:
+    setup.upkeep.start()
+    wanted = setup.enqueue()
+    setup.enqueue()
+    leases = setup.broker.exchange((), ("default",), 2, Holder("worker", 7)).leases
+    assert setup.broker.inspector().cancel(Selection(ids=(wanted,))) == 1
+    pause = threading.Event()
+    while not setup.cancels:
+        pause.wait(0.01)
+    assert set(setup.cancels) == {(7, wanted, 1.5)}
+    setup.upkeep.bury(7, Death("was killed", runs=(Run(wanted, 4.5, Excess.CANCELLED), Run(leases[1].id, 1.0))))
+    setup.wait_until_ready()
+    record = setup.broker.inspector().get(wanted)
+    assert record is not None
+    assert (record.state, record.crashes) == ("cancelled", 0)
+    assert setup.claim(Holder("other")).crashes == 0
     setup.upkeep.stop()
 
 
@@ -134,10 +186,10 @@ def test_a_worker_that_can_not_beat_judges_nobody(setup: Setup, queue_file: Path
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_one_that_breaks_is_noticed(queue_url: str) -> None:
-    def broken() -> list[RunningJob]:
+    def broken() -> WorkerInfo:
         raise LookupError("a bug")
 
-    upkeep = Upkeep(queue_url, INFO, [], broken, lambda: None, Emitter())
+    upkeep = Upkeep(queue_url, "worker", broken, {}, lambda: None, lambda *asked: None, Emitter())
     upkeep.start()
     assert upkeep.ended
     upkeep.stop()

@@ -10,19 +10,23 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 
 from penstock.app import load_app
 from penstock.brokers import connect
 from penstock.brokers.base import Broker
+from penstock.core.decide import Terms
 from penstock.core.job import Holder
 from penstock.errors import PenstockError, StoreUnavailable
 from penstock.events.emit import Emitter, StoreBack, StoreTrouble
 from penstock.events.log import configure, log_events
+from penstock.worker import link as message
 from penstock.worker.board import Board
 from penstock.worker.child import Orders
 from penstock.worker.context import note_progress
+from penstock.worker.last_words import keep_last_words
 from penstock.worker.link import Hello, Link
 from penstock.worker.process import Process
 
@@ -53,12 +57,15 @@ def main() -> int:
         print(f"penstock: {error}", file=sys.stderr)
         return 2
     link = Link(orders.link)
+    board = Board(orders.board, orders.lane.slots)
+    keep_last_words(board, orders.stderr)
+    board.limited = partial(link.send, message.LIMITED)
     queues = orders.lane.takes(app.queues)
-    link.hello(Hello(app.settings.url, queues, tuple(app.tasks)))
+    terms = {name: msgspec.convert(task.policy, Terms, from_attributes=True) for name, task in app.tasks.items()}
+    link.hello(Hello(app.settings.url, queues, tuple(app.tasks), terms))
     if not link.receive():
         return 1
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    board = Board(orders.board, orders.lane.slots)
     note_progress(board.progress)
     process = Process(
         broker,

@@ -31,8 +31,8 @@ _WATCHED_OFFSET = 8
 #: Doubles in an entry and in the header.
 _STRIDE = _ENTRY.size // 8
 _FIRST = _HEADER.size // 8
-#: Bytes of the file behind the board, at most, that are read: what the interpreter wrote as it crashed.
-_LAST_WORDS = 4096
+#: Bytes of what was written behind the board that are read, at most: its end, where a traceback says what went wrong.
+_LAST_WORDS = 16384
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ class Board:
 
     def __init__(self, descriptor: int, slots: int) -> None:
         self.descriptor = descriptor
-        self._slots = slots
+        self.slots = slots
         self._size = _HEADER.size + slots * _ENTRY.size
         self._memory = mmap.mmap(descriptor, self._size + lines.ROOM)
         self._view = memoryview(self._memory)
@@ -135,7 +135,7 @@ class Board:
         now = time.monotonic()
         return [
             RunningJob(id, now - since, done, total)
-            for _, _, since, done, total, id in map(self._entry, range(self._slots))
+            for _, _, since, done, total, id in map(self._entry, range(self.slots))
             if since
         ]
 
@@ -150,7 +150,7 @@ class Board:
 
     def busy(self) -> int:
         """In how many slots something runs."""
-        return self._slots - self._column(2).count(0.0)
+        return self.slots - self._column(2).count(0.0)
 
     def limits(self) -> tuple[float, float]:
         """The next moment at which a job has to have ended, and the least memory that one may have; inf is none."""
@@ -160,10 +160,17 @@ class Board:
         )
 
     def last_words(self) -> str:
-        """What was written to the descriptor itself: by the interpreter, as it crashed."""
-        end = self._size + lines.ROOM
-        size = os.fstat(self.descriptor).st_size - end
-        return os.pread(self.descriptor, min(size, _LAST_WORDS), end).decode("utf-8", "replace") if size > 0 else ""
+        """What was written to the descriptor itself: as the process booted, or by the interpreter as it crashed."""
+        end = os.fstat(self.descriptor).st_size
+        start = max(self._size + lines.ROOM, end - _LAST_WORDS)
+        return os.pread(self.descriptor, end - start, start).decode("utf-8", "replace")
+
+    def take_words(self) -> str:
+        """The same, and no more of it is kept."""
+        words = self.last_words()
+        os.ftruncate(self.descriptor, self._size + lines.ROOM)
+        os.lseek(self.descriptor, 0, os.SEEK_END)
+        return words
 
     def close(self) -> None:
         """Let go of the memory."""

@@ -13,8 +13,13 @@ from contextlib import suppress
 
 import msgspec
 
+from penstock.core.verdict import Excess
 from penstock.worker import link as message
+from penstock.worker import tree
 from penstock.worker.board import Board
+
+#: Seconds that a process has to end once its socket is closed.
+_EXIT_SECONDS = 1.0
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -42,6 +47,8 @@ class Lane(msgspec.Struct, frozen=True):
     others: tuple[str, ...] = ()
     least: int | None = None
     most: int | None = None
+    max_jobs_per_process: int | None = None
+    max_memory_per_process: int | None = None
 
     def takes(self, known: Sequence[str]) -> tuple[str, ...]:
         """The queues to take from, where the app's tasks name those that are `known`."""
@@ -51,7 +58,8 @@ class Lane(msgspec.Struct, frozen=True):
 class Orders(msgspec.Struct, frozen=True):
     """What a process is told on its command line.
 
-    `patient` says that the store was there before: if it is away, it comes back. `slots` may be used for now.
+    `patient` says that the store was there before: if it is away, it comes back. `slots` may be used for now. `stderr`
+    is the worker's own standard error, where that of the process leads to its board until it has booted; else -1.
     """
 
     worker: str
@@ -63,6 +71,27 @@ class Orders(msgspec.Struct, frozen=True):
     verbose: bool
     patient: bool
     slots: int
+    stderr: int = -1
+
+
+class Exit(msgspec.Struct, frozen=True):
+    """How a process ended.
+
+    Parameters:
+        status: 0 or more by itself; less than 0 by the signal of that number.
+        peak: the most memory that it had, in bytes.
+    """
+
+    status: int
+    peak: int
+
+    def __str__(self) -> str:
+        if self.status >= 0:
+            return f"ended with status {self.status}"
+        try:
+            return f"was killed by {signal.Signals(-self.status).name}"
+        except ValueError:
+            return f"was killed by signal {-self.status}"
 
 
 class Child:
@@ -70,6 +99,11 @@ class Child:
 
     A fresh interpreter rather than a fork: the supervisor has threads and an open store, and a fork would carry both
     into user code (docs/adr/0003-spawn.md).
+
+    Parameters:
+        index: which of the worker's lanes it belongs to.
+        slots: how many of its lane's may be used for now.
+        patient: there were others before it: what it says as it boots is kept, to be told once if it does not come up.
     """
 
     def __init__(
@@ -88,25 +122,48 @@ class Child:
         self.number = number
         #: Which of the worker's lanes it belongs to.
         self.lane = index
+        self.mark = f"{worker}.{number}"
         self.board = Board.create(lane.slots)
         self.link, theirs = socket.socketpair()
         self.link.setblocking(False)
-        orders = Orders(worker, number, theirs.fileno(), self.board.descriptor, lane, burst, verbose, patient, slots)
+        stderr = _duplicate_stderr() if patient else -1
+        passed = [theirs.fileno(), self.board.descriptor, *([stderr] if stderr >= 0 else [])]
+        orders = Orders(
+            worker, number, theirs.fileno(), self.board.descriptor, lane, burst, verbose, patient, slots, stderr
+        )
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, msgspec.json.encode(orders).decode()],
-                pass_fds=(theirs.fileno(), self.board.descriptor),
+                pass_fds=passed,
                 stdin=None if lane.stdin else subprocess.DEVNULL,
+                stderr=self.board.descriptor if stderr >= 0 else None,
+                env={**os.environ, tree.MARK: self.mark},
                 process_group=0,
             )
+        if stderr >= 0:
+            os.close(stderr)
         self.pid = self._process.pid
+        # Its end of the socket may live on in a child of its own; this tells when it has ended itself.
+        self.descriptor = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
         self.started_at = time.monotonic()
         self.booted_at: float | None = None
         self.idle = False
         self.slots = slots
+        #: It takes no more jobs, or was told not to: another may take its place.
         self.leaving = False
+        #: It was told to leave since it has too much memory, of which it may keep so much.
+        self.draining = False
+        self.max_memory = lane.max_memory_per_process
+        #: It is being ended with no fault of the jobs that it runs.
+        self.interrupted = False
+        #: The jobs that it is being killed for.
+        self.excess: dict[bytes, Excess] = {}
+        #: Since when its limits are looked at, in monotonic seconds; None where they are not.
+        self.watched_since: float | None = None
+        #: When it closed its end of the socket, in monotonic seconds.
+        self.deaf_since: float | None = None
         self.heard = b""
-        self.peak_kilobytes = 0
+        self.peak_bytes = 0
 
     @property
     def booted(self) -> bool:
@@ -133,36 +190,48 @@ class Child:
         except OSError:
             return None
 
+    def watch(self) -> None:
+        """It runs a job with a limit: look at them from now on."""
+        self.watched_since = time.monotonic()
+        self.board.watched = True
+
     def kill(self) -> None:
         """End the process, and those it started, now."""
-        with suppress(OSError):
-            os.killpg(self.pid, signal.SIGKILL)
+        tree.end_tree(self.pid, self.mark)
 
-    def reap(self) -> int:
-        """Collect the process that has closed its socket, ending it if it has not ended; returns its exit status."""
-        try:
-            self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            self._process.wait()
-        self.kill()  # what it started itself
+    def reap(self) -> Exit:
+        """Collect the process that has ended or is about to, ending it if it does not, and all that it started."""
+        deadline = time.monotonic() + _EXIT_SECONDS
+        while (ended := os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is None:
+            if time.monotonic() > deadline:
+                self.kill()
+                deadline += _EXIT_SECONDS
+            time.sleep(0.001)
+        # As long as it is not collected, its number is nobody else's.
+        if ended.si_code == os.CLD_EXITED and ended.si_status == 0:
+            with suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
+        else:
+            tree.end_tree(self.pid, self.mark)
+        _, status, usage = os.wait4(self.pid, 0)
+        self._process.returncode = os.waitstatus_to_exitcode(status)
         self.link.close()
-        return self._process.returncode
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+        unit = 1 if sys.platform == "darwin" else 1024
+        return Exit(self._process.returncode, max(self.peak_bytes, usage.ru_maxrss * unit))
 
-    def sample_memory(self) -> int:
-        """The most memory it has had so far, in kilobytes; 0 where the system does not tell."""
+    def sample_peak(self) -> int:
+        """The most memory it has had so far, in bytes; 0 where the system does not tell."""
         with suppress(OSError), open(f"/proc/{self.pid}/status", encoding="ascii", errors="replace") as status:
             for line in status:
                 if line.startswith("VmHWM:"):
-                    self.peak_kilobytes = max(self.peak_kilobytes, int(line.split()[1]))
-        return self.peak_kilobytes
+                    self.peak_bytes = max(self.peak_bytes, int(line.split()[1]) * 1024)
+        return self.peak_bytes
 
 
-def describe_exit(status: int) -> str:
-    """An exit status in words."""
-    if status >= 0:
-        return f"ended with status {status}"
+def _duplicate_stderr() -> int:
     try:
-        return f"was killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was killed by signal {-status}"
+        return os.dup(2)
+    except OSError:
+        return -1  # a worker may run without one

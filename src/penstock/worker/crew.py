@@ -64,6 +64,7 @@ class Crew:
         self._failed_at = 0.0
         self._not_before = 0.0
         self._doubtful = False
+        self._told = ""
 
     @property
     def staying(self) -> list[Child]:
@@ -108,6 +109,13 @@ class Crew:
         self._failed_at, self._not_before, self._doubtful = now, now + self.pause, True
         return self.pause
 
+    def news(self, words: str) -> str:
+        """What a process wrote before it died, if it is not what the one before it wrote; else nothing."""
+        if words == self._told:
+            return ""
+        self._told = words
+        return words
+
     def state(self) -> LaneState:
         """How the lane stands."""
         staying = self.staying
@@ -119,7 +127,7 @@ class Crew:
             len(staying),
             sum(child.booted for child in staying),
             sum(child.idle for child in staying),
-            sum(len(child.board.running()) for child in self.members.values()),
+            sum(child.board.busy() for child in self.members.values()),
             tuple(child.pid for child in self.members.values()),
             self.why,
         )

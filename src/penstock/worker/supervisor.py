@@ -9,30 +9,40 @@ from __future__ import annotations
 import os
 import secrets
 import selectors
-import signal
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
 import msgspec
 
 from penstock.brokers.base import WorkerInfo
-from penstock.brokers.inspect import LaneRecord, RunningJob
-from penstock.core.job import Holder
+from penstock.core.decide import Terms
 from penstock.core.text import without_password
-from penstock.events.emit import Emitter, ProcessDied, WorkerStarted, WorkerStopped, WorkerStopping
+from penstock.events.emit import (
+    Emitter,
+    ProcessDied,
+    ProcessKilled,
+    ProcessRecycled,
+    WorkerStarted,
+    WorkerStopped,
+    WorkerStopping,
+)  # fmt: skip
 from penstock.worker import link as message
-from penstock.worker.child import Child, Lane, describe_exit
+from penstock.worker.child import Child, Lane
 from penstock.worker.crew import Crew, LaneState
+from penstock.worker.crews import Crews
 from penstock.worker.link import Hello
+from penstock.worker.obituary import death_of
+from penstock.worker.signals import Signals
 from penstock.worker.upkeep import Upkeep
+from penstock.worker.watch import Watch
 
 DEFAULT_GRACE = 25.0
 _QUIT_SECONDS = 2.0
+#: Seconds that a process may live on after it has closed its socket.
+_DEAF_SECONDS = 1.0
 
 
 class Supervisor:
@@ -57,7 +67,7 @@ class Supervisor:
     ) -> None:
         self.id = secrets.token_hex(16)
         self._module = module
-        self._crews = [Crew(index, lane) for index, lane in enumerate(lanes)]
+        self._crews = Crews(lanes)
         self._emitter = emitter
         self._grace = grace
         self._burst = burst
@@ -66,15 +76,15 @@ class Supervisor:
         self.registered: Callable[[str], None] = _nobody
         self._selector = selectors.DefaultSelector()
         self._bell, self._ringer = socket.socketpair()
-        self._signals, self._signaller = socket.socketpair()
-        for end in (self._bell, self._signals, self._signaller):
-            end.setblocking(False)
-        self._anyone_idle = threading.Event()
-        self._children: dict[int, Child] = {}
-        self._boards = threading.Lock()
+        self._bell.setblocking(False)
+        self._signals = Signals()
+        self._watch = Watch()
         self._numbers = 0
+        self._info: WorkerInfo | None = None
+        self._terms: dict[str, Terms] = {}
         self._upkeep: Upkeep | None = None
         self._stops: deque[str] = deque()
+        self._cancels: deque[tuple[int, bytes, float]] = deque()
         self._deadline: float | None = None
         self._quitting = False
         self._failed = False
@@ -86,19 +96,18 @@ class Supervisor:
         Parameters:
             each_round: called in between, at least once in `every` seconds; may call `stop`.
         """
-        previous = self._take_signals()
         self._selector.register(self._bell, selectors.EVENT_READ)
-        self._selector.register(self._signals, selectors.EVENT_READ)
-        try:
-            # One first: when the app can't be started, it says so once, and not once a process.
-            self._spawn(next(crew for crew in self._crews if crew.wanted))
-            while self._children or (self._deadline is None and any(crew.wanted for crew in self._crews)):
-                self._step(every)
-                if each_round is not None:
-                    each_round()
-        finally:
-            self._end()
-            self._restore_signals(previous)
+        self._selector.register(self._signals.end, selectors.EVENT_READ)
+        with self._signals.taken():
+            try:
+                # One first: when the app can't be started, it says so once, and not once a process.
+                self._spawn(next(crew for crew in self._crews if crew.wanted))
+                while self._crews.children or (self._deadline is None and not self._is_through()):
+                    self._step(every)
+                    if each_round is not None:
+                        each_round()
+            finally:
+                self._end()
         return 1 if self._failed else 0
 
     def stop(self, how: str = "asked to") -> None:
@@ -107,20 +116,7 @@ class Supervisor:
         Safe from any thread; done in the one that runs.
         """
         self._stops.append(how)
-        self._ring_bell()
-
-    def _stop(self, how: str) -> None:
-        if self._deadline is None:
-            self._deadline = time.monotonic() + self._grace
-            self._emitter.emit(WorkerStopping(f"{how}; running jobs have {self._grace:g} s"))
-            for child in self._children.values():
-                child.leaving = True
-                if child.booted:
-                    child.tell(message.STOP)
-                else:
-                    child.kill()  # it holds nothing, and listens only when it has booted
-        else:
-            self._quit()
+        self._ring()
 
     def resize(self, lane: int, processes: int, slots: int | None = None, why: str = "") -> None:
         """Have so many processes in a lane, soon. Safe from any thread.
@@ -135,12 +131,11 @@ class Supervisor:
         """
         crew = self._crews[lane]
         crew.wanted, crew.why, crew.slots = processes, why, slots or crew.slots
-        self._ring_bell()
+        self._ring()
 
     def lanes(self) -> list[LaneState]:
         """How each lane stands. Safe from any thread."""
-        with self._boards:
-            return [crew.state() for crew in self._crews]
+        return self._crews.states()
 
     @property
     def stopping(self) -> bool:
@@ -152,45 +147,72 @@ class Supervisor:
         own = 0
         with open("/proc/self/status", encoding="ascii", errors="replace") as status:
             own = next((int(line.split()[1]) for line in status if line.startswith("VmHWM:")), 0)
-        alive = own + sum(child.sample_memory() for child in self._children.values())
+        alive = own + sum(child.sample_peak() // 1024 for child in self._crews.children)
         self._peak_of_the_gone = max(self._peak_of_the_gone, alive)
         return self._peak_of_the_gone
+
+    def _is_through(self) -> bool:
+        """Has every process of a burst found its queues empty? A lane that was made small may grow again."""
+        return self._burst and not any(crew.wanted for crew in self._crews)
 
     def _step(self, longest: float) -> None:
         for key, _ in self._selector.select(self._next_deadline(longest)):
             if key.fileobj is self._bell:
                 self._bell.recv(4096)
-                self._wake_one()
-            elif key.fileobj is self._signals:
-                for number in self._signals.recv(64):
-                    self._stop(f"got {signal.Signals(number).name}")
+                self._crews.wake_one()
+            elif key.fileobj is self._signals.end:
+                for number in self._signals.read():
+                    self._stop(f"got {number.name}")
             else:
-                self._hear(key.data)
+                self._attend(key.data, said=key.fileobj is key.data.link)
         if self._upkeep is not None and self._upkeep.ended and not self.stopping:
             # Nobody says any more that this worker lives, so others will take its jobs.
             self._failed = True
             self._stop("the heartbeats have ended by the error above")
         while self._stops:
             self._stop(self._stops.popleft())
+        while self._cancels:
+            self._cancel(*self._cancels.popleft())
+        self._see_to_limits()
         self._fill()
-        now = time.monotonic()
-        if self._deadline is not None and now >= self._deadline:
+        if self._deadline is not None and time.monotonic() >= self._deadline:
             if self._quitting:
-                for child in self._children.values():
+                for child in self._crews.children:
+                    child.interrupted = True
                     child.kill()
             self._quit()
 
     def _next_deadline(self, longest: float) -> float:
         times = [at for crew in self._crews if (at := crew.due()) is not None]
+        times.append(self._watch.due(self._crews.children))
         if self._deadline is not None:
             times.append(self._deadline)
         return max(0.0, min([longest, *(at - time.monotonic() for at in times)]))
 
+    def _stop(self, how: str) -> None:
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self._grace
+            self._emitter.emit(WorkerStopping(f"{how}; running jobs have {self._grace:g} s"))
+            for child in self._crews.children:
+                self._dismiss(child)
+        else:
+            self._quit()
+
     def _quit(self) -> None:
         self._quitting = True
         self._deadline = time.monotonic() + _QUIT_SECONDS
-        for child in self._children.values():
+        for child in self._crews.children:
+            child.interrupted = True
             child.tell(message.QUIT)
+
+    def _dismiss(self, child: Child) -> None:
+        """Have a process finish what it runs, and leave."""
+        child.leaving = True
+        if child.booted:
+            child.tell(message.STOP)
+        else:
+            child.interrupted = True
+            child.kill()  # it holds nothing, and listens only when it has booted
 
     def _fill(self) -> None:
         """Start the processes that are lacking, and tell those to leave that are too many."""
@@ -202,46 +224,62 @@ class Supervisor:
             for _ in range(crew.lacking(time.monotonic())):
                 self._spawn(crew)
             for child in crew.surplus():
-                child.leaving = True
-                if child.booted:
-                    child.tell(message.STOP)
-                else:
-                    child.kill()  # it holds nothing, and listens only when it has booted
+                self._dismiss(child)
 
     def _spawn(self, crew: Crew) -> None:
         self._numbers += 1
-        known = self._upkeep is not None
         child = Child(
             self._module, self.id, self._numbers, crew.index, crew.lane, crew.slots,
-            burst=self._burst, verbose=self._verbose, patient=known,
+            burst=self._burst, verbose=self._verbose, patient=self._upkeep is not None,
         )  # fmt: skip
-        with self._boards:
-            self._children[child.number] = crew.members[child.number] = child
+        self._crews.add(child)
         self._selector.register(child.link, selectors.EVENT_READ, child)
+        if child.descriptor is not None:
+            self._selector.register(child.descriptor, selectors.EVENT_READ, child)
 
-    def _hear(self, child: Child) -> None:
-        said = child.listen()
-        if said is None:
+    def _attend(self, child: Child, said: bool) -> None:
+        """A process said something, closed its end, or is gone."""
+        if not self._crews.has(child):
+            return  # buried by the other of the two events
+        heard = self._hear(child)
+        if not said or (not heard and child.descriptor is None):
             self._bury(child)
-            return
+        elif not heard:
+            # It goes, or it has lost its socket and can't be told anything: either way it ends soon.
+            self._selector.unregister(child.link)
+            child.deaf_since = time.monotonic()
+
+    def _hear(self, child: Child) -> bool:
+        """Hear what a process has said; False when it has closed its end."""
+        said = child.listen() if child.deaf_since is None else b""
+        if said is None:
+            return False
         if not child.booted:
             child.heard += said
             line, newline, said = child.heard.partition(b"\n")
             if not newline:
-                return
+                return True
             self._welcome(child, msgspec.json.decode(line, type=Hello))
-        if message.MORE in said:
-            self._wake_one()
+        for word in (said[index : index + 1] for index in range(len(said))):
+            match word:
+                case message.MORE:
+                    child.idle = False
+                    self._crews.wake_one()
+                case message.IDLE:
+                    child.idle = True
+                case message.LEAVING:
+                    child.leaving = True
+                case message.LIMITED:
+                    child.watch()
         if said:
-            # The last word counts: a process says IDLE as it goes to rest.
-            child.idle = said.endswith(message.IDLE)
-            self._show_idle()
-        if message.LEAVING in said:
-            child.leaving = True
+            child.idle = child.idle and not child.leaving
+            self._crews.show_idle()
+        return True
 
     def _welcome(self, child: Child, hello: Hello) -> None:
         child.booted_at = time.monotonic()
-        self._crews[child.lane].came_up(hello.queues)
+        self._crews.of(child).came_up(hello.queues)
+        self._terms.update({**dict.fromkeys(hello.tasks, Terms()), **hello.terms})
         if self._upkeep is None:
             self._register(hello)
         child.tell(message.GO)
@@ -252,9 +290,9 @@ class Supervisor:
         queues = tuple(dict.fromkeys([*hello.queues, *(name for lane in lanes for name in lane.queues or ())]))
         slots = sum(lane.most or lane.processes * lane.slots for lane in lanes)
         pool = "+".join(sorted({lane.pool for lane in lanes}))
-        info = WorkerInfo(self.id, socket.gethostname(), os.getpid(), pool, slots, queues, time.time())
+        self._info = WorkerInfo(self.id, socket.gethostname(), os.getpid(), pool, slots, queues, time.time())
         self._upkeep = Upkeep(
-            hello.url, info, hello.tasks, self._running, self._ring, self._emitter, self._lane_records
+            hello.url, self.id, self._describe, self._terms, self._heard_bell, self._ask_to_cancel, self._emitter
         )
         self._upkeep.start()
         self.registered(hello.url)
@@ -263,19 +301,23 @@ class Supervisor:
         self._emitter.emit(WorkerStarted(self.id, pool, processes, slots // processes, queues, url))
 
     def _bury(self, child: Child) -> None:
-        """A process is gone: give back what it held, and start another unless it was to leave."""
-        self._selector.unregister(child.link)
-        crashed = tuple(job.id for job in child.board.running())
-        status = child.reap()
-        crew = self._crews[child.lane]
-        with self._boards:
-            child.board.close()
-            del self._children[child.number], crew.members[child.number]
-        self._show_idle()
-        in_order = status == 0 and not crashed
+        """A process is gone: see what becomes of what it held, and start another unless it was to leave."""
+        if child.deaf_since is None:
+            self._selector.unregister(child.link)
+        if child.descriptor is not None:
+            self._selector.unregister(child.descriptor)
+        ended = child.reap()
+        death = death_of(child, ended)
+        words = child.board.last_words()
+        crew = self._crews.of(child)
+        self._watch.forget(child)
+        self._crews.remove(child)
+        in_order = ended.status == 0 and not death.runs
         if self._upkeep is not None and not in_order:
-            self._upkeep.abandon(Holder(self.id, child.number), () if child.leaving else crashed)
-        if child.leaving:
+            self._upkeep.bury(child.number, death)
+        if child.excess:
+            self._emitter.emit(ProcessKilled(child.pid, dict(child.excess)))
+        if child.leaving and (in_order or child.interrupted or child.excess):
             return
         if self._burst and in_order:
             crew.wanted -= 1
@@ -285,75 +327,61 @@ class Supervisor:
             self._failed = True
             self._deadline = time.monotonic()
             return
-        self._emitter.emit(ProcessDied(child.pid, describe_exit(status), crashed, crew.lost(child, bool(crashed))))
+        if not child.excess:
+            pause = 0.0 if child.leaving else crew.lost(child, bool(death.runs))
+            crashed = tuple(run.id for run in death.runs)
+            self._emitter.emit(ProcessDied(child.pid, str(ended), crashed, pause, crew.news(words)))
 
-    def _running(self) -> list[RunningJob]:
-        """What runs in all processes; asked for by the upkeep's thread."""
-        with self._boards:
-            return [job for child in self._children.values() for job in child.board.running()]
+    def _see_to_limits(self) -> None:
+        """Kill the processes whose jobs are over their limits, and have those leave that have grown too much."""
+        for child, excess in self._watch.overdue(self._crews.children):
+            child.excess = excess
+            child.kill()
+        for child in self._crews.children:
+            if child.deaf_since is not None and time.monotonic() - child.deaf_since > _DEAF_SECONDS:
+                child.kill()
+        for child in self._watch.fat(self._crews.children):
+            child.draining = True
+            child.tell(message.DRAIN)
+            self._emitter.emit(ProcessRecycled(child.pid, child.peak_bytes))
 
-    def _lane_records(self) -> list[LaneRecord]:
-        """The lanes as each heartbeat tells of them; asked for by the upkeep's thread."""
-        return [
-            LaneRecord(state.queues, state.lane.pool, state.processes, state.slots, state.busy,
-                       state.lane.least, state.lane.most, state.why)
-            for state in self.lanes()
-        ]  # fmt: skip
+    def _cancel(self, process: int, id: bytes, kill_after: float) -> None:
+        child = self._crews.child(process)
+        if child is not None and child.booted and self._watch.cancel(child, id, kill_after):
+            child.tell(message.CANCEL + id)
+
+    def _describe(self) -> WorkerInfo:
+        """What each heartbeat says; asked for by the upkeep's thread."""
+        assert self._info is not None
+        return msgspec.structs.replace(self._info, jobs=self._crews.running(), lanes=self._crews.records())
+
+    def _heard_bell(self) -> None:
+        """In the listening thread: hold it here while nobody is idle, so that rings cost a busy worker nothing."""
+        self._crews.wait_for_idle()
+        self._ring()
+
+    def _ask_to_cancel(self, process: int, id: bytes, kill_after: float) -> None:
+        """In the upkeep's thread."""
+        self._cancels.append((process, id, kill_after))
+        self._ring()
 
     def _ring(self) -> None:
-        """In the listening thread: hold it here while nobody is idle, so that rings cost a busy worker nothing."""
-        self._anyone_idle.wait()
-        self._ring_bell()
-
-    def _ring_bell(self) -> None:
         with suppress(OSError):  # stopped in the meantime
             self._ringer.send(b"!")
 
-    def _wake_one(self) -> None:
-        for child in self._children.values():
-            if child.idle:
-                child.idle = False
-                child.tell(message.WAKE)
-                break
-        self._show_idle()
-
-    def _show_idle(self) -> None:
-        if any(child.idle for child in self._children.values()):
-            self._anyone_idle.set()
-        else:
-            self._anyone_idle.clear()
-
-    def _take_signals(self) -> list[tuple[int, Any]]:
-        if threading.current_thread() is not threading.main_thread():
-            return []
-        signal.set_wakeup_fd(self._signaller.fileno(), warn_on_full_buffer=False)
-        return [(number, signal.signal(number, _noted)) for number in (signal.SIGTERM, signal.SIGINT)]
-
-    def _restore_signals(self, previous: list[tuple[int, Any]]) -> None:
-        for number, handler in previous:
-            signal.signal(number, handler)
-        if previous:
-            signal.set_wakeup_fd(-1)
-
     def _end(self) -> None:
-        for child in list(self._children.values()):
+        for child in self._crews.children:
+            child.interrupted = child.leaving = True
             child.kill()
-            self._bury_quietly(child)
+            self._bury(child)
         if self._upkeep is not None:
-            self._anyone_idle.set()
+            self._crews.release()
             self._upkeep.stop()
             self._emitter.emit(WorkerStopped())
         self._selector.close()
-        for end in (self._bell, self._ringer, self._signals, self._signaller):
+        self._signals.close()
+        for end in (self._bell, self._ringer):
             end.close()
-
-    def _bury_quietly(self, child: Child) -> None:
-        child.leaving = True
-        self._bury(child)
-
-
-def _noted(number: int, frame: object) -> None:
-    """The wake-up descriptor tells; the handler only keeps Python's default from acting."""
 
 
 def _nobody(url: str) -> None:

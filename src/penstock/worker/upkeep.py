@@ -7,16 +7,15 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-
-import msgspec
+from collections.abc import Callable, Mapping
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker, WorkerInfo
-from penstock.brokers.inspect import LaneRecord, RunningJob
+from penstock.core.decide import Terms
 from penstock.core.job import Holder
+from penstock.core.verdict import Death, judge
 from penstock.errors import StoreError
-from penstock.events.emit import Emitter, Rescued, StoreBack, StoreTrouble
+from penstock.events.emit import Emitter, JobEnded, Rescued, StoreBack, StoreTrouble
 
 #: Seconds between heartbeats.
 BEAT = 2.0
@@ -37,33 +36,36 @@ class Upkeep:
 
     Parameters:
         url: of the broker.
-        info: what each heartbeat says.
-        tasks: the names this worker knows; jobs parked for want of them are taken up again.
-        running: what runs now; told with each heartbeat.
+        worker: the worker's id.
+        info: what each heartbeat says; asked for in this thread.
+        terms: of the tasks this worker knows, by name: jobs parked for want of them are taken up again, and those of a
+            process that died are judged by them.
         ring: called when there may be new work; it may block while nobody is idle.
-        lanes: how each lane stands; told with each heartbeat.
+        cancel: is told the process, the id and the `kill_after` of each job that runs and is to be cancelled, in every
+            round for as long as it does.
     """
 
     def __init__(
         self,
         url: str,
-        info: WorkerInfo,
-        tasks: Sequence[str],
-        running: Callable[[], Sequence[RunningJob]],
+        worker: str,
+        info: Callable[[], WorkerInfo],
+        terms: Mapping[str, Terms],
         ring: Callable[[], None],
+        cancel: Callable[[int, bytes, float], None],
         emitter: Emitter,
-        lanes: Callable[[], Sequence[LaneRecord]] = tuple,
     ) -> None:
         self._url = url
+        self._worker = worker
         self._info = info
-        self._tasks = tuple(tasks)
-        self._running = running
+        self._terms = terms
         self._ring = ring
+        self._cancel = cancel
         self._emitter = emitter
-        self._lanes = lanes
+        self._kill_after: dict[tuple[int, bytes], float] = {}
         self._nudge = threading.Event()
         self._stopping = False
-        self._dead: deque[tuple[Holder, tuple[bytes, ...]]] = deque()
+        self._dead: deque[tuple[Holder, Death]] = deque()
         self._registered = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-upkeep", daemon=True)
@@ -77,9 +79,9 @@ class Upkeep:
         self._thread.start()
         self._registered.wait(30.0)
 
-    def abandon(self, holder: Holder, crashed: Sequence[bytes]) -> None:
-        """Give back what a dead process held, soon."""
-        self._dead.append((holder, tuple(crashed)))
+    def bury(self, process: int, death: Death) -> None:
+        """Write down, soon, what becomes of the jobs that a dead process held."""
+        self._dead.append((Holder(self._worker, process), death))
         self._nudge.set()
 
     @property
@@ -135,16 +137,15 @@ class Upkeep:
                 self._silent = True
                 self._emitter.emit(StoreBack())
             self._nudge.wait(wait)
-        self._give_back_dead(broker)
-        broker.depart(self._info.id)
+        self._judge_dead(broker)
+        broker.depart(self._worker)
 
     def _round(self, broker: Broker) -> float:
         """Do what is due; returns the seconds until something is due again."""
-        self._give_back_dead(broker)
+        self._judge_dead(broker)
         # First of all, and again until it is stored: who judges others by their silence must not be silent.
         if self._is_due("beat"):
-            info = msgspec.structs.replace(self._info, jobs=tuple(self._running()), lanes=tuple(self._lanes()))
-            broker.heartbeat(info)
+            broker.heartbeat(self._info())
             self._done("beat", BEAT)
         if self._is_deaf():
             self._done("rescue", DEAD_AFTER)
@@ -154,11 +155,12 @@ class Upkeep:
             if jobs:
                 self._emitter.emit(Rescued(jobs))
         if self._is_due("unpark"):
-            broker.unpark(self._tasks)
+            broker.unpark(tuple(self._terms))
             self._done("unpark", _UNPARK)
         if self._is_due("prune"):
             broker.prune()
             self._done("prune", _PRUNE)
+        self._ask_for_cancels(broker)
         next_due = broker.promote()
         wait = _PROMOTE if next_due is None else max(0.001, min(_PROMOTE, next_due))
         return min(wait, max(0.0, min(self._due[name] for name in ("beat", "rescue")) - time.monotonic()))
@@ -177,10 +179,31 @@ class Upkeep:
     def _done(self, name: str, every: float) -> None:
         self._due[name] = time.monotonic() + every
 
-    def _give_back_dead(self, broker: Broker) -> None:
+    def _judge_dead(self, broker: Broker) -> None:
         while self._dead:
-            broker.abandon(*self._dead[0])
+            holder, death = self._dead[0]
+            crashed: tuple[bytes, ...] = ()
+            if death.runs and not death.interrupted:
+                verdict = judge(death, broker.held(holder), self._terms, random.random())
+                crashed = verdict.crashed
+                if verdict.outcomes:
+                    stale = broker.exchange(verdict.outcomes, (), 0, holder).stale
+                    seconds = {run.id: run.seconds for run in death.runs}
+                    for outcome in verdict.outcomes:
+                        if outcome not in stale:
+                            self._emitter.emit(JobEnded(outcome, seconds[outcome.lease.id]))
+            broker.abandon(holder, crashed)
             self._dead.popleft()
+
+    def _ask_for_cancels(self, broker: Broker) -> None:
+        asked = broker.cancelled(self._worker)
+        self._kill_after = {each: wait for each, wait in self._kill_after.items() if each in asked}
+        for process, id in asked:
+            if (process, id) not in self._kill_after:
+                held = (lease for lease in broker.held(Holder(self._worker, process)) if lease.id == id)
+                terms = (self._terms.get(lease.task) for lease in held)
+                self._kill_after[process, id] = next(filter(None, terms), Terms()).kill_after
+            self._cancel(process, id, self._kill_after[process, id])
 
     def _heard(self) -> None:
         """In the listening thread: a delayed job may be due sooner now, and there may be work."""

@@ -1,0 +1,104 @@
+"""All processes of a worker, lane by lane, as more than one thread asks for them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+from penstock.brokers.inspect import LaneRecord, RunningJob
+from penstock.worker import link as message
+from penstock.worker.child import Child, Lane
+from penstock.worker.crew import Crew, LaneState
+
+
+class Crews:
+    """A crew for each lane.
+
+    The supervisor's thread alone adds, removes and looks without more ado; what other threads may call says so.
+    """
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self._crews = [Crew(index, lane) for index, lane in enumerate(lanes)]
+        self._lock = threading.Lock()
+        self._anyone_idle = threading.Event()
+
+    def __iter__(self) -> Iterator[Crew]:
+        return iter(self._crews)
+
+    def __getitem__(self, lane: int) -> Crew:
+        return self._crews[lane]
+
+    def of(self, child: Child) -> Crew:
+        """The crew that a process belongs to."""
+        return self._crews[child.lane]
+
+    @property
+    def children(self) -> list[Child]:
+        """Every process there is."""
+        return [child for crew in self._crews for child in crew.members.values()]
+
+    def child(self, number: int) -> Child | None:
+        """The process of a number, if there still is one."""
+        return next((crew.members[number] for crew in self._crews if number in crew.members), None)
+
+    def has(self, child: Child) -> bool:
+        """Is a process still there?"""
+        return child.number in self.of(child).members
+
+    def add(self, child: Child) -> None:
+        """A process was started."""
+        with self._lock:
+            self.of(child).members[child.number] = child
+
+    def remove(self, child: Child) -> None:
+        """A process is gone."""
+        with self._lock:
+            del self.of(child).members[child.number]
+            child.board.close()
+        self.show_idle()
+
+    def wake_one(self) -> None:
+        """There may be work: have one process look that found nothing the last time."""
+        child = next((child for child in self.children if child.idle), None)
+        if child is not None:
+            child.idle = False
+            child.tell(message.WAKE)
+        self.show_idle()
+
+    def show_idle(self) -> None:
+        """Let those know who wait for it whether a process is idle."""
+        if any(child.idle for child in self.children):
+            self._anyone_idle.set()
+        else:
+            self._anyone_idle.clear()
+
+    def wait_for_idle(self) -> None:
+        """Wait until a process is idle, or `release` was called. Safe from any thread."""
+        self._anyone_idle.wait()
+
+    def release(self) -> None:
+        """Nobody waits any more."""
+        self._anyone_idle.set()
+
+    def running(self) -> tuple[RunningJob, ...]:
+        """What runs in all processes. Safe from any thread."""
+        with self._lock:
+            return tuple(job for child in self.children for job in child.board.running())
+
+    def ended(self) -> int:
+        """How many jobs have ended in the processes that there are. Safe from any thread."""
+        with self._lock:
+            return sum(child.board.ended for child in self.children)
+
+    def states(self) -> list[LaneState]:
+        """How each lane stands. Safe from any thread."""
+        with self._lock:
+            return [crew.state() for crew in self._crews]
+
+    def records(self) -> tuple[LaneRecord, ...]:
+        """The lanes as each heartbeat tells of them. Safe from any thread."""
+        return tuple(
+            LaneRecord(state.queues, state.lane.pool, state.processes, state.slots, state.busy,
+                       state.lane.least, state.lane.most, state.why)
+            for state in self.states()
+        )  # fmt: skip
