@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from penstock.cli.lanes import POOLS, LaneSpec, chosen_lanes, standard_extent
+from penstock.cli.lanes import POOLS, LaneSpec, chosen_lanes, running_lanes, standard_extent
 from penstock.cli.worker import worker
 from penstock.core.extent import Extent
 from penstock.worker.process import POOLS as RUNNING
@@ -103,3 +103,11 @@ def test_a_size_that_follows_the_work(words, extent):
 def test_sizes_that_follow_nothing(words):
     with pytest.raises(click.UsageError):
         lanes(*words.split())
+
+
+def test_what_all_lanes_have_in_common():
+    words = ["shop:app", "--lane", "a=prefork:4,1", "--lane", "b=threads", "--max-jobs-per-process", "9"]
+    ctx = worker.make_context("worker", [*words, "--max-memory-per-process", "500M"])
+    running = running_lanes("shop:app", chosen_lanes(ctx), ctx.params)
+    assert [(lane.max_jobs_per_process, lane.max_memory_per_process) for lane in running] == [(9, 500 << 20)] * 2
+    assert [(lane.least, lane.most) for lane in running] == [(1, 4), (None, None)]

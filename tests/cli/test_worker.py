@@ -84,7 +84,10 @@ def test_what_can_not_be_loaded_is_said_without_a_traceback(penstock, target, sa
     assert "Traceback" not in ended.err
 
 
-@pytest.mark.parametrize("words", [["-c", "0"], ["-q", "a,,b"], ["--grace", "-1"], ["--pool", "fibers"]])
+@pytest.mark.parametrize(
+    "words",
+    [["-c", "0"], ["--memory", "1G"], ["--memory", "much"], ["-q", "a,,b"], ["--grace", "-1"], ["--pool", "fibers"]],
+)
 def test_settings_that_make_no_sense(penstock, words):
     ended = penstock("worker", "shop:app", *words)
     assert ended.code == 2

@@ -57,9 +57,9 @@ def test_a_budget_of_memory_keeps_it_small(yard: Yard) -> None:
 
     def measure(pids: Sequence[int]) -> int:
         looks.append(len(pids))
-        return 100 * len(pids)
+        return len(pids) * 10 << 30
 
-    scaler = Scaler(supervisor, {0: Extent(8, 1, 1)}, yard.emitter, budget=250, measure=measure)
+    scaler = Scaler(supervisor, {0: Extent(8, 1, 1)}, yard.emitter, budget=25 << 30, measure=measure)
     supervisor.registered = scaler.start
     yard.run(supervisor)
     try:

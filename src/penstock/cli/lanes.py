@@ -109,8 +109,12 @@ def chosen_lanes(ctx: click.Context) -> list[LaneSpec]:
     return sorted(lanes, key=lambda lane: lane.queues is not None)
 
 
-def running_lanes(target: str, lanes: Sequence[LaneSpec]) -> list[Lane]:
-    """The lanes as a supervisor takes them."""
+def running_lanes(target: str, lanes: Sequence[LaneSpec], params: Mapping[str, Any]) -> list[Lane]:
+    """The lanes as a supervisor takes them.
+
+    Parameters:
+        params: of the command, for what all lanes have in common.
+    """
     from penstock.worker.child import Lane
 
     named = tuple(name for lane in lanes for name in lane.queues or ())
@@ -118,6 +122,7 @@ def running_lanes(target: str, lanes: Sequence[LaneSpec]) -> list[Lane]:
         Lane(
             target, lane.extent.processes, lane.pool, lane.extent.slots, lane.queues, others=named,
             least=lane.extent.least, most=None if lane.extent.least is None else lane.extent.most,
+            max_jobs_per_process=params["max_jobs_per_process"], max_memory_per_process=params["max_memory_per_process"],
         )
         for lane in lanes
     ]  # fmt: skip

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from penstock.cli.config import ConfiguredCommand, setting
-from penstock.cli.lanes import POOLS, LaneText, QueueNames, SizeText, chosen_lanes, running_lanes
+from penstock.cli.lanes import POOLS, LaneSpec, LaneText, QueueNames, SizeText, chosen_lanes, running_lanes
 from penstock.cli.options import examples
+from penstock.cli.values import Bytes, Seconds
 from penstock.core.extent import LARGEST
 from penstock.errors import ConfigError
 from penstock.settings import SETTINGS
 
-
-class Seconds(click.FloatRange):
-    """A number of seconds, 0 or more, that ends."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """As click's own, which takes nan and inf."""
-        seconds: float = super().convert(value, param, ctx)
-        if not math.isfinite(seconds):
-            self.fail(f"{value} is no number of seconds", param, ctx)
-        return seconds
+if TYPE_CHECKING:
+    from penstock.events.emit import Emitter
+    from penstock.worker.supervisor import Supervisor
 
 
 @click.command(
@@ -45,11 +40,16 @@ class Seconds(click.FloatRange):
 @setting("worker.processes", type=click.IntRange(1, LARGEST), metavar="P")
 @setting("worker.lanes", "--lane", type=LaneText(), multiple=True, metavar="QUEUES=POOL:SIZE")
 @setting("worker.autoscale", type=SizeText(), metavar="MAX,MIN")
+@setting("worker.memory", type=Bytes(), metavar="SIZE")
+@setting("worker.max_jobs_per_process", type=click.IntRange(1), metavar="N")
+@setting("worker.max_memory_per_process", type=Bytes(), metavar="SIZE")
 @setting("worker.grace", type=Seconds(0), metavar="SECONDS")
 @setting("worker.burst")
 @setting("worker.verbose", "-v", "--verbose")
 @click.pass_context
-def worker(ctx: click.Context, /, app: str | None, grace: float, burst: bool, verbose: bool, **_: Any) -> int:
+def worker(
+    ctx: click.Context, /, app: str | None, memory: int | None, grace: float, burst: bool, verbose: bool, **_: Any
+) -> int:
     """Run the jobs of TARGET, an app: package.module:app (the name after the colon is app unless you say otherwise).
 
     TERM or Ctrl-C: take no more jobs, let those that run finish within the grace, leave. Once more: give them back
@@ -64,6 +64,8 @@ def worker(ctx: click.Context, /, app: str | None, grace: float, burst: bool, ve
     if app is None:
         raise click.UsageError("name an app, as package.module:app, here or in PENSTOCK_APP or penstock.toml", ctx)
     lanes = chosen_lanes(ctx)
+    if memory is not None and all(lane.extent.least is None for lane in lanes):
+        raise click.UsageError("--memory bounds a size that changes: say --autoscale MAX,MIN, or 8,1 in a lane", ctx)
     _check(app)
     from penstock.events.emit import Emitter
     from penstock.events.log import configure, log_events
@@ -72,18 +74,25 @@ def worker(ctx: click.Context, /, app: str | None, grace: float, burst: bool, ve
     configure(verbose)
     emitter = Emitter()
     log_events(emitter)
-    supervisor = Supervisor(
-        "penstock.cli.process", running_lanes(app, lanes), emitter, grace=grace, burst=burst, verbose=verbose
-    )
+    running = running_lanes(app, lanes, ctx.params)
+    supervisor = Supervisor("penstock.cli.process", running, emitter, grace=grace, burst=burst, verbose=verbose)
+    with _scaling(supervisor, lanes, emitter, memory):
+        return supervisor.run()
+
+
+@contextmanager
+def _scaling(supervisor: Supervisor, lanes: Sequence[LaneSpec], emitter: Emitter, memory: int | None) -> Iterator[None]:
+    """Have the lanes follow their queues that are to, until the context ends."""
     changing = {index: lane.extent for index, lane in enumerate(lanes) if lane.extent.least is not None}
     if not changing:
-        return supervisor.run()
+        yield
+        return
     from penstock.worker.scaler import Scaler
 
-    scaler = Scaler(supervisor, changing, emitter)
+    scaler = Scaler(supervisor, changing, emitter, budget=memory)
     supervisor.registered = scaler.start
     try:
-        return supervisor.run()
+        yield
     finally:
         scaler.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -15,6 +16,7 @@ from penstock.core.scale import Look, Scale
 from penstock.errors import StoreError
 from penstock.events.emit import Emitter, LaneResized
 from penstock.worker.crew import LaneState
+from penstock.worker.tree import descendants, proportional
 
 #: Seconds between two looks.
 _EVERY = 0.25
@@ -37,8 +39,8 @@ class Scaler:
     Parameters:
         worker: whose lanes.
         extents: of the lanes that change, by their number.
-        budget: bytes of memory that the worker may have; None for as many as it takes.
-        measure: the bytes that processes have; only asked where there is a budget.
+        budget: bytes of memory that the worker may have, with all that it has started; None for as many as it takes.
+        measure: the bytes that processes have, with all that they have started.
     """
 
     def __init__(
@@ -48,13 +50,13 @@ class Scaler:
         emitter: Emitter,
         *,
         budget: int | None = None,
-        measure: Callable[[Sequence[int]], int] = len,
+        measure: Callable[[Sequence[int]], int] | None = None,
     ) -> None:
         self._worker = worker
         self._extents = dict(extents)
         self._emitter = emitter
         self._budget = budget
-        self._measure = measure
+        self._measure = measure or _proportional
         self._scales = {lane: Scale(extent) for lane, extent in extents.items()}
         # What a lane was told, which may lie between the sizes that its processes can make.
         self._sizes = {lane: extent.least or extent.most for lane, extent in extents.items()}
@@ -93,7 +95,10 @@ class Scaler:
     def _look(self, broker: Broker) -> None:
         """Look at each lane once."""
         states = self._worker.lanes()
-        shares = [0 if self._budget is None else self._measure(state.pids) for state in states]
+        shares, memory = [0] * len(states), 0
+        if self._budget is not None:
+            shares = [self._measure(state.pids) for state in states]
+            memory = sum(shares) + proportional([os.getpid()])
         for lane, extent in self._extents.items():
             state = states[lane]
             if not state.queues:
@@ -109,7 +114,7 @@ class Scaler:
                 state.booted - state.resting if one_slot else state.busy,
                 backlog.ready,
                 backlog.waited,
-                sum(shares),
+                memory,
                 shares[lane],
                 sum(
                     self._scales[other].coming(
@@ -133,3 +138,7 @@ class Scaler:
         processes, slots = extent.spread(size)
         self._worker.resize(lane, processes, slots, why)
         self._emitter.emit(LaneResized(state.queues, processes, slots, why))
+
+
+def _proportional(pids: Sequence[int]) -> int:
+    return proportional(each for pid in pids for each in (pid, *descendants(pid)))
