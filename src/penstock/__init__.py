@@ -8,6 +8,7 @@ from penstock.core.control import GiveUp, Retry, Snooze
 from penstock.core.states import State
 from penstock.errors import PenstockError
 from penstock.handles import Batch, Job
+from penstock.shared import shared_task
 from penstock.task import Task
 from penstock.worker.context import CurrentJob, current_job
 
@@ -24,4 +25,5 @@ __all__ = [
     "State",
     "Task",
     "current_job",
+    "shared_task",
 ]

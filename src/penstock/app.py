@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
-from penstock import settings
+from penstock import settings, shared
 from penstock.brokers.inspect import Inspector
 from penstock.client import Client, new_id
-from penstock.core.backoff import Backoff
-from penstock.core.decide import (
-    DEFAULT_CRASH_LIMIT,
-    DEFAULT_KILL_AFTER,
-    DEFAULT_RESULT_TTL,
-    DEFAULT_RETRIES,
-    JobOptions,
-    Policy,
-)
-from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, Holder, Lease, NewJob
+from penstock.core.job import DEFAULT_QUEUE, Holder, Lease, NewJob
 from penstock.core.outcome import Outcome
-from penstock.core.sizes import parse_bytes
+from penstock.declare import Decorator, TaskOptions, declare
 from penstock.errors import ConfigError, JobFailed, UnknownTask
-from penstock.task import Sending, Task, check_limits, check_sending
+from penstock.task import Task
 
 if TYPE_CHECKING:
     from penstock.worker.runner import RowHandler, Runner
@@ -49,51 +39,16 @@ class Penstock:
         self.row_handlers: dict[str, RowHandler] = {}
         self._client = Client(self.settings.url)
         self._client.inline = self._run_inline if inline else None
+        shared.join(self)
 
     @overload
     def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
     @overload
     def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
     @overload
-    def task(
-        self,
-        function: None = None,
-        /,
-        *,
-        name: str | None = None,
-        queue: str = DEFAULT_QUEUE,
-        priority: int = DEFAULT_PRIORITY,
-        retries: int = DEFAULT_RETRIES,
-        backoff: Backoff | float | None = None,
-        give_up: Sequence[type[BaseException]] = (),
-        unique: bool = False,
-        result_ttl: float = DEFAULT_RESULT_TTL,
-        at_most_once: bool = False,
-        crash_limit: int = DEFAULT_CRASH_LIMIT,
-        timeout: float | None = None,
-        kill_after: float = DEFAULT_KILL_AFTER,
-        memory: int | str | None = None,
-    ) -> _Decorator: ...
+    def task(self, function: None = None, /, **options: Unpack[TaskOptions]) -> Decorator: ...
 
-    def task(
-        self,
-        function: Any = None,
-        /,
-        *,
-        name: str | None = None,
-        queue: str = DEFAULT_QUEUE,
-        priority: int = DEFAULT_PRIORITY,
-        retries: int = DEFAULT_RETRIES,
-        backoff: Backoff | float | None = None,
-        give_up: Sequence[type[BaseException]] = (),
-        unique: bool = False,
-        result_ttl: float = DEFAULT_RESULT_TTL,
-        at_most_once: bool = False,
-        crash_limit: int = DEFAULT_CRASH_LIMIT,
-        timeout: float | None = None,
-        kill_after: float = DEFAULT_KILL_AFTER,
-        memory: int | str | None = None,
-    ) -> Any:
+    def task(self, function: Any = None, /, **options: Unpack[TaskOptions]) -> Any:
         """Make a function a task; plain and `async def` functions alike.
 
         Parameters:
@@ -115,24 +70,20 @@ class Penstock:
         """
 
         def decorate(function: Callable[..., Any]) -> Task[Any, Any]:
-            sending = Sending(
-                queue=queue, priority=priority, unique=unique or None, at_most_once=at_most_once, job=JobOptions()
-            )
-            check_sending(sending)
-            wait = Backoff(first=backoff) if isinstance(backoff, (int, float)) else backoff or Backoff()
-            policy = Policy(
-                retries, wait, result_ttl, crash_limit, timeout, kill_after,
-                None if memory is None else parse_bytes(memory), tuple(give_up),
-            )  # fmt: skip
-            check_limits(policy)
-            full_name = name or f"{_module_name(function)}.{function.__qualname__}"
-            if full_name in self.tasks:
-                raise ConfigError(f"there is a task {full_name!r} already: give one of them another name=")
-            task: Task[Any, Any] = Task(function, full_name, self._client, sending, policy)
-            self.tasks[full_name] = task
+            task = declare(function, self._find_client, **options)
+            self.add(task)
             return task
 
         return decorate if function is None else decorate(function)
+
+    def add(self, task: Task[Any, Any]) -> None:
+        """Have a task whose jobs go through this app; `ConfigError` where there is another of its name."""
+        if task.name in self.tasks:
+            raise ConfigError(f"there is a task {task.name!r} already: give one of them another name=")
+        self.tasks[task.name] = task
+
+    def _find_client(self) -> Client:
+        return self._client
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -234,29 +185,6 @@ class Penstock:
         self._client.inline_results[job.id] = outcome.result
 
 
-class _Decorator:
-    """The type of `@app.task(...)`; never made."""
-
-    @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
-    def __call__(self, function: Any, /) -> Any:
-        raise TypeError("only a type")
-
-
-def _module_name(function: Callable[..., Any]) -> str:
-    """The module as workers will import it: a program run as a script has its file's name."""
-    module = function.__module__
-    if module != "__main__":
-        return module
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is not None:
-        return str(spec.name)
-    path = getattr(sys.modules["__main__"], "__file__", None) or "__main__"
-    return path.rpartition("/")[2].removesuffix(".py")
-
-
 def load_app(target: str, arguments: dict[str, str] | None = None) -> Penstock:
     """The app that "package.module:attribute" names.
 
@@ -289,6 +217,7 @@ def load_app(target: str, arguments: dict[str, str] | None = None) -> Penstock:
         app = app(**arguments)
     if not isinstance(app, Penstock):
         raise ConfigError(f"{target} is a {type(app).__name__}, not a Penstock app")
+    shared.run_by(app)
     return app
 
 

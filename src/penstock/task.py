@@ -52,7 +52,7 @@ class Task(Generic[P, R]):
         self,
         function: Callable[P, R] | Callable[P, Coroutine[Any, Any, R]],
         name: str,
-        client: Client,
+        find_client: Callable[[], Client],
         sending: Sending,
         policy: Policy,
     ) -> None:
@@ -62,8 +62,19 @@ class Task(Generic[P, R]):
         self.sending = sending
         self.signature = Signature(name, function)
         self.is_async = inspect.iscoroutinefunction(function)
-        self._client = client
+        self._find_client = find_client
         update_wrapper(typing.cast(Callable[..., Any], self), function)
+
+    @property
+    def _client(self) -> Client:
+        """The way into the store of the app that the task belongs to."""
+        return self._find_client()
+
+    def bound(self, find_client: Callable[[], Client]) -> Task[P, R]:
+        """This task with jobs that go through another client."""
+        task = copy.copy(self)
+        task._find_client = find_client
+        return task
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Run the function here and now."""

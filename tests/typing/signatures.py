@@ -2,7 +2,7 @@
 
 from typing import reveal_type
 
-from penstock import Penstock
+from penstock import Penstock, shared_task
 
 app = Penstock()
 
@@ -27,6 +27,20 @@ async def waits_with_options(number: int) -> bytes:
     return bytes(number)
 
 
+@shared_task(queue="mail", timeout=3)
+def shared_with_options(to: str, copies: int = 1) -> list[str]:
+    return [to] * copies
+
+
+@shared_task
+async def shared_that_waits(number: int) -> float:
+    return float(number)
+
+
+@app.task(retry=3)
+def wrong() -> None: ...
+
+
 async def sends() -> None:
     reveal_type(await plain.delay_async("a"))
     await plain.delay_async(1)
@@ -46,3 +60,7 @@ plain.delay("a", body="c")
 with_options.delay("a", 2)
 waits.delay("1")
 plain.options(priority="high")
+reveal_type(shared_with_options.delay("a", copies=2))
+reveal_type(shared_that_waits.delay(1))
+shared_with_options.delay(1)
+shared_that_waits.delay("1")

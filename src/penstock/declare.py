@@ -1,0 +1,105 @@
+"""What a function is told as it becomes a task: the options, and the task that they make."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, ParamSpec, TypedDict, TypeVar, overload
+
+from penstock.client import Client
+from penstock.core.backoff import Backoff
+from penstock.core.decide import (
+    DEFAULT_CRASH_LIMIT,
+    DEFAULT_KILL_AFTER,
+    DEFAULT_RESULT_TTL,
+    DEFAULT_RETRIES,
+    JobOptions,
+    Policy,
+)
+from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE
+from penstock.core.sizes import parse_bytes
+from penstock.task import Sending, Task, check_limits, check_sending
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TaskOptions(TypedDict, total=False):
+    """The options of `@app.task` and `@shared_task`; `Penstock.task` says what each is."""
+
+    name: str | None
+    queue: str
+    priority: int
+    retries: int
+    backoff: Backoff | float | None
+    give_up: Sequence[type[BaseException]]
+    unique: bool
+    result_ttl: float
+    at_most_once: bool
+    crash_limit: int
+    timeout: float | None
+    kill_after: float
+    memory: int | str | None
+
+
+def declare(
+    function: Callable[..., Any],
+    find_client: Callable[[], Client],
+    *,
+    name: str | None = None,
+    queue: str = DEFAULT_QUEUE,
+    priority: int = DEFAULT_PRIORITY,
+    retries: int = DEFAULT_RETRIES,
+    backoff: Backoff | float | None = None,
+    give_up: Sequence[type[BaseException]] = (),
+    unique: bool = False,
+    result_ttl: float = DEFAULT_RESULT_TTL,
+    at_most_once: bool = False,
+    crash_limit: int = DEFAULT_CRASH_LIMIT,
+    timeout: float | None = None,
+    kill_after: float = DEFAULT_KILL_AFTER,
+    memory: int | str | None = None,
+) -> Task[Any, Any]:
+    """The task that a function makes; the options are those of `TaskOptions`, with their defaults.
+
+    Parameters:
+        find_client: finds the client that its jobs go through.
+
+    Raises:
+        ConfigError: an option makes no sense.
+    """
+    sending = Sending(
+        queue=queue, priority=priority, unique=unique or None, at_most_once=at_most_once, job=JobOptions()
+    )
+    check_sending(sending)
+    wait = Backoff(first=backoff) if isinstance(backoff, (int, float)) else backoff or Backoff()
+    policy = Policy(
+        retries, wait, result_ttl, crash_limit, timeout, kill_after,
+        None if memory is None else parse_bytes(memory), tuple(give_up),
+    )  # fmt: skip
+    check_limits(policy)
+    return Task(function, name or f"{_module_name(function)}.{function.__qualname__}", find_client, sending, policy)
+
+
+class Decorator:
+    """The type of `@app.task(...)` and `@shared_task(...)`; never made."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    def __call__(self, function: Any, /) -> Any:
+        """A type is all there is."""
+        raise TypeError("only a type")
+
+
+def _module_name(function: Callable[..., Any]) -> str:
+    """The module as workers will import it: a program run as a script has its file's name."""
+    module = function.__module__
+    if module != "__main__":
+        return module
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None:
+        return str(spec.name)
+    path = getattr(sys.modules["__main__"], "__file__", None) or "__main__"
+    return path.rpartition("/")[2].removesuffix(".py")
