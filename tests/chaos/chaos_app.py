@@ -1,5 +1,7 @@
 """The tasks that the chaos tests run, and the note each run makes for the oracle."""
 
+import ctypes
+import logging
 import os
 import signal
 import threading
@@ -83,6 +85,9 @@ def add_deadly_tasks(app: Penstock, note: Callable[[str, int], None]) -> None:
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
                 threading.Event().wait()
+            case "segfault":
+                logging.getLogger("chaos").warning("number %d reads where nothing is", number)
+                ctypes.string_at(0)
             case "exit 1":
                 os._exit(1)
             case "exit 0":

@@ -5,7 +5,7 @@ import os
 import sys
 
 from penstock.events.emit import Emitter, ProcessDied
-from penstock.worker.child import Lane
+from penstock.worker.lane import Lane
 from penstock.worker.supervisor import Supervisor
 
 

@@ -36,7 +36,7 @@ def test_a_crash_too_many_is_a_dead_letter_that_tells_what_is_known() -> None:
     assert outcome.failure is not None
     assert str(outcome.failure) == (
         "Crashed: the process that ran it died, 3 times over; "
-        "the last was killed by SIGSEGV after 1.2 s, with 45.0 MiB of memory at most"
+        "the last was killed by SIGSEGV after 1.25 s, with 45.0 MiB of memory at most"
     )
     assert outcome.failure.traceback == "INFO shop: one\nINFO shop: two"
 
@@ -50,7 +50,7 @@ def test_over_its_time_it_has_failed_and_its_neighbours_go_back() -> None:
     (outcome,) = verdict.outcomes
     assert verdict.crashed == ()
     assert (outcome.lease.id, outcome.ending) == (lease(1).id, Ending.RETRY)
-    assert str(outcome.failure).startswith("penstock.errors.TimeLimitExceeded: killed after 1.2 s")
+    assert str(outcome.failure).startswith("penstock.errors.TimeLimitExceeded: killed after 1.25 s")
     (outcome,) = judge(death(run(1, Excess.TIME)), [lease(1, attempt=1)], TERMS, 0.5).outcomes
     assert outcome.ending is Ending.DEAD
 
@@ -58,7 +58,7 @@ def test_over_its_time_it_has_failed_and_its_neighbours_go_back() -> None:
 def test_over_its_memory_it_has_failed_where_it_ran_alone() -> None:
     (outcome,) = judge(death(run(1, Excess.MEMORY)), [lease(1), lease(2)], TERMS, 0.5).outcomes
     assert outcome.ending is Ending.RETRY
-    assert "MemoryLimitExceeded: killed after 1.2 s, with 45.0 MiB of memory at most; it may have 300 MiB" in str(
+    assert "MemoryLimitExceeded: killed after 1.25 s, with 45.0 MiB of memory at most; it may have 300 MiB" in str(
         outcome.failure
     )
     shared = judge(death(run(1, Excess.MEMORY), run(2)), [lease(1), lease(2)], TERMS, 0.5)
@@ -79,7 +79,7 @@ def test_what_may_run_once_only_does_not_go_back() -> None:
     (outcome,) = judge(death(run(1)), [lease(1, at_most_once=True)], TERMS, 0.5).outcomes
     assert outcome.ending is Ending.DEAD
     assert "Interrupted: its worker died while it held this job" in str(outcome.failure)
-    assert "was killed by SIGSEGV after 1.2 s" in str(outcome.failure)
+    assert "was killed by SIGSEGV after 1.25 s" in str(outcome.failure)
 
 
 def test_a_jobs_own_options_count() -> None:

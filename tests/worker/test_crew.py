@@ -1,7 +1,7 @@
 """How many processes a lane has, and when the next may start."""
 
-from penstock.worker.child import Lane
 from penstock.worker.crew import FIRST_PAUSE, LONGEST_PAUSE, Crew
+from penstock.worker.lane import Lane
 
 
 class Someone:

@@ -8,7 +8,7 @@ from yard import Yard, until
 from penstock.core import scale
 from penstock.core.extent import Extent
 from penstock.events.emit import LaneResized
-from penstock.worker.child import Lane
+from penstock.worker.lane import Lane
 from penstock.worker.scaler import Scaler
 from penstock.worker.supervisor import Supervisor
 

@@ -3,7 +3,7 @@
 from yard import Yard, until
 
 from penstock.events.emit import ProcessDied
-from penstock.worker.child import Lane
+from penstock.worker.lane import Lane
 
 
 def test_a_lane_grows_and_shrinks_as_it_is_told(yard: Yard) -> None:

@@ -1,5 +1,6 @@
 """A supervisor with real processes, run in a thread of the test's own."""
 
+import runpy
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from penstock import Penstock
 from penstock.events.emit import Emitter, Event
-from penstock.worker.child import Lane
+from penstock.worker.lane import Lane
 from penstock.worker.supervisor import Supervisor
 
 SECONDS = 20.0
@@ -32,7 +33,6 @@ class Yard:
     def __init__(self, folder: Path, url: str, tasks: str = "") -> None:
         self.folder = folder
         self.url = url
-        self.app = Penstock(url)
         self.events: list[Event] = []
         self.emitter = Emitter()
         self.emitter.subscribe(Event, self.events.append)
@@ -41,7 +41,9 @@ class Yard:
 
     def write(self, tasks: str) -> None:
         """The app's module, with these tasks."""
-        (self.folder / "yard_app.py").write_text(APP.format(url=self.url, folder=str(self.folder)) + tasks)
+        path = self.folder / "yard_app.py"
+        path.write_text(APP.format(url=self.url, folder=str(self.folder)) + tasks)
+        self.app: Penstock = runpy.run_path(str(path), run_name="yard_app")["app"]
 
     def start(self, *lanes: Lane, **options: Any) -> Supervisor:
         """Run a supervisor of these lanes; without any, of one of two processes."""
@@ -55,11 +57,9 @@ class Yard:
         self._running.append((supervisor, thread))
         return supervisor
 
-    def send(self, task: str, *arguments: Any) -> str:
-        """Enqueue a job of a task, which only the processes know; returns its id."""
-        if task not in self.app.tasks:
-            self.app.task(name=task)(_anything)
-        return self.app.tasks[task].delay(*arguments).id
+    def send(self, task: str, *arguments: Any) -> bytes:
+        """Enqueue a job of a task; returns its id."""
+        return self.app.tasks[task].delay(*arguments).key
 
     def notes(self) -> list[str]:
         """What the tasks have noted, each with the process's id behind it."""
@@ -83,9 +83,6 @@ class Yard:
         for supervisor, _ in self._running:
             self.stop(supervisor)
         self.app.close()
-
-
-def _anything(*arguments: Any) -> Any: ...
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = SECONDS) -> None:

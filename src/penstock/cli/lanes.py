@@ -14,7 +14,7 @@ from penstock.core.extent import LARGEST, Extent, parse_extent
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
-    from penstock.worker.child import Lane
+    from penstock.worker.lane import Lane
 
 #: The pools, each with the slots that a process of it has when nothing else is said.
 POOLS = {"prefork": 1, "threads": 10}
@@ -115,7 +115,7 @@ def running_lanes(target: str, lanes: Sequence[LaneSpec], params: Mapping[str, A
     Parameters:
         params: of the command, for what all lanes have in common.
     """
-    from penstock.worker.child import Lane
+    from penstock.worker.lane import Lane
 
     named = tuple(name for lane in lanes for name in lane.queues or ())
     return [

@@ -24,8 +24,8 @@ from penstock.events.emit import Emitter, StoreBack, StoreTrouble
 from penstock.events.log import configure, log_events
 from penstock.worker import link as message
 from penstock.worker.board import Board
-from penstock.worker.child import Orders
 from penstock.worker.context import note_progress
+from penstock.worker.lane import Orders
 from penstock.worker.last_words import keep_last_words
 from penstock.worker.link import Hello, Link
 from penstock.worker.process import Process

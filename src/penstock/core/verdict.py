@@ -98,7 +98,7 @@ def _outcome(lease: Lease, run: Run, death: Death, terms: Terms, chance: float) 
     if lease.packed:
         return None
     said = storable("\n".join(death.lines))
-    ended = f"after {run.seconds:.1f} s, with {format_bytes(death.peak)} of memory at most"
+    ended = f"after {_shown(run.seconds)} s, with {format_bytes(death.peak)} of memory at most"
     if run.excess is Excess.TIME:
         limit = "no more" if terms.timeout is None else f"{terms.timeout:g} s, and {terms.kill_after:g} s to end"
         return failed(lease, terms, TimeLimitExceeded(f"killed {ended}; it has {limit}"), said, chance)
@@ -112,6 +112,10 @@ def _outcome(lease: Lease, run: Run, death: Death, terms: Terms, chance: float) 
         how = f"the process that ran it died, {crashes} times over; the last {death.how} {ended}"
         return dead(lease, Failure("Crashed", how, said))
     return None
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds:.2f}" if seconds < 10 else f"{seconds:.0f}"
 
 
 def _terms_of(lease: Lease, terms: Mapping[str, Terms]) -> Terms:

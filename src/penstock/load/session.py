@@ -26,7 +26,7 @@ from penstock.load.rejects import export_rejects
 from penstock.load.sources import Source
 from penstock.sinks import open_sink
 from penstock.stores.sqlite import parse
-from penstock.worker.child import Lane
+from penstock.worker.lane import Lane
 from penstock.worker.supervisor import Supervisor
 
 _ROUND_SECONDS = 0.1

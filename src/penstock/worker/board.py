@@ -6,7 +6,6 @@ import math
 import mmap
 import os
 import struct
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 
@@ -77,6 +76,8 @@ class Board:
         if hasattr(os, "memfd_create"):
             descriptor = os.memfd_create("penstock-board")
         else:
+            import tempfile
+
             descriptor, path = tempfile.mkstemp(prefix="penstock-board-")
             os.unlink(path)
         size = _HEADER.size + slots * _ENTRY.size + lines.ROOM

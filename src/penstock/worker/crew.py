@@ -6,7 +6,8 @@ import time
 
 import msgspec
 
-from penstock.worker.child import Child, Lane
+from penstock.worker.child import Child
+from penstock.worker.lane import Lane
 
 #: Seconds before a process is started after one that did not come up: the first, and the longest of those that follow.
 FIRST_PAUSE = 0.5

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from penstock.brokers.inspect import LaneRecord, RunningJob
 from penstock.worker import link as message
-from penstock.worker.child import Child, Lane
+from penstock.worker.child import Child
 from penstock.worker.crew import Crew, LaneState
+from penstock.worker.lane import Lane
 
 
 class Crews:

@@ -35,7 +35,7 @@ class LastLines:
         text = line.encode("utf-8", "replace")
         if len(text) > _LONGEST_LINE:
             text = text[:_LONGEST_LINE] + b"..."
-        record = b"%s%.3f %s" % (_MARK, time.monotonic(), text)
+        record = b"%s%.6f %s" % (_MARK, time.monotonic(), text)
         (position,) = _POSITION.unpack_from(self._memory)
         start = position % SIZE
         first = min(len(record), SIZE - start)
@@ -58,7 +58,8 @@ class LastLines:
         for record in text.split(_MARK)[1:]:
             at, _, line = record.partition(b" ")
             with suppress(ValueError):
-                if float(at) >= since:
+                # What is written is rounded.
+                if float(at) >= since - 1e-6:
                     found.append(line.decode("utf-8", "replace"))
         return found
 

@@ -30,9 +30,10 @@ from penstock.events.emit import (
     WorkerStopping,
 )  # fmt: skip
 from penstock.worker import link as message
-from penstock.worker.child import Child, Lane
+from penstock.worker.child import Child
 from penstock.worker.crew import Crew, LaneState
 from penstock.worker.crews import Crews
+from penstock.worker.lane import Lane
 from penstock.worker.link import Hello
 from penstock.worker.obituary import death_of
 from penstock.worker.signals import Signals
