@@ -40,11 +40,18 @@ def test_those_that_are_too_many_leave_resting_and_young_ones_first() -> None:
 
 def test_the_pause_grows_as_long_as_none_comes_up_and_one_at_a_time_is_tried() -> None:
     lane = crew(4)
-    pauses = [lane.lost(Someone(lane, 1, None), ran_jobs=False) for _ in range(8)]
+    now, pauses = 100.0, []
+    for _ in range(8):
+        pauses.append(lane.lost(Someone(lane, 1, None), ran_jobs=False, now=now))
+        # Several that die together are one failure.
+        assert lane.lost(Someone(lane, 2, None), ran_jobs=False, now=now + 0.25) == pauses[-1] - 0.25
+        now += pauses[-1]
     lane.members.clear()
     assert pauses == [min(LONGEST_PAUSE, FIRST_PAUSE * 2**times) for times in range(8)]
-    due = lane.due()
-    assert due is not None
+    lane.lost(Someone(lane, 1, None), ran_jobs=False, now=now)
+    lane.members.clear()
+    due = lane.due(now)
+    assert due == now + LONGEST_PAUSE
     assert lane.lacking(due - 1.0) == 0
     assert lane.lacking(due + 1.0) == 1
     Someone(lane, 1, None)
@@ -55,7 +62,19 @@ def test_the_pause_grows_as_long_as_none_comes_up_and_one_at_a_time_is_tried() -
 
 def test_who_dies_of_a_job_or_after_a_while_is_replaced_at_once() -> None:
     lane = crew(1)
-    assert lane.lost(Someone(lane, 1, None), ran_jobs=True) == 0.0
-    assert lane.lost(Someone(lane, 1, -10.0), ran_jobs=False) == 0.0
+    assert lane.lost(Someone(lane, 1, None), ran_jobs=True, now=1.0) == 0.0
+    assert lane.lost(Someone(lane, 1, -10.0), ran_jobs=False, now=1.0) == 0.0
     lane.members.clear()
     assert lane.lacking(0.0) == 1
+
+
+def test_one_that_fails_after_a_long_calm_waits_no_longer_than_the_first() -> None:
+    lane = crew(1)
+    assert lane.lost(Someone(lane, 1, None), ran_jobs=False, now=100.0) == FIRST_PAUSE
+    assert lane.lost(Someone(lane, 1, None), ran_jobs=False, now=101.0) == 2 * FIRST_PAUSE
+    assert lane.lost(Someone(lane, 1, None), ran_jobs=False, now=200.0) == FIRST_PAUSE
+
+
+def test_the_same_words_are_told_once() -> None:
+    lane = crew(1)
+    assert [lane.news(words) for words in ("a", "a", "b", "", "b")] == ["a", "", "b", "", "b"]

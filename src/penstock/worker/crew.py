@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import msgspec
 
 from penstock.worker.child import Child
@@ -81,9 +79,9 @@ class Crew:
             return 0 if any(not child.booted for child in self.staying) else min(1, missing)
         return missing
 
-    def due(self) -> float | None:
-        """When to look again (monotonic seconds), if a start is put off."""
-        return self._not_before if self.wanted > len(self.staying) and self._not_before > time.monotonic() else None
+    def due(self, now: float) -> float | None:
+        """When to look again (monotonic seconds, as `now`), if a start is put off."""
+        return self._not_before if self.wanted > len(self.staying) and self._not_before > now else None
 
     def surplus(self) -> list[Child]:
         """Whom to tell to leave: those that have not come up or rest, then the youngest."""
@@ -96,15 +94,17 @@ class Crew:
         self._doubtful = False
         self._not_before = 0.0
 
-    def lost(self, child: Child, ran_jobs: bool) -> float:
+    def lost(self, child: Child, ran_jobs: bool, now: float) -> float:
         """A process is gone that should be there; returns the seconds until the next one starts.
 
         Parameters:
             ran_jobs: it ran a job when it died. That is the job's doing: another starts at once.
+            now: in monotonic seconds.
         """
-        now = time.monotonic()
         if ran_jobs or (child.booted_at is not None and now - child.booted_at >= STEADY_SECONDS):
             return 0.0
+        if now < self._not_before:
+            return self._not_before - now  # several that die together are one failure
         lately = now - self._failed_at < self.pause + LONGEST_PAUSE
         self.pause = min(LONGEST_PAUSE, self.pause * 2) if lately and self.pause else FIRST_PAUSE
         self._failed_at, self._not_before, self._doubtful = now, now + self.pause, True

@@ -184,11 +184,12 @@ class Supervisor:
             self._quit()
 
     def _next_deadline(self, longest: float) -> float:
-        times = [at for crew in self._crews if (at := crew.due()) is not None]
+        now = time.monotonic()
+        times = [at for crew in self._crews if (at := crew.due(now)) is not None]
         times.append(self._watch.due(self._crews.children))
         if self._deadline is not None:
             times.append(self._deadline)
-        return max(0.0, min([longest, *(at - time.monotonic() for at in times)]))
+        return max(0.0, min([longest, *(at - now for at in times)]))
 
     def _stop(self, how: str) -> None:
         if self._deadline is None:
@@ -329,7 +330,7 @@ class Supervisor:
             self._deadline = time.monotonic()
             return
         if not child.excess:
-            pause = 0.0 if child.leaving else crew.lost(child, bool(death.runs))
+            pause = 0.0 if child.leaving else crew.lost(child, bool(death.runs), time.monotonic())
             crashed = tuple(run.id for run in death.runs)
             self._emitter.emit(ProcessDied(child.pid, str(ended), crashed, pause, crew.news(words)))
 
