@@ -6,7 +6,7 @@ import pytest
 from penstock.cli.lanes import POOLS, LaneSpec, chosen_lanes, running_lanes, standard_extent
 from penstock.cli.worker import worker
 from penstock.core.extent import Extent
-from penstock.worker.process import POOLS as RUNNING
+from penstock.pools import POOLS as RUNNING
 
 
 @pytest.fixture(autouse=True)

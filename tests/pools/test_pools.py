@@ -1,13 +1,20 @@
 """What every pool does with leases."""
 
+import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from penstock.cli import boot
 from penstock.core.job import Lease
 from penstock.core.outcome import Outcome
+from penstock.pools import POOLS, load_pool
+from penstock.pools.aio import AsyncioPool
 from penstock.pools.base import Pool
 from penstock.pools.prefork import PreforkPool
 from penstock.pools.threads import ThreadsPool
@@ -22,20 +29,28 @@ def lease(number: int) -> Lease:
 class Stage:
     """A pool whose jobs wait, if their number is among those held, until they are let go."""
 
-    def __init__(self, pool: Callable[..., Pool], slots: int) -> None:
+    def __init__(
+        self, pool: Callable[..., Pool], slots: int, *, is_async: Callable[[Lease], bool] | None = None
+    ) -> None:
         self.ended: list[int] = []
         self.slots: dict[int, int | None] = {}
         self.held: set[int] = set()
         self.entered = threading.Semaphore(0)
         self.gate = threading.Event()
         self.count = threading.Semaphore(0)
-        self.pool = pool(slots, self._run, self._done, self._started)
+        self.is_async = is_async or (lambda lease: False)
+        self.pool = pool(slots, self, self._done, self._started)
 
-    def _run(self, lease: Lease) -> Outcome:
+    def run(self, lease: Lease, slot: int) -> Outcome:
         if lease.key in self.held:
             self.entered.release()
             assert self.gate.wait(SECONDS)
         return Outcome(lease)
+
+    async def run_async(self, lease: Lease, slot: int) -> Outcome:
+        if lease.key not in self.held:
+            return Outcome(lease)
+        return await asyncio.get_running_loop().run_in_executor(None, self.run, lease, slot)
 
     def _done(self, outcome: Outcome) -> None:
         self.ended.append(outcome.lease.key)
@@ -59,12 +74,38 @@ class Stage:
             assert self.entered.acquire(timeout=SECONDS)
 
 
-@pytest.fixture(params=[(PreforkPool, 1), (ThreadsPool, 2)], ids=["prefork", "threads"])
+PATCHED = "gevent.monkey" in sys.modules and sys.modules["gevent.monkey"].is_module_patched("threading")
+
+
+def stages() -> dict[str, Callable[[], Stage]]:
+    if PATCHED:
+        return {
+            "gevent": lambda: Stage(load_pool("gevent"), 2),
+            "gevent, async": lambda: Stage(load_pool("gevent"), 2, is_async=lambda lease: True),
+        }
+    return {
+        "prefork": lambda: Stage(PreforkPool, 1),
+        "threads": lambda: Stage(ThreadsPool, 2),
+        "asyncio": lambda: Stage(AsyncioPool, 2, is_async=lambda lease: True),
+        "asyncio, plain": lambda: Stage(AsyncioPool, 2),
+        "asyncio, both": lambda: Stage(AsyncioPool, 2, is_async=lambda lease: lease.key % 2 > 0),
+    }
+
+
+@pytest.fixture(params=stages())
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    stage = Stage(*request.param)
+    stage = stages()[request.param]()
     yield stage
     stage.gate.set()
-    stage.pool.stop()
+    stage.pool.close()
+
+
+def test_all_of_this_with_gevent_too_in_a_process_that_it_has_patched() -> None:
+    if PATCHED:
+        return  # this is it
+    command = [sys.executable, str(boot.__file__), "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def numbers(leases: list[Lease]) -> list[int]:
@@ -87,13 +128,13 @@ def test_every_lease_is_run_and_its_outcome_told(stage: Stage) -> None:
     assert sorted(stage.ended) == list(range(50))
 
 
-def test_one_slot_runs_them_in_order() -> None:
-    for pool in (PreforkPool, ThreadsPool):
-        stage = Stage(pool, 1)
-        stage.submit(*range(50)).join(SECONDS)
-        stage.wait_for(50)
-        assert stage.ended == list(range(50))
-        stage.pool.stop()
+@pytest.mark.parametrize("name", ["gevent"] if PATCHED else [name for name in POOLS if name != "gevent"])
+def test_one_slot_runs_them_in_order(name: str) -> None:
+    stage = Stage(load_pool(name), 1, is_async=lambda lease: lease.key % 3 > 0)
+    stage.submit(*range(50)).join(SECONDS)
+    stage.wait_for(50)
+    assert stage.ended == list(range(50))
+    stage.pool.close()
 
 
 def test_what_runs_is_told_and_noted(stage: Stage) -> None:
@@ -132,37 +173,77 @@ def test_a_pool_that_stops_ends_what_runs_and_starts_nothing(stage: Stage) -> No
 def test_short_jobs_make_room_for_more(stage: Stage) -> None:
     assert stage.pool.room() == stage.pool.slots
     rounds = 0
-    while stage.pool.room() < 20:
+    while stage.pool.room() < stage.pool.slots + 2:
         rounds += 1
         assert rounds < 200
         stage.submit(*range(stage.pool.room())).join(SECONDS)
         stage.wait_for(stage.count._value)
 
 
-def test_threads_take_nothing_while_all_slots_are_busy() -> None:
-    stage = Stage(ThreadsPool, 2)
-    held, _ = hold_all_slots(stage)
+def test_nothing_is_taken_while_all_slots_are_busy(stage: Stage) -> None:
+    held, thread = hold_all_slots(stage)
     stage.pool.take_back()
-    assert stage.pool.room() == 0
+    assert stage.pool.inline or stage.pool.room() == 0
     stage.gate.set()
+    thread.join(SECONDS)
     stage.wait_for(len(held))
-    stage.pool.stop()
 
 
-def test_a_free_thread_has_handed_its_outcome_on() -> None:
+def test_the_first_that_wait_may_stay(stage: Stage) -> None:
+    held, thread = hold_all_slots(stage)
+    assert stage.pool.waiting() == 3
+    assert numbers(stage.pool.take_back(2)) == [102]
+    assert stage.pool.waiting() == 2
+    stage.gate.set()
+    thread.join(SECONDS)
+    stage.wait_for(len(held) + 2)
+    assert sorted(stage.ended) == [*held, 100, 101]
+
+
+def test_a_condemned_one_is_not_waited_for_and_what_it_ends_with_is_dropped(stage: Stage) -> None:
+    held, _ = hold_all_slots(stage)
+    (first, *_) = stage.pool.running()
+    if stage.pool.inline:
+        # Its process is killed.
+        assert not stage.pool.condemn(first)
+        return
+    slot = stage.pool.slot_of(first)
+    assert slot is not None
+    assert stage.pool.condemn(first)
+    assert not stage.pool.condemn(first)
+    assert stage.slots[slot] is None
+    assert first not in stage.pool.running()
+    stage.gate.set()
+    stage.wait_for(len(held) + 2)
+    assert first.key not in stage.ended
+
+
+def test_fewer_slots_may_be_used(stage: Stage) -> None:
+    stage.pool.resize(1)
+    assert stage.pool.room() == 1
+    stage.held.update((1, 2))
+    thread = stage.submit(1, 2)
+    stage.wait_until_held(1)
+    assert numbers(stage.pool.running()) == [1]
+    stage.gate.set()
+    thread.join(SECONDS)
+    stage.wait_for(2)
+    assert stage.ended == [1, 2]
+
+
+def test_a_free_slot_has_handed_its_outcome_on() -> None:
     # A worker that stops looks at what runs, and then hands in what ended: nothing may fall between the two.
     seen: list[Any] = []
-    pool: ThreadsPool
+    stage = Stage(load_pool("gevent" if PATCHED else "threads"), 1)
+    finished = threading.Event()
 
     def done(outcome: Outcome) -> None:
-        ended.append(outcome)
-        seen.append(pool.running())
+        # The lock is held: asking the pool would wait for ever.
+        seen.append(dict(stage.pool._current))
         finished.set()
 
-    ended: list[Outcome] = []
-    finished = threading.Event()
-    pool = ThreadsPool(1, Outcome, done, lambda slot, lease: None)
-    pool.submit([lease(1)])
+    stage.pool._done = done
+    stage.pool.submit([lease(1)])
     assert finished.wait(SECONDS)
-    assert [numbers(running) for running in seen] == [[1]]
-    pool.stop()
+    assert [list(running) for running in seen] == [[0]]
+    stage.pool.close()

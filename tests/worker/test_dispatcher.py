@@ -10,7 +10,6 @@ from penstock.core.ids import uuid7s
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
 from penstock.errors import StoreError
-from penstock.pools.prefork import PreforkPool
 from penstock.worker.dispatcher import Dispatcher
 
 HOLDER = Holder("worker", 1)
@@ -22,12 +21,15 @@ class Setup:
         self.broker.open()
         self.stale: list[Outcome] = []
         self.ran: list[Lease] = []
-        self.dispatcher = Dispatcher(self.broker, HOLDER, ("default",), self.stale.extend)
-        self.pool = PreforkPool(1, self.run, self.dispatcher.done, lambda slot, lease: None)
+        self.counted: list[int] = []
+        self.dispatcher = Dispatcher(self.broker, HOLDER, ("default",), self.stale.extend, self.counted.append)
 
-    def run(self, lease: Lease) -> Outcome:
-        self.ran.append(lease)
-        return Outcome(lease)
+    def tick(self, room: int = 1) -> int:
+        leases = self.dispatcher.tick(room)
+        for lease in leases:
+            self.ran.append(lease)
+            self.dispatcher.done(Outcome(lease))
+        return len(leases)
 
     def enqueue(self, count: int) -> list[bytes]:
         ids = uuid7s(count, 1_700_000_000_000, b"0123456789")
@@ -48,19 +50,21 @@ def setup(queue_url: str) -> Iterator[Setup]:
 
 def test_a_tick_takes_what_there_is_room_for_and_the_next_hands_it_in(setup: Setup) -> None:
     ids = setup.enqueue(2)
-    assert setup.dispatcher.tick(setup.pool) == 1
+    assert setup.tick() == 1
     assert [lease.id for lease in setup.ran] == ids[:1]
     assert setup.dispatcher.waiting == 1
     assert setup.counts() == (1, 1)
-    assert setup.dispatcher.tick(setup.pool) == 1
-    assert setup.dispatcher.tick(setup.pool) == 0
+    assert setup.tick() == 1
+    assert setup.tick() == 0
     assert setup.counts() == (0, 0)
     assert setup.stale == []
+    assert setup.counted == [1, 1]
+    assert (setup.dispatcher.ended, setup.dispatcher.held) == (2, 0)
 
 
 def test_handing_in_takes_nothing(setup: Setup) -> None:
     setup.enqueue(2)
-    setup.dispatcher.tick(setup.pool)
+    setup.tick()
     setup.dispatcher.hand_in()
     assert setup.dispatcher.waiting == 0
     assert setup.counts() == (1, 0)
@@ -76,7 +80,7 @@ def test_what_is_given_back_is_ready_again(setup: Setup) -> None:
 
 def test_what_came_too_late_is_told(setup: Setup) -> None:
     setup.enqueue(1)
-    setup.dispatcher.tick(setup.pool)
+    setup.tick()
     setup.broker.abandon(HOLDER)
     setup.dispatcher.hand_in()
     assert [outcome.lease.id for outcome in setup.stale] == [setup.ran[0].id]
@@ -85,7 +89,7 @@ def test_what_came_too_late_is_told(setup: Setup) -> None:
 
 def test_what_the_store_refuses_goes_with_the_next_exchange(setup: Setup) -> None:
     setup.enqueue(1)
-    setup.dispatcher.tick(setup.pool)
+    setup.tick()
     setup.broker.close()
     with pytest.raises(StoreError):
         setup.dispatcher.hand_in()
@@ -106,7 +110,7 @@ def test_the_first_of_two_endings_counts(setup: Setup) -> None:
 
 def test_what_was_in_doubt_and_is_stale_then_is_not_told_for_it_went_through(setup: Setup) -> None:
     setup.enqueue(1)
-    setup.dispatcher.tick(setup.pool)
+    setup.tick()
     setup.broker.close()
     with pytest.raises(StoreError):
         setup.dispatcher.hand_in()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from penstock.worker.lane import Lane
 
 #: The pools, each with the slots that a process of it has when nothing else is said.
-POOLS = {"prefork": 1, "threads": 10}
+POOLS = {"prefork": 1, "threads": 10, "gevent": 100, "asyncio": 100}
 #: Of a pool with one slot in each process.
 PROCESSES_PER_CORE = 2
 #: Takes from every queue that no other lane names.

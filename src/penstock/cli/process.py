@@ -79,6 +79,8 @@ def main() -> int:
         emitter,
         burst=orders.burst,
         verbose=orders.verbose,
+        usable=orders.slots,
+        max_jobs=orders.lane.max_jobs_per_process,
     )
     # In a thread of its own: the main thread, which handles signals, may hold the very locks that stopping takes.
     signal.signal(signal.SIGTERM, lambda number, frame: threading.Thread(target=process.stop).start())

@@ -112,6 +112,12 @@ def dead(lease: Lease, failure: Failure) -> Outcome:
     return Outcome(lease, Ending.DEAD, failure=failure, steps=steps)
 
 
+def cancelled(lease: Lease) -> Outcome:
+    """The outcome of a job that was asked to end as it ran, and did not end well."""
+    steps = () if lease.batch is None else (Step(lease.batch, failed=lease.items),)
+    return Outcome(lease, Ending.CANCELLED, steps=steps)
+
+
 def _message(error: BaseException) -> str:
     """The error's own words, as far as it finds any."""
     try:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from types import FrameType
 
+from penstock.core.codec import Signature
 from penstock.core.job import Lease
 from penstock.core.outcome import Outcome
 from penstock.core.prefetch import Prefetch
-from penstock.pools.base import Pool, Run
+from penstock.pools.base import Handler, Pool, Work, always
+
+#: Interrupts the main thread. Ignored by default, so that one which comes late, or to a process that a job has forked,
+#: does no harm; hardly any program uses it.
+SIGNAL = signal.SIGURG
+_USER_CODE = Signature.call.__code__
 
 
 class PreforkPool(Pool):
@@ -19,14 +28,18 @@ class PreforkPool(Pool):
     starts, and `take_back` from the right what it gives back.
     """
 
+    inline = True
+
     def __init__(
-        self, slots: int, run: Run, done: Callable[[Outcome], None], started: Callable[[int, Lease | None], None]
+        self, slots: int, work: Work, done: Callable[[Outcome], None], started: Callable[[int, Lease | None], None]
     ) -> None:
-        super().__init__(1, run, done, started)
+        super().__init__(1, work, done, started)
         self._leases: deque[Lease] = deque()
         self._current: Lease | None = None
         self._stopped = False
         self._prefetch = Prefetch()
+        self._main = threading.get_ident()
+        self._interruption: tuple[Lease, BaseException, Callable[[], bool]] | None = None
 
     def room(self) -> int:
         """See `Pool.room`."""
@@ -34,7 +47,7 @@ class PreforkPool(Pool):
 
     def submit(self, leases: Sequence[Lease]) -> None:
         """See `Pool.submit`."""
-        pending, run, done, started = self._leases, self._run, self._done, self._started
+        pending, run, done, started = self._leases, self._work.run, self._done, self._started
         pending.extend(leases)
         began = time.perf_counter()
         ran = 0
@@ -45,29 +58,68 @@ class PreforkPool(Pool):
                 break
             self._current = lease
             started(0, lease)
-            done(run(lease))
+            done(run(lease, 0))
             ran += 1
         self._current = None
         started(0, None)
         self._prefetch.ran(ran, time.perf_counter() - began)
 
-    def take_back(self) -> list[Lease]:
+    def waiting(self) -> int:
+        """See `Pool.waiting`."""
+        return len(self._leases)
+
+    def take_back(self, keep: int = 0) -> list[Lease]:
         """See `Pool.take_back`."""
         taken: list[Lease] = []
-        while True:
+        while len(self._leases) > keep:
             try:
                 taken.append(self._leases.pop())
             except IndexError:
-                return taken
+                break
+        taken.reverse()
+        return taken
 
     def running(self) -> list[Lease]:
         """See `Pool.running`."""
         current = self._current
         return [] if current is None else [current]
 
+    def slot_of(self, lease: Lease) -> int | None:
+        """See `Pool.slot_of`."""
+        return 0 if self._current is lease else None
+
     def idle(self) -> bool:
         """See `Pool.idle`."""
         return not self._leases and self._current is None
+
+    def interrupt(self, lease: Lease, error: BaseException, claim: Callable[[], bool] = always) -> bool:
+        """See `Pool.interrupt`: by a signal, which also ends the system call that the job may wait in."""
+        if self._current is not lease:
+            return False
+        self._interruption = lease, error, claim
+        signal.pthread_kill(self._main, SIGNAL)
+        return True
+
+    def handlers(self) -> dict[int, Handler]:
+        """See `Pool.handlers`."""
+        return {SIGNAL: self._interrupted}
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        """In the main thread, between two steps of whatever runs there: raise only out of the user's own code."""
+        interruption, self._interruption = self._interruption, None
+        if interruption is None:
+            return
+        lease, error, claim = interruption
+        while frame is not None:
+            if frame.f_code is _USER_CODE:
+                if self._current is lease and claim():
+                    raise error
+                return
+            frame = frame.f_back
+
+    def condemn(self, lease: Lease) -> bool:
+        """See `Pool.condemn`: the process of a job that can't be ended is killed."""
+        return False
 
     def stop(self) -> None:
         """See `Pool.stop`."""

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -200,7 +201,7 @@ class FileLock:
         try:
             if self._descriptor is None:
                 self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            _lock(self._descriptor)
         except BaseException as error:
             self._threads.release()
             if isinstance(error, OSError):
@@ -219,6 +220,23 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _lock(descriptor: int) -> None:
+    """Wait for the lock in the kernel; among greenlets in a thread, so that the others go on.
+
+    One of them may be what holds it: then nobody would ever come to let go.
+    """
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is None or not monkey.is_module_patched("threading"):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        import gevent
+
+        gevent.get_hub().threadpool.apply(fcntl.flock, (descriptor, fcntl.LOCK_EX))
 
 
 class Transaction:

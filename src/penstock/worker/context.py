@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Protocol
 
 from penstock.core.ids import format_id
 from penstock.core.job import Lease
 
 
-class Row:
-    """Where a packed row stands: the number of the item that runs."""
+class Row(Protocol):
+    """Where a packed row stands."""
 
-    __slots__ = ("item",)
-
-    def __init__(self) -> None:
-        self.item: int | None = None
+    @property
+    def item(self) -> int:
+        """The number of the item that runs."""
 
 
 current_lease: ContextVar[Lease | None] = ContextVar("current_lease", default=None)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from penstock.brokers.base import Broker
 from penstock.core.job import Holder, Lease
 from penstock.core.outcome import Ending, Outcome
-from penstock.pools.base import Pool
 
 
 class Dispatcher:
@@ -26,15 +25,26 @@ class Dispatcher:
         holder: in whose name leases are taken.
         queues: to take from.
         stale: is told the outcomes that came too late.
+        count: is told how many jobs have ended, with each exchange.
     """
 
     def __init__(
-        self, broker: Broker, holder: Holder, queues: Sequence[str], stale: Callable[[Sequence[Outcome]], None]
+        self,
+        broker: Broker,
+        holder: Holder,
+        queues: Sequence[str],
+        stale: Callable[[Sequence[Outcome]], None],
+        count: Callable[[int], None],
     ) -> None:
         self._broker = broker
         self._holder = holder
         self._queues = tuple(queues)
         self._stale = stale
+        self._count = count
+        #: Jobs that have ended, and the store knows.
+        self.ended = 0
+        #: Leases that have been taken and not handed in.
+        self.held = 0
         self._lock = threading.Lock()
         self._outcomes: deque[Outcome] = deque()
         # Handed in, and no answer came: if they are stale the next time, that is most likely because they went through.
@@ -47,13 +57,10 @@ class Dispatcher:
         """Outcomes that are not handed in yet."""
         return len(self._outcomes)
 
-    def tick(self, pool: Pool) -> int:
-        """One exchange, then run or start what it brought; returns how many leases that were."""
+    def tick(self, room: int) -> list[Lease]:
+        """One exchange: hand in what has ended, and take up to `room` leases."""
         with self._lock:
-            leases = self._exchange(pool.room())
-        if leases:
-            pool.submit(leases)
-        return len(leases)
+            return self._exchange(room)
 
     def hand_in(self) -> None:
         """Hand in what has ended, and take nothing."""
@@ -63,8 +70,12 @@ class Dispatcher:
 
     def give_back(self, leases: Sequence[Lease]) -> None:
         """Give back leases that did not run, along with what has ended."""
-        self._outcomes.extend(Outcome(lease, Ending.RELEASED) for lease in leases)
+        self.release(leases)
         self.hand_in()
+
+    def release(self, leases: Iterable[Lease]) -> None:
+        """Give back leases that did not run, with the next exchange."""
+        self._outcomes.extend(Outcome(lease, Ending.RELEASED) for lease in leases)
 
     @contextmanager
     def joining(self) -> Iterator[Callable[[Outcome, object], bool]]:
@@ -84,8 +95,11 @@ class Dispatcher:
 
     def _exchange(self, limit: int) -> list[Lease]:
         outcomes: list[Outcome] = []
+        handed = ended = 0
         while self._outcomes:
             outcome = self._outcomes.popleft()
+            handed += 1
+            ended += outcome.ending is not Ending.RELEASED
             if not outcome.committed:
                 outcomes.append(outcome)
         try:
@@ -95,6 +109,10 @@ class Dispatcher:
             self._outcomes.extendleft(reversed(outcomes))
             self._doubtful.update((outcome.lease.key, outcome.lease.claim) for outcome in outcomes)
             raise
+        self.held += len(exchange.leases) - handed
+        if ended:
+            self.ended += ended
+            self._count(ended)
         stale = [each for each in exchange.stale if (each.lease.key, each.lease.claim) not in self._doubtful]
         self._doubtful.clear()
         if stale:

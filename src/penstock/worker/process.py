@@ -1,43 +1,44 @@
 """One worker process: takes jobs for its pool until it is told to stop.
 
-Three threads share it. The main thread runs the loop (and, with one slot, the jobs). The link thread sleeps in a read
+Four threads share it. The main thread runs the loop (and, with one slot, the jobs). The link thread sleeps in a read
 of the supervisor's socket. The relief thread looks in a hundred times a second while there is work, so that slow jobs
-hold up neither the endings before them nor the leases behind them.
+hold up neither the endings before them nor the leases behind them. The limits' thread sleeps until a job with a limit
+has had its time.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import signal
 import threading
 import time
-import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from penstock.brokers.base import Broker
-from penstock.core.decide import INTERRUPTED, dead
+from penstock.core.decide import INTERRUPTED, cancelled, dead
 from penstock.core.job import Holder, Lease
-from penstock.core.outcome import Ending, Outcome
+from penstock.core.outcome import Outcome
 from penstock.errors import StoreError
 from penstock.events.emit import Emitter, JobEnded, StoreBack, StoreTrouble
-from penstock.pools.base import Pool
-from penstock.pools.prefork import PreforkPool
-from penstock.pools.threads import ThreadsPool
+from penstock.pools import load_pool
 from penstock.worker import link as message
 from penstock.worker.board import Board
 from penstock.worker.dispatcher import Dispatcher
+from penstock.worker.limits import Limit, Limits
 from penstock.worker.link import Link
+from penstock.worker.relief import Relief
 from penstock.worker.runner import Runner
+from penstock.worker.suspects import Suspects
+from penstock.worker.work import Work
 
 #: Seconds between looks at a queue that seems empty. Rings make them rare; this is for a ring that was lost.
 _POLL = (0.8, 1.2)
-#: Seconds after which a job counts as slow: what ended before it is handed in, what waits behind it is given back.
+#: Seconds between looks at a store that was empty of work while something runs here that may end at any time.
 _SLOW = 0.01
 _SHORTEST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _HAND_IN_AGAIN = 0.2
-
-POOLS: dict[str, type[Pool]] = {"prefork": PreforkPool, "threads": ThreadsPool}
 
 
 class Process:
@@ -47,6 +48,8 @@ class Process:
         broker: open, and this process's own.
         burst: end when the queues are empty.
         verbose: report the jobs that ended well, too.
+        usable: how many of the slots may be used for now; all of them without.
+        max_jobs: leave after so many, for another process to take the place.
     """
 
     def __init__(
@@ -63,32 +66,43 @@ class Process:
         *,
         burst: bool = False,
         verbose: bool = False,
+        usable: int | None = None,
+        max_jobs: int | None = None,
     ) -> None:
-        self._broker = broker
         self._runner = runner
         self._link = link
         self._emitter = emitter
         self._burst = burst
-        self._verbose = verbose
+        self._max_jobs = max_jobs
         self._wake = threading.Event()
         self._busy = threading.Event()
         self._stopping = False
+        self._leaving = False
         self._idle = False
         self._pause = 0.0
-        self._dispatcher = Dispatcher(broker, holder, queues, self._report_stale)
+        self._dispatcher = Dispatcher(broker, holder, queues, self._report_stale, board.count)
+        kind = load_pool(pool)
+        done = self._dispatcher.done if kind.inline else self._done
+        limits = Limits(board.limit, self._interrupt, None if kind.inline else self._condemn)
+        self._limits = runner.limits = limits
         runner.joining = self._dispatcher.joining
-        self._inline = pool == "prefork"
-        done = self._dispatcher.done if self._inline else self._done
-        self._pool = POOLS[pool](slots, self._run, done, board.note)
+        self._pool = kind(slots, Work(runner, limits, emitter, verbose=verbose), done, board.note)
+        runner.call = self._pool.call
+        if usable is not None:
+            self._pool.resize(usable)
+        self._relief = Relief(self._pool)
+        self._suspects = Suspects(self._pool)
 
     def run(self) -> None:
-        """Work until stopped, or until the queues are empty where that ends it."""
+        """Work until stopped, or until the queues are empty where that ends it. Called in the main thread."""
+        for number, handler in self._pool.handlers().items():
+            signal.signal(number, handler)
         threading.Thread(target=self._listen, name="penstock-link", daemon=True).start()
         threading.Thread(target=self._relieve, name="penstock-relief", daemon=True).start()
         while not self._stopping:
             self._wake.clear()
-            room = self._pool.room()
-            took = self._tick()
+            room = self._room()
+            took = self._tick(room)
             if took is None:
                 continue
             if took:
@@ -96,9 +110,9 @@ class Process:
                 self._idle = False
                 if took >= room:
                     self._link.send(message.MORE)
-            if self._dispatcher.waiting or (took and self._inline):
+            if self._dispatcher.waiting or (took and self._pool.inline):
                 continue
-            if not took and self._burst and self._pool.idle():
+            if not took and (self._burst or self._leaving) and self._is_idle():
                 break
             self._rest()
         self._finish()
@@ -110,10 +124,29 @@ class Process:
         self._cut_rows(self._pool.running())
         self._wake.set()
 
-    def _tick(self) -> int | None:
-        """One exchange; None when the store refused and a pause was made."""
+    def _leave(self) -> None:
+        """Take no more, and end when what runs has ended; another process takes the place at once."""
+        if not (self._leaving or self._stopping):
+            self._leaving = True
+            self._link.send(message.LEAVING)
+            self._cut_rows(self._pool.running())
+            self._dispatcher.release(self._pool.take_back())
+            self._wake.set()
+
+    def _room(self) -> int:
+        if self._max_jobs is not None and self._dispatcher.ended >= self._max_jobs:
+            self._leave()
+        if self._leaving or self._suspects.waiting:
+            return 0
+        room = self._pool.room()
+        if self._max_jobs is None:
+            return room
+        return max(0, min(room, self._max_jobs - self._dispatcher.ended - self._dispatcher.held))
+
+    def _tick(self, room: int) -> int | None:
+        """One exchange, then run or start what it brought; None when the store refused and a pause was made."""
         try:
-            took = self._dispatcher.tick(self._pool)
+            leases = self._dispatcher.tick(room)
         except StoreError as error:
             self._trouble(error)
             self._wake.wait(self._pause * random.uniform(0.5, 1.0))
@@ -122,23 +155,42 @@ class Process:
         if self._pause:
             self._pause = 0.0
             self._emitter.emit(StoreBack())
-        return took
+        self._relief.submitted += len(leases)
+        if not self._pool.inline:
+            leases = self._part(leases)
+        if leases:
+            self._pool.submit(leases)
+        return len(leases)
+
+    def _part(self, leases: list[Lease]) -> list[Lease]:
+        """Of new leases, those to start now: a suspect starts when nothing else runs, and what came with it goes back."""
+        suspects = self._suspects
+        if not suspects.waiting and not any(lease.crashes for lease in leases):
+            return leases
+        self._dispatcher.release(suspects.meet(leases))
+        if suspects.tired_of_waiting:
+            self._leave()
+        following = suspects.next()
+        return [] if following is None else [following]
 
     def _rest(self) -> None:
         """Nothing to do: say so, and wait for a ring, an ending or the next look."""
-        if self._pool.idle():
+        if self._is_idle():
             self._busy.clear()
-        if not self._idle and self._pool.room():
+        if not self._idle and not self._leaving and self._pool.room():
             self._idle = True
             self._link.send(message.IDLE)
-        self._wake.wait(random.uniform(*_POLL))
+        self._wake.wait(_SLOW if self._suspects.waiting else random.uniform(*_POLL))
+
+    def _is_idle(self) -> bool:
+        return not self._suspects.waiting and self._pool.idle()
 
     def _finish(self) -> None:
         """Wait for what runs and hand it in, however long the store refuses: the supervisor's grace ends it."""
         while self._pool.running():
             self._wake.wait(0.05)
             self._wake.clear()
-        while not self._relinquish(self._pool.take_back()):
+        while not self._relinquish([*self._pool.take_back(), *self._suspects.take_back()]):
             self._wake.clear()
             self._wake.wait(_HAND_IN_AGAIN)
 
@@ -147,38 +199,63 @@ class Process:
         if not self._wake.is_set():
             self._wake.set()
 
-    def _run(self, lease: Lease) -> Outcome:
-        began = time.perf_counter()
-        try:
-            outcome = self._runner.run(lease)
-        except BaseException:  # noqa: BLE001
-            # Not for the job to be judged by. In a thread it would only end that thread, and the job would hang.
-            traceback.print_exc()
-            os._exit(1)
-        if outcome.ending is not Ending.DONE or outcome.follow_ups or self._verbose:
-            self._emitter.emit(JobEnded(outcome, time.perf_counter() - began))
-        return outcome
+    def _interrupt(self, lease: Lease, error: BaseException, claim: Callable[[], bool]) -> None:
+        if not self._runner.interrupt(lease, error, claim):
+            self._pool.interrupt(lease, error, claim)
+
+    def _condemn(self, limit: Limit) -> None:
+        """A job has passed its last moment in a process that others share: it has ended, and they may end in peace."""
+        lease = limit.lease
+        outcome = self._runner.condemned(lease, limit.error)
+        if self._pool.condemn(lease):
+            self._dispatcher.done(outcome)
+            self._emitter.emit(JobEnded(outcome, limit.seconds))
+            self._leave()
+            self._wake.set()
+
+    def _cancel(self, id: bytes) -> None:
+        """Interrupt a job that is to be cancelled; one that has not started ends at once."""
+        for lease in self._pool.running():
+            slot, policy = self._pool.slot_of(lease), self._runner.policy(lease)
+            if lease.id == id and slot is not None and policy is not None:
+                self._runner.cancel(lease)
+                self._limits.cancel(slot, lease, policy)
+                return
+        for lease in self._pool.take_back():
+            if lease.id == id:
+                self._dispatcher.done(cancelled(lease))
+            else:
+                self._dispatcher.release([lease])
 
     def _report_stale(self, outcomes: Sequence[Outcome]) -> None:
         self._emitter.emit(StoreTrouble(f"{len(outcomes)} jobs ended too late: they had been given to another worker"))
 
     def _listen(self) -> None:
         while True:
-            commands = self._link.receive()
-            if not commands or message.QUIT in commands:
+            command = self._link.receive()
+            if not command or command == message.QUIT:
                 # Without a supervisor nobody keeps the leases alive: whoever takes the jobs next must not meet this one.
-                if commands:
+                if command:
                     self._give_up()
-                os._exit(0 if commands else 1)
-            if message.STOP in commands:
-                self.stop()
-                self._relinquish(self._pool.take_back())
+                os._exit(0 if command else 1)
+            self._obey(command)
             self._idle = False
             self._wake.set()
 
+    def _obey(self, command: bytes) -> None:
+        if command == message.STOP:
+            self.stop()
+            self._relinquish(self._pool.take_back())
+        elif command == message.DRAIN:
+            self._leave()
+        elif command == message.CANCEL:
+            self._cancel(self._link.receive_id())
+        elif command == message.SLOTS:
+            self._pool.resize(self._link.receive_number())
+
     def _give_up(self) -> None:
         self._pool.stop()
-        unstarted, running = self._pool.take_back(), self._pool.running()
+        unstarted, running = [*self._pool.take_back(), *self._suspects.take_back()], self._pool.running()
         for lease in running:
             if lease.at_most_once:
                 # Given back, it would run twice.
@@ -201,16 +278,12 @@ class Process:
             self._emitter.emit(StoreTrouble(str(error)))
 
     def _relieve(self) -> None:
-        before: set[tuple[int, int]] = set()
         while True:
             self._busy.wait()
             time.sleep(_SLOW)
-            running = self._pool.running()
-            slow = [lease for lease in running if (lease.key, lease.claim) in before]
-            before = {(lease.key, lease.claim) for lease in running}
+            slow = self._relief.look()
             self._cut_rows(slow)
-            # While a slot is free or quick, what waits is soon run.
-            behind = self._pool.take_back() if len(slow) >= self._pool.slots else []
+            behind = self._relief.hostages()
             if behind or (slow and self._dispatcher.waiting):
                 self._relinquish(behind)
 

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import os
 import random
-import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
 
 from penstock.core.codec import Signature, decode_value, encode_value
-from penstock.core.decide import JobOptions, Policy, dead, failed, succeeded
-from penstock.core.ids import uuid7s
-from penstock.core.job import Failure, Lease, NewJob
-from penstock.core.outcome import Ending, Outcome, Step
-from penstock.core.packed import Packed, repack
+from penstock.core.decide import JobOptions, Policy, cancelled, dead, failed, succeeded
+from penstock.core.job import Failure, Lease
+from penstock.core.outcome import Ending, Outcome
+from penstock.core.packed import Packed
 from penstock.core.text import storable
 from penstock.errors import PayloadError
-from penstock.worker.context import Row, current_lease, current_row
+from penstock.worker.context import current_lease, current_row
+from penstock.worker.rows import RunningRow, scatter
 
 if TYPE_CHECKING:
-    from penstock.worker.loops import Loops
+    from penstock.worker.limits import Limit, Limits
+    from penstock.worker.loops import Guide, Loops
 
 #: What a task may raise and be judged for. Anything else, a KeyboardInterrupt say, ends the process.
 _JUDGED = (Exception, SystemExit)
 _TRACEBACK_LIMIT = 20_000
-
+#: The parts of Penstock that a call of the user's code goes through, by their folders and files.
+_OWN_CODE = (
+    os.path.dirname(__file__),
+    os.path.join(os.path.dirname(os.path.dirname(__file__)), "pools"),
+    Signature.call.__code__.co_filename,
+)
 
 #: Bytes of a result, at most. A store that refuses one for its size would be asked again for ever, and so hold up its
 #: process.
@@ -74,12 +79,61 @@ class Runner:
         self._row_handlers = row_handlers or {}
         #: How row handlers end a job in a transaction of their own; whoever has a broker sets it.
         self.joining: Joining | None = None
+        #: Calls the user's code, where it is more than a call; see `Pool.call`.
+        self.call: Callable[[Callable[[Any], Any], Any], Any] | None = None
+        #: Sees to the limits of those jobs that have any; whoever has somebody to see to them sets it.
+        self.limits: Limits | None = None
         self._loops: Loops | None = None
+        self._guide: type[Guide] | None = None
+        self._guides: dict[bytes, Guide] = {}
         self._packed: dict[str, msgspec.msgpack.Decoder[Any]] = {}
-        self._cut: set[bytes] = set()
+        self._rows: dict[bytes, RunningRow] = {}
+        #: The leases that are to end as cancelled, by the ids of their jobs.
+        self.cancelled: set[bytes] = set()
 
-    def run(self, lease: Lease) -> Outcome:
+    def run(self, lease: Lease, slot: int = 0) -> Outcome:
         """Run a lease to its outcome. Raises only what is meant for the process, such as KeyboardInterrupt."""
+        task = self._tasks.get(lease.task)
+        if task is None or lease.packed or lease.crashes or lease.options is not None or task.is_async:
+            return self._run_special(task, lease, slot)
+        policy = task.policy
+        if policy.timeout is not None or policy.memory is not None:
+            return self._run_special(task, lease, slot)
+        # As `run_async` does, for the most frequent case: what is left out here took as long again.
+        token = current_lease.set(lease)
+        try:
+            arguments = task.signature.decode(lease.payload)
+            call = self.call
+            try:
+                value = task.signature.call(arguments) if call is None else call(task.signature.call, arguments)
+            except _JUDGED as error:
+                return self._failed(policy, lease, error)
+            return succeeded(lease, policy) if value is None else _kept(task, policy, lease, value)
+        except PayloadError as error:
+            return dead(lease, Failure("PayloadError", str(error)))
+        except _JUDGED as error:
+            return self._failed(policy, lease, error)
+        finally:
+            current_lease.reset(token)
+
+    def _run_special(self, task: Runnable | None, lease: Lease, slot: int) -> Outcome:
+        running = self.run_async(lease, slot)
+        if task is None or not task.is_async:
+            return _driven(running)
+        if self._loops is None:
+            from penstock.worker.loops import Loops
+
+            self._loops = Loops()
+        outcome: Outcome = self._loops.run(running)
+        return outcome
+
+    def is_async(self, lease: Lease) -> bool:
+        """Has a lease something to await? Then `run_async` runs it in the loop that is there."""
+        task = self._tasks.get(lease.task)
+        return task is not None and task.is_async
+
+    async def run_async(self, lease: Lease, slot: int = 0) -> Outcome:
+        """As `run`, in an event loop; awaits nothing for a task that is not async."""
         task = self._tasks.get(lease.task)
         if task is None:
             return Outcome(lease, Ending.PARKED)
@@ -92,90 +146,135 @@ class Runner:
         # A packed row that crashed is taken apart; its items count crashes of their own.
         if lease.crashes >= policy.crash_limit and (not lease.packed or lease.task in self._row_handlers):
             return dead(lease, Failure("Crashed", f"the process that ran it died, {lease.crashes} times over"))
+        limit = None
+        if self.limits is not None and (policy.timeout is not None or policy.memory is not None):
+            limit = self.limits.enter(slot, lease, policy)
         token = current_lease.set(lease)
         try:
-            return self._run_packed(task, policy, lease) if lease.packed else self._run_single(task, policy, lease)
+            if lease.packed:
+                return await self._run_packed(task, policy, lease, limit)
+            return await self._run_single(task, policy, lease)
         except PayloadError as error:
             return dead(lease, Failure("PayloadError", str(error)))
         except _JUDGED as error:
-            return failed(lease, policy, error, format_traceback(error), random.random())
+            return self._failed(policy, lease, error)
         finally:
             current_lease.reset(token)
+            if limit is not None and self.limits is not None:
+                self.limits.leave(lease)
+
+    def policy(self, lease: Lease) -> Policy | None:
+        """How a lease that runs here is to end; None for a task that is not known here."""
+        task = self._tasks.get(lease.task)
+        if task is None or lease.options is None:
+            return None if task is None else task.policy
+        options: JobOptions = decode_value(lease.options, JobOptions)
+        return options.applied_to(task.policy)
 
     def cut(self, lease: Lease) -> None:
-        """End a packed row that is running after its present item; safe from any thread."""
-        self._cut.add(lease.id)
+        """End a packed row that is running after its present item. Safe from any thread."""
+        row = self._rows.get(lease.id)
+        if row is not None:
+            row.cut = True
+
+    def cancel(self, lease: Lease) -> None:
+        """Have whatever a lease that runs raises from now on end as cancelled. Safe from any thread."""
+        self.cancelled.add(lease.id)
+        row = self._rows.get(lease.id)
+        if row is not None:
+            row.cancelled = row.cut = True
+
+    def forget(self, lease: Lease) -> None:
+        """A lease that was cancelled has ended."""
+        self.cancelled.discard(lease.id)
+
+    def interrupt(self, lease: Lease, error: BaseException, claim: Callable[[], bool]) -> bool:
+        """Raise an error in a coroutine that a lease awaits; False where it awaits none. See `Pool.interrupt`."""
+        guide = self._guides.get(lease.id)
+        if guide is None:
+            return False
+        guide.interrupt(error, claim)
+        return True
+
+    def condemned(self, lease: Lease, error: BaseException) -> Outcome:
+        """What becomes of a lease that should have ended and goes on: it failed, or was cancelled."""
+        row = self._rows.get(lease.id)
+        policy = self.policy(lease) or Policy()
+        if row is None:
+            return self._failed(policy, lease, error)
+        row.cut = True
+        return row.without_present(error)
 
     def close(self) -> None:
         """Let go of the calling thread's event loop."""
         if self._loops is not None:
             self._loops.close()
 
-    def _run_single(self, task: Runnable, policy: Policy, lease: Lease) -> Outcome:
+    def _failed(self, policy: Policy, lease: Lease, error: BaseException) -> Outcome:
+        if lease.id in self.cancelled:
+            return cancelled(lease)
+        return failed(lease, policy, error, format_traceback(error), random.random())
+
+    async def _run_single(self, task: Runnable, policy: Policy, lease: Lease) -> Outcome:
         arguments = task.signature.decode(lease.payload)
         try:
-            value = self._call(task, arguments)
+            value = await self._await(task, lease, arguments) if task.is_async else self._call(task, arguments)
         except _JUDGED as error:
-            return failed(lease, policy, error, format_traceback(error), random.random())
-        if value is None:
-            return succeeded(lease, policy)
-        try:
-            result = encode_value(value)
-        except TypeError as error:
-            # It did run: another run would only repeat what it did.
-            raise PayloadError(f"{task.name}() returned what can't be kept: {error}") from None
-        if len(result) > LARGEST_RESULT:
-            raise PayloadError(
-                f"{task.name}() returned {len(result):,} bytes, and results may have {LARGEST_RESULT:,}: "
-                "store them elsewhere, and return where"
-            )
-        return succeeded(lease, policy, result)
+            return self._failed(policy, lease, error)
+        return succeeded(lease, policy) if value is None else _kept(task, policy, lease, value)
 
     def _call(self, task: Runnable, arguments: Any) -> Any:
-        if not task.is_async:
+        if self.call is None:
             return task.signature.call(arguments)
-        if self._loops is None:
-            from penstock.worker.loops import Loops
+        return self.call(task.signature.call, arguments)
 
-            self._loops = Loops()
-        return self._loops.run(task.signature.call(arguments))
+    async def _await(self, task: Runnable, lease: Lease, arguments: Any) -> Any:
+        if self._guide is None:
+            from penstock.worker.loops import Guide
 
-    def _run_packed(self, task: Runnable, policy: Policy, lease: Lease) -> Outcome:
+            self._guide = Guide
+        guide = self._guides[lease.id] = self._guide(task.signature.call(arguments))
+        try:
+            return await guide.run()
+        finally:
+            del self._guides[lease.id]
+
+    async def _run_packed(self, task: Runnable, policy: Policy, lease: Lease, limit: Limit | None) -> Outcome:
         handler = self._row_handlers.get(lease.task)
         if handler is not None:
             return handler(lease, self.joining)
         packed = self._decode_packed(task, lease.payload)
         if lease.crashes:
-            # One of its items kills the process. Each alone, they show which.
-            return self._scatter(task, lease, packed)
-        row = Row()
+            return scatter(task, lease, packed)
+        row = self._rows[lease.id] = RunningRow(task, policy, lease, packed)
         token = current_row.set(row)
-        self._cut.discard(lease.id)
         try:
-            return self._run_items(task, policy, lease, packed, row)
+            return await self._run_items(task, lease, row, limit)
         finally:
             current_row.reset(token)
-            self._cut.discard(lease.id)
+            del self._rows[lease.id]
 
-    def _run_items(self, task: Runnable, policy: Policy, lease: Lease, packed: Packed[Any], row: Row) -> Outcome:
-        gone: list[NewJob] = []
-        steps = _Counts()
-        cut, id = self._cut, lease.id
-        for index, item in enumerate(packed.items):
-            if id in cut and index:
-                rest = packed.rest(index)
-                return Outcome(
-                    lease, Ending.RELEASED, payload=repack(rest), items=len(rest.items),
-                    follow_ups=tuple(gone), steps=steps.of(lease.batch),
-                )  # fmt: skip
-            row.item = packed.number(index)
+    async def _run_items(self, task: Runnable, lease: Lease, row: RunningRow, limit: Limit | None) -> Outcome:
+        decode, is_async = task.signature.decode, task.is_async
+        for index, item in enumerate(row.packed.items):
+            # A row that is cut as soon as it runs runs one item all the same: it would be cut for ever.
+            if row.cut and (index or row.cancelled):
+                return row.until(index)
+            row.index = index
+            if limit is not None:
+                limit.restart()
             try:
-                raw = type(item) is msgspec.Raw
-                self._call(task, task.signature.decode(bytes(item)) if raw else item)
-                steps.done += 1
+                arguments = decode(bytes(item)) if type(item) is msgspec.Raw else item
+                if is_async:
+                    await self._await(task, lease, arguments)
+                else:
+                    self._call(task, arguments)
+                row.done()
             except _JUDGED as error:
-                self._leave(task, policy, lease, packed, index, error, gone, steps)
-        return Outcome(lease, follow_ups=tuple(gone), steps=steps.of(lease.batch))
+                if row.cancelled:
+                    return row.until(index)
+                row.leave(error, format_traceback(error))
+        return row.whole()
 
     def _decode_packed(self, task: Runnable, payload: bytes) -> Packed[Any]:
         """Decode all items in one call or, where one of them is bad, leave each to be decoded by itself."""
@@ -190,73 +289,36 @@ class Runner:
             raise PayloadError("the items of a packed row and their numbers differ in length")
         return packed
 
-    def _scatter(self, task: Runnable, lease: Lease, packed: Packed[Any]) -> Outcome:
-        ids = enumerate(_new_ids(len(packed.items)))
-        return Outcome(lease, follow_ups=tuple(_single(task, lease, packed, index, id) for index, id in ids))
 
-    def _leave(
-        self,
-        task: Runnable,
-        policy: Policy,
-        lease: Lease,
-        packed: Packed[Any],
-        index: int,
-        error: BaseException,
-        gone: list[NewJob],
-        counts: _Counts,
-    ) -> None:
-        """An item failed: it leaves the row as a job of its own, delayed or dead."""
-        if isinstance(error, PayloadError):
-            outcome = dead(lease, Failure("PayloadError", str(error)))
-        else:
-            outcome = failed(lease, policy, error, format_traceback(error), random.random())
-        job = _single(task, lease, packed, index, _new_ids(1)[0])
-        if outcome.ending is Ending.DEAD:
-            counts.failed += 1
-            job = msgspec.structs.replace(job, dead=True, failure=outcome.failure, attempt=job.attempt + 1)
-        else:
-            retried = outcome.ending is Ending.RETRY
-            counts.retried += retried
-            job = msgspec.structs.replace(
-                job, delay=outcome.delay, failure=outcome.failure, attempt=job.attempt + retried
-            )
-        gone.append(job)
+def _kept(task: Runnable, policy: Policy, lease: Lease, value: Any) -> Outcome:
+    """The outcome of a job that returned something."""
+    try:
+        result = encode_value(value)
+    except TypeError as error:
+        # It did run: another run would only repeat what it did.
+        raise PayloadError(f"{task.name}() returned what can't be kept: {error}") from None
+    if len(result) > LARGEST_RESULT:
+        raise PayloadError(
+            f"{task.name}() returned {len(result):,} bytes, and results may have {LARGEST_RESULT:,}: "
+            "store them elsewhere, and return where"
+        )
+    return succeeded(lease, policy, result)
 
 
-class _Counts:
-    __slots__ = ("done", "failed", "retried")
-
-    def __init__(self) -> None:
-        self.done = self.failed = self.retried = 0
-
-    def of(self, batch: bytes | None) -> tuple[Step, ...]:
-        return () if batch is None else (Step(batch, self.done, self.failed, self.retried),)
-
-
-def _single(task: Runnable, lease: Lease, packed: Packed[Any], index: int, id: bytes) -> NewJob:
-    item = packed.items[index]
-    return NewJob(
-        id=id,
-        task=lease.task,
-        payload=bytes(item) if isinstance(item, msgspec.Raw) else task.signature.encode_bound(item),
-        queue=lease.queue,
-        priority=lease.priority,
-        options=lease.options,
-        batch=lease.batch,
-        item=packed.number(index),
-        at_most_once=lease.at_most_once,
-        attempt=lease.attempt,
-    )
-
-
-def _new_ids(count: int) -> list[bytes]:
-    return uuid7s(count, time.time_ns() // 1_000_000, os.urandom(10))
+def _driven(running: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """What a coroutine returns that awaits nothing."""
+    try:
+        running.send(None)
+    except StopIteration as stop:
+        outcome: Outcome = stop.value
+        return outcome
+    raise RuntimeError("a task that is not async awaited something")
 
 
 def format_traceback(error: BaseException) -> str:
     """The traceback as text, from the task's own frame on."""
     inner = error.__traceback__
-    while inner is not None and inner.tb_frame.f_code.co_filename in _OWN_FILES:
+    while inner is not None and inner.tb_frame.f_code.co_filename.startswith(_OWN_CODE):
         inner = inner.tb_next
     text = storable("".join(traceback.format_exception(type(error), error, inner or error.__traceback__)))
     return (
@@ -264,6 +326,3 @@ def format_traceback(error: BaseException) -> str:
         if len(text) <= _TRACEBACK_LIMIT
         else f"{text[: _TRACEBACK_LIMIT // 2]}\n...\n{text[-_TRACEBACK_LIMIT // 2 :]}"
     )
-
-
-_OWN_FILES = frozenset({__file__, Signature.call.__code__.co_filename})

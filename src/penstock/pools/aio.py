@@ -1,0 +1,61 @@
+"""Slots that are tasks of one event loop: async tasks as they are, and plain ones in threads beside it.
+
+The loop has a thread of its own, so that a task which blocks it holds up its neighbours and not the process: its
+supervisor is still answered, what has ended is handed in, and what waits goes back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from penstock.core.job import Lease
+from penstock.core.outcome import Outcome
+from penstock.pools.base import Work
+from penstock.pools.loop import LoopThread
+from penstock.pools.threads import ThreadsPool
+
+
+class AsyncioPool(ThreadsPool):
+    """The slots of both kinds are the same ones: together they are at most `slots`."""
+
+    def __init__(
+        self, slots: int, work: Work, done: Callable[[Outcome], None], started: Callable[[int, Lease | None], None]
+    ) -> None:
+        super().__init__(slots, work, done, started)
+        self._arrived: deque[tuple[int, Lease]] = deque()
+        self._loop = LoopThread()
+
+    def close(self) -> None:
+        """See `Pool.close`."""
+        super().close()
+        self._loop.close()
+
+    def _begin(self, starts: Sequence[tuple[int, Lease]]) -> None:
+        is_async = self._work.is_async
+        plain = [start for start in starts if not is_async(start[1])]
+        if len(plain) < len(starts):
+            # One call for all of them: waking the loop costs more than what it then does.
+            self._arrived.extend(start for start in starts if is_async(start[1]))
+            self._loop.call(self._arrive)
+        if plain:
+            super()._begin(plain)
+
+    def _is_elsewhere(self, lease: Lease) -> bool:
+        return self._work.is_async(lease)
+
+    def _arrive(self) -> None:
+        while self._arrived:
+            self._loop.create(self._serve_async(*self._arrived.popleft()))
+
+    async def _serve_async(self, slot: int, lease: Lease) -> None:
+        self._started(slot, lease)
+        outcome = await self._work.run_async(lease, slot)
+        following = self._next(slot, lease, outcome)
+        if following is None:
+            return
+        if self._work.is_async(following):
+            # A task of its own: what a job sets in its context is not for the next one.
+            self._loop.create(self._serve_async(slot, following))
+        else:
+            super()._begin([(slot, following)])
