@@ -5,6 +5,7 @@ from __future__ import annotations
 from penstock.app import Penstock
 from penstock.core.backoff import Backoff
 from penstock.core.control import GiveUp, Retry, Snooze
+from penstock.core.limiter import Limit
 from penstock.core.states import State
 from penstock.errors import PenstockError
 from penstock.handles import Batch, Job
@@ -18,6 +19,7 @@ __all__ = [
     "CurrentJob",
     "GiveUp",
     "Job",
+    "Limit",
     "Penstock",
     "PenstockError",
     "Retry",

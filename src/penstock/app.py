@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
@@ -12,6 +12,7 @@ from penstock import settings, shared
 from penstock.brokers.inspect import Inspector
 from penstock.client import Client, new_id
 from penstock.core.job import DEFAULT_QUEUE, Holder, Lease, NewJob
+from penstock.core.limiter import Limit, queue_gate
 from penstock.core.outcome import Outcome
 from penstock.declare import Decorator, TaskOptions, declare
 from penstock.errors import ConfigError, JobFailed, UnknownTask
@@ -30,9 +31,13 @@ class Penstock:
     Parameters:
         url: of the broker; without it $PENSTOCK_URL, else `sqlite:///penstock.db`.
         inline: run every job at `.delay`, in the caller's thread; for tests.
+        queue_limits: by queue, how often its jobs may start and how many may run, on all workers together.
     """
 
-    def __init__(self, url: str | None = None, *, inline: bool = False) -> None:
+    def __init__(
+        self, url: str | None = None, *, inline: bool = False, queue_limits: Mapping[str, Limit] | None = None
+    ) -> None:
+        self._queue_limits = dict(queue_limits or {})
         self.settings = settings.load(url, inline=inline)
         self.tasks: dict[str, Task[Any, Any]] = {}
         #: Tasks that end a packed row as a whole, by name.
@@ -67,6 +72,10 @@ class Penstock:
             kill_after: seconds that the job has from then on; its process is killed after them.
             memory: bytes, or text such as "500M", that the job's process may have while it runs; it is killed beyond.
                 A limit of time or memory that was passed is a failed attempt.
+            rate_limit: "10/s", "600/m" and the like: so many jobs start in so much time, on all workers together.
+            burst: jobs that may start at once after a pause; see `penstock.Limit`.
+            concurrency: jobs that run at the same time, at most, on all workers together.
+            limit_key: called with a job's arguments; the limits hold for the jobs of each key that it returns by themselves.
         """
 
         def decorate(function: Callable[..., Any]) -> Task[Any, Any]:
@@ -89,6 +98,14 @@ class Penstock:
     def queues(self) -> tuple[str, ...]:
         """The default queue, and those that the tasks name."""
         return tuple(dict.fromkeys([DEFAULT_QUEUE, *(task.sending.queue for task in self.tasks.values())]))
+
+    @property
+    def limits(self) -> dict[str, Limit | None]:
+        """What holds for each task and queue of the app, as `Broker.declare` takes it."""
+        queues = (*self.queues, *self._queue_limits)
+        return {name: task.limit for name, task in self.tasks.items()} | {
+            queue_gate(queue): self._queue_limits.get(queue) for queue in queues
+        }
 
     def find(self, name: str) -> Task[Any, Any]:
         """A task by its name, or by the last part of it where that is enough; `UnknownTask` otherwise."""
@@ -120,12 +137,16 @@ class Penstock:
     def drain(self, *, delayed: bool = False, queues: Sequence[str] | None = None) -> int:
         """Run the jobs that are stored, here and now, until there are none; returns how many ran. For tests.
 
+        Limits of rate and concurrency are lifted for it, until a worker sets them again.
+
         Parameters:
             delayed: run those, too, that wait for their time or for a retry.
             queues: which; all of the app's own without.
         """
         runner, holder, ran = self.runner(), Holder(f"drain-{new_id().hex()}"), 0
         outcomes: list[Outcome] = []
+        with self._client.broker() as broker:
+            broker.declare(dict.fromkeys(self.limits))
         try:
             while True:
                 # The broker is free while a task runs: it may send jobs of its own.

@@ -17,6 +17,7 @@ from penstock.core.decide import (
     Policy,
 )
 from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE
+from penstock.core.limiter import Limit
 from penstock.core.sizes import parse_bytes
 from penstock.task import Sending, Task, check_limits, check_sending
 
@@ -40,6 +41,10 @@ class TaskOptions(TypedDict, total=False):
     timeout: float | None
     kill_after: float
     memory: int | str | None
+    rate_limit: str | None
+    burst: int | None
+    concurrency: int | None
+    limit_key: Callable[..., object] | None
 
 
 def declare(
@@ -59,6 +64,10 @@ def declare(
     timeout: float | None = None,
     kill_after: float = DEFAULT_KILL_AFTER,
     memory: int | str | None = None,
+    rate_limit: str | None = None,
+    burst: int | None = None,
+    concurrency: int | None = None,
+    limit_key: Callable[..., object] | None = None,
 ) -> Task[Any, Any]:
     """The task that a function makes; the options are those of `TaskOptions`, with their defaults.
 
@@ -78,7 +87,10 @@ def declare(
         None if memory is None else parse_bytes(memory), tuple(give_up),
     )  # fmt: skip
     check_limits(policy)
-    return Task(function, name or f"{_module_name(function)}.{function.__qualname__}", find_client, sending, policy)
+    full_name = name or f"{_module_name(function)}.{function.__qualname__}"
+    is_limited = rate_limit is not None or burst is not None or concurrency is not None
+    limit = Limit(rate_limit, concurrency, burst) if is_limited else None
+    return Task(function, full_name, find_client, sending, policy, limit, limit_key)
 
 
 class Decorator:

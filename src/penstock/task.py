@@ -16,6 +16,7 @@ from penstock.client import Client, new_id, new_ids
 from penstock.core.codec import Signature, encode_value
 from penstock.core.decide import JobOptions, Policy, Terms
 from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, PRIORITIES, NewJob
+from penstock.core.limiter import Limit, gate
 from penstock.core.packed import pack, row_size, rows
 from penstock.errors import ConfigError
 from penstock.handles import Batch, Job
@@ -55,8 +56,13 @@ class Task(Generic[P, R]):
         find_client: Callable[[], Client],
         sending: Sending,
         policy: Policy,
+        limit: Limit | None = None,
+        limit_key: Callable[..., object] | None = None,
     ) -> None:
+        check_limit(name, limit, limit_key)
         self.name = name
+        self.limit = limit
+        self._limit_key = limit_key
         self.policy = policy
         self.function = function
         self.sending = sending
@@ -118,11 +124,11 @@ class Task(Generic[P, R]):
         start = 0
         for chunk in _chunks(items, _ROWS_PER_COMMIT * 1000):
             arguments = self._arguments(chunk)
-            size = row_size(len(chunk), _MAP_WORKERS)
+            size = row_size(len(chunk), _MAP_WORKERS) if self._packs else 1
             spans = list(rows(len(chunk), size))
             self._send(
                 [
-                    self._packed(id, key, arguments[span.start : span.stop], start + span.start)
+                    self._packed(id, key, arguments[span.start : span.stop], start + span.start, chunk[span.start])
                     for id, span in zip(new_ids(len(spans)), spans, strict=True)
                 ]
             )
@@ -197,7 +203,12 @@ class Task(Generic[P, R]):
             unique or None,
             None if sending.job == _NO_OPTIONS else encode_value(sending.job),
             at_most_once=sending.at_most_once,
+            gate=None if self.limit is None else self._gate(args, kwargs),
         )
+
+    def _gate(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+        """Where a job waits with those it is limited together with."""
+        return gate(self.name, None if self._limit_key is None else self._limit_key(*args, **kwargs))
 
     def _arguments(self, items: Sequence[Any]) -> list[msgspec.Struct]:
         signature = self.signature
@@ -207,7 +218,12 @@ class Task(Generic[P, R]):
         except TypeError as error:
             raise TypeError(f"{self.name}() must take one argument for .map: {error}") from None
 
-    def _packed(self, id: bytes, batch: bytes, arguments: Sequence[Any], first: int) -> NewJob:
+    @property
+    def _packs(self) -> bool:
+        """May items share a row? What starts with it starts as one, so a rate or a key asks for rows of one item each."""
+        return self.limit is None or (self.limit.rate is None and self._limit_key is None)
+
+    def _packed(self, id: bytes, batch: bytes, arguments: Sequence[Any], first: int, item: Any) -> NewJob:
         return NewJob(
             id=id,
             task=self.name,
@@ -221,6 +237,7 @@ class Task(Generic[P, R]):
             items=len(arguments),
             packed=True,
             at_most_once=self.sending.at_most_once,
+            gate=None if self.limit is None else self._gate((item,), {}),
         )
 
     def _pack(self, arguments: Sequence[msgspec.Struct], first: int) -> bytes:
@@ -278,6 +295,18 @@ def check_limits(terms: Terms) -> None:
         _check_timeout(terms.timeout)
     if not 0 <= terms.kill_after < _FOREVER:
         raise ConfigError(f"kill_after= is a number of seconds, 0 or more, not {terms.kill_after!r}")
+
+
+def check_limit(name: str, limit: Limit | None, limit_key: Callable[..., object] | None) -> None:
+    """Raise `ConfigError` for a limit of a task that can't be kept."""
+    if limit is None:
+        if limit_key is not None:
+            raise ConfigError(f"{name}: limit_key= goes with a rate_limit= or a concurrency=")
+        return
+    if "," in name:
+        raise ConfigError(f"a task that is limited has a name without commas, not {name!r}")
+    if limit_key is not None and not callable(limit_key):
+        raise ConfigError(f"{name}: limit_key= is a function of the task's arguments, not {limit_key!r}")
 
 
 def _check_timeout(seconds: float) -> None:

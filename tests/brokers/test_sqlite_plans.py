@@ -11,6 +11,7 @@ import pytest
 from penstock.brokers import connect
 from penstock.core.ids import uuid7s
 from penstock.core.job import Holder, NewJob
+from penstock.core.limiter import Limit
 from penstock.core.outcome import Outcome
 
 SQL = files("penstock.brokers").joinpath("sql", "sqlite")
@@ -20,6 +21,8 @@ HEAD = "takes the first entry of an ordered table and stops"
 FEW = "what is running, and the workers that run it, are bounded by the slots there are"
 BY_HAND = "asked by a person, about everything"
 GIVEN = "sorts or groups only the rows it was given"
+
+LIMITS = "one for each task or queue that is limited"
 
 MAY_SCAN = {
     "count_dead": BY_HAND,
@@ -44,6 +47,10 @@ MAY_SCAN = {
     "sockets": FEW,
     "workers": FEW,
     "next_due": HEAD,
+    "holder_key": HEAD,
+    "limits": LIMITS,
+    "lines_of": GIVEN,
+    "prune_gates": "once a minute, through the gates that let something pass lately",
 }
 SCAN = re.compile(r"^SCAN (?!json_each|\w+ VIRTUAL TABLE|CONSTANT ROW|\(subquery|sqlite_master)|TEMP B-TREE")
 
@@ -89,10 +96,15 @@ def test_dead_letters_are_found_without_a_look_at_the_living(database: sqlite3.C
     assert [step for step in plan(database, read("select_ended")) if step.startswith("SCAN j")] == []
 
 
-def steps_of_a_claim(url: str, queued: int, delayed: int) -> int:
+def steps_of_a_claim(url: str, queued: int, delayed: int, limited: int = 0) -> int:
     """How many steps SQLite's machine takes for a claim of 50, an ending of 50, and an enqueue of 50."""
     broker = connect(url)
     broker.open()
+    if limited:
+        broker.declare({"t": Limit("1/h", concurrency=1)})
+        ids = uuid7s(limited, 1, b"abcdefghij")
+        broker.enqueue([NewJob(id, "t", b"", priority=9, gate="t") for id in ids], now=0)
+        assert len(broker.exchange((), ["default"], 50, Holder("v"), now=0).leases) == 1
     made = uuid7s(queued + delayed + 50, 1, b"0123456789")
     jobs = [NewJob(id, "t", b"", run_at=None if n < queued else 1e12) for n, id in enumerate(made)]
     broker.enqueue(jobs[:-50], now=0)
@@ -119,3 +131,11 @@ def test_a_deep_queue_costs_a_claim_no_more_steps(tmp_path: Path) -> None:
     shallow = steps_of_a_claim(f"sqlite:///{tmp_path}/a.db", 200, 0)
     deep = steps_of_a_claim(f"sqlite:///{tmp_path}/b.db", 20_000, 20_000)
     assert deep <= shallow * 1.1
+
+
+def test_limited_jobs_in_front_cost_a_claim_of_others_no_more_steps(tmp_path: Path) -> None:
+    few = steps_of_a_claim(f"sqlite:///{tmp_path}/a.db", 200, 0, limited=50)
+    many = steps_of_a_claim(f"sqlite:///{tmp_path}/b.db", 200, 0, limited=100_000)
+    none = steps_of_a_claim(f"sqlite:///{tmp_path}/c.db", 200, 0)
+    assert many <= few * 1.1
+    assert many <= none * 1.3

@@ -8,7 +8,7 @@ whoever opens it owns it, and calls it from one thread at a time. Driver excepti
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from typing import ClassVar
@@ -18,6 +18,7 @@ import msgspec
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.inspect import Inspector, LaneRecord, RunningJob
 from penstock.core.job import Holder, Lease, NewJob
+from penstock.core.limiter import Limit
 from penstock.core.outcome import Ending, Outcome
 from penstock.errors import MissingFeature
 
@@ -35,6 +36,7 @@ class Feature(StrEnum):
     CANCEL = "cancel"
     INSPECT = "inspect"
     BATCH = "batch"
+    LIMITS = "limits"
 
 
 class Exchange(msgspec.Struct, frozen=True, gc=False):
@@ -183,6 +185,16 @@ class Broker(ABC):
         `now` is in epoch seconds.
         """
         return Backlog()
+
+    def declare(self, limits: Mapping[str, Limit | None]) -> None:
+        """Set the limits of tasks and queues for all workers, and lift those that are None; others stay as they are.
+
+        Parameters:
+            limits: by a task's name, or a comma and a queue's.
+        """
+        limited = sorted(name.lstrip(",") for name, limit in limits.items() if limit is not None)
+        if limited:
+            raise MissingFeature(f"{type(self).__name__} keeps no limits, and {', '.join(limited)} have some")
 
     def unpark(self, tasks: Sequence[str]) -> int:
         """Make parked jobs of these tasks ready again; returns how many."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import ClassVar
 
@@ -21,12 +21,17 @@ from penstock.brokers.base import COUNTED, Backlog, Broker, Exchange, Feature, W
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.sqlite_inspector import SqliteInspector
 from penstock.brokers.sqlite_moves import Moves, leases
+from penstock.core import limiter
 from penstock.core.job import Holder, Lease, NewJob
+from penstock.core.limiter import Limit
 from penstock.core.outcome import Ending, Outcome
 from penstock.errors import ConfigError, StoreError
 from penstock.stores import doorbell, sqlite
 from penstock.stores.migrate import migrate
 from penstock.stores.statements import Statements
+
+#: Lines of jobs behind a limit that `backlog` looks at.
+_LINES = 100
 
 
 class SqliteBroker(Broker):
@@ -46,6 +51,7 @@ class SqliteBroker(Broker):
         self._lock = sqlite.FileLock(parsed.path)
         self._bell = doorbell.Doorbell(parsed.path)
         self._moves = Moves(self._sql)
+        self._looked_at = 0.0
 
     def open(self) -> None:
         """See `Broker.open`."""
@@ -131,13 +137,13 @@ class SqliteBroker(Broker):
         """See `Broker.exchange`; `tx` is a `sqlite3.Connection` to the same file."""
         if tx is not None:
             return self._end_within(self._joined(tx), outcomes, now)
-        if not outcomes and not self._any_ready(queues, limit):
-            return Exchange([], [])
         now = time.time() if now is None else now
+        if not outcomes and not self._any_ready(queues, limit, now):
+            return Exchange([], [])
         with self._transaction() as connection:
             good, stale = self._moves.fence(connection, outcomes)
             self._moves.apply(connection, good, now)
-            taken = self._moves.claim(connection, queues, limit, holder) if limit > 0 else []
+            taken = self._moves.claim(connection, queues, limit, holder, now) if limit > 0 else []
             news = any(outcome.follow_ups or outcome.ending is Ending.RELEASED for outcome in good)
             listeners = self._moves.listeners(connection) if news else []
         self._ring(listeners)
@@ -149,12 +155,12 @@ class SqliteBroker(Broker):
             self._moves.apply(tx, good, time.time() if now is None else now)
         return Exchange([], stale)
 
-    def _any_ready(self, queues: Sequence[str], limit: int) -> bool:
+    def _any_ready(self, queues: Sequence[str], limit: int, now: float) -> bool:
         """Look without locking: an idle worker's polls should cost no write."""
         if limit <= 0:
             return False
         with sqlite.translating(self._path):
-            return any(self._open.execute(self._sql["any_ready"], (queue,)).fetchone() for queue in queues)
+            return any(self._open.execute(self._sql["any_ready"], (queue, now)).fetchone() for queue in queues)
 
     def abandon(self, holder: Holder, crashed: Sequence[bytes] = ()) -> int:
         """See `Broker.abandon`."""
@@ -216,11 +222,13 @@ class SqliteBroker(Broker):
     def promote(self, *, now: float | None = None, limit: int = 10_000) -> float | None:
         """See `Broker.promote`."""
         now = time.time() if now is None else now
+        following = self._open_lines(now)
         while True:
             with sqlite.translating(self._path):
                 row = self._open.execute(self._sql["next_due"]).fetchone()
             if row is None or row[0] > now:
-                return None if row is None else float(row[0]) - now
+                waits = [wait for wait in (following, None if row is None else float(row[0]) - now) if wait is not None]
+                return min(waits, default=None)
             with self._transaction() as connection:
                 keys, _ = connection.execute(self._sql["due"], (now, limit)).fetchone()
                 connection.execute(self._sql["undelay_due"], (keys, now))
@@ -232,8 +240,10 @@ class SqliteBroker(Broker):
         """See `Broker.held`."""
         with sqlite.translating(self._path):
             row = self._open.execute(self._sql["holder_key"], (holder.worker, holder.process)).fetchone()
-            rows = [] if row is None else self._open.execute(self._sql["leases_of"], row).fetchall()
-        return leases([(queue, claim, [job]) for queue, claim, *job in rows])
+            rows = [] if row is None else self._open.execute(self._sql["leases_of"], row[:1]).fetchall()
+        found = leases([(queue, claim, [job]) for queue, claim, *job in rows])
+        self._moves.gates.seen |= any(lease.gate is not None for lease in found)
+        return found
 
     def cancelled(self, worker: str) -> list[tuple[int, bytes]]:
         """See `Broker.cancelled`."""
@@ -242,13 +252,43 @@ class SqliteBroker(Broker):
 
     def backlog(self, queues: Sequence[str], *, now: float | None = None) -> Backlog:
         """See `Broker.backlog`."""
-        named = json.dumps(list(queues))
+        now = time.time() if now is None else now
         with sqlite.translating(self._path):
+            names = self._open.execute(self._sql["lines_open"], (json.dumps(list(queues)), now, _LINES)).fetchall()
+            named = json.dumps([name for (name,) in names])
             (ready,) = self._open.execute(self._sql["backlog"], (named, COUNTED)).fetchone()
             (since,) = self._open.execute(self._sql["oldest_ready"], (named,)).fetchone()
         if since is None:
             return Backlog()
-        return Backlog(ready, max(0.0, (time.time() if now is None else now) - since))
+        return Backlog(ready, max(0.0, now - since))
+
+    def _open_lines(self, now: float) -> float | None:
+        """Wake the workers where a limit lets more jobs start since the last look; returns in how many seconds to look again."""
+        if now < self._looked_at:
+            # The clock was set back: what was noted for later would be long in coming.
+            with self._transaction() as connection:
+                connection.execute(self._sql["lines_all_due"])
+            self._looked_at = 0.0
+        with sqlite.translating(self._path):
+            found = self._open.execute(self._sql["lines_between"], (self._looked_at, now)).fetchone()
+            next_in, fell_due, is_due = found
+            listeners = self._moves.listeners(self._open) if fell_due else []
+        self._looked_at = now
+        self._ring(listeners)
+        return limiter.look_again(next_in, fell_due=bool(fell_due), is_due=bool(is_due))
+
+    def declare(self, limits: Mapping[str, Limit | None]) -> None:
+        """See `Broker.declare`."""
+        gates = self._moves.gates
+        with sqlite.translating(self._path):
+            known = gates.limits(self._open)
+        changed = {name: limit for name, limit in limits.items() if known.get(name) != limit}
+        if not changed:
+            return
+        with self._transaction() as connection:
+            gates.declare(connection, changed)
+            listeners = self._moves.listeners(connection)
+        self._ring(listeners)
 
     def unpark(self, tasks: Sequence[str]) -> int:
         """See `Broker.unpark`."""
@@ -259,15 +299,17 @@ class SqliteBroker(Broker):
             with self._transaction() as connection:
                 keys, count = connection.execute(self._sql["parked_of"], (names,)).fetchone()
                 connection.execute(self._sql["unpark"], (names,))
-                connection.execute(self._sql["release"], (keys,))
+                self._moves.release(connection, keys)
                 listeners = self._moves.listeners(connection)
             self._ring(listeners)
         return count
 
     def prune(self, *, now: float | None = None) -> int:
         """See `Broker.prune`."""
+        now = time.time() if now is None else now
         with self._transaction() as connection:
-            return connection.execute(self._sql["prune_results"], (time.time() if now is None else now,)).rowcount
+            connection.execute(self._sql["prune_gates"], (now,))
+            return connection.execute(self._sql["prune_results"], (now,)).rowcount
 
     def depth(self, queue: str) -> int:
         """See `Broker.depth`."""

@@ -17,6 +17,7 @@ from penstock.brokers.base import WorkerInfo
 from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, WorkerRecord
 from penstock.brokers.sqlite_moves import Moves
 from penstock.core.job import Failure, JobRecord
+from penstock.core.limiter import gate_of, queue_of
 from penstock.core.states import State
 from penstock.stores import sqlite
 from penstock.stores.statements import Statements
@@ -61,7 +62,8 @@ class SqliteInspector:
         with sqlite.translating(self._path):
             for state in _COUNTED:
                 for queue, count in self._connection.execute(self._sql[f"count_{state}"]):
-                    counts[queue][state] = count
+                    of_queue = counts[queue_of(queue)]
+                    of_queue[state] = of_queue.get(state, 0) + count
         return [QueueCounts(queue, **counts[queue]) for queue in sorted(counts)]
 
     def workers(self) -> Sequence[WorkerRecord]:
@@ -163,7 +165,7 @@ def _record(row: tuple[Any, ...]) -> JobRecord:
     (id, task, queue, priority, state, attempt, crashes, created_at, payload, items, packed, item, batch, unique, run_at,
      ended_at, failure, worker, process) = row  # fmt: skip
     return JobRecord(
-        id=id, task=task, queue=queue, priority=priority, state=State(state), attempt=attempt, crashes=crashes,
+        id=id, task=task, queue=queue_of(queue), gate=gate_of(queue), priority=priority, state=State(state), attempt=attempt, crashes=crashes,
         created_at=created_at, payload=payload, items=items, packed=bool(packed), item=item, batch=batch, unique=unique,
         run_at=run_at if state == State.DELAYED else None, ended_at=ended_at,
         failure=None if failure is None else msgspec.msgpack.decode(failure, type=Failure),

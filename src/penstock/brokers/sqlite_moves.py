@@ -11,9 +11,11 @@ from typing import Any
 
 import msgspec
 
+from penstock.brokers.sqlite_gates import Gates
 from penstock.core.codec import encode_failure
 from penstock.core.decide import INTERRUPTED
 from penstock.core.job import Holder, Lease, NewJob, due_at
+from penstock.core.limiter import gate_of, line, queue_gate, queue_of
 from penstock.core.outcome import AGAIN, Ending, Outcome, Step, called_off
 from penstock.stores.statements import Statements
 
@@ -27,6 +29,7 @@ class Moves:
     def __init__(self, sql: Statements) -> None:
         self._sql = sql
         self._turn = 0
+        self.gates = Gates(sql)
 
     def enqueue(
         self, connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float
@@ -59,14 +62,17 @@ class Moves:
         before, sockets = connection.execute(self._sql["frontier"]).fetchone()
         alive: list[tuple[object, ...]] = []
         dead: list[NewJob] = []
-        delayed = False
+        delayed = limited = False
         for job in jobs:
+            limited |= job.gate is not None
             if job.dead:
                 dead.append(job)
             else:
                 run_at = due_at(job, now)
                 delayed |= run_at is not None
                 alive.append(_row(before + 1 + len(alive), job, run_at, now))
+        if limited:
+            self.gates.stored(connection, jobs)
         if alive:
             connection.executemany(self._sql["insert_job"], alive)
             connection.execute(self._sql["ready_new"], (before,))
@@ -156,7 +162,8 @@ class Moves:
         if done:
             connection.execute(self._sql["delete_jobs"], (json.dumps(done),))
         if released:
-            connection.execute(self._sql["release"], (json.dumps(released),))
+            self.release(connection, json.dumps(released))
+        self.gates.ended(connection, outcomes, now)
         if born:
             self.insert(connection, born, now)
         for step in steps.values():
@@ -187,42 +194,62 @@ class Moves:
         """Make jobs ready behind all others; `keys` is a JSON array of their seqs."""
         connection.execute(self._sql["reserve_places"], (keys,))
         connection.execute(self._sql["to_the_back"], (keys, now))
+        self.release(connection, keys)
+
+    def release(self, connection: sqlite3.Connection, keys: str) -> None:
+        """Put jobs where they belong in the ready set; `keys` is a JSON array of their seqs."""
         connection.execute(self._sql["release"], (keys,))
+        self.gates.back(connection, keys)
 
     def listeners(self, connection: sqlite3.Connection) -> list[str]:
         """The sockets at which workers listen."""
         return [socket for (socket,) in connection.execute(self._sql["sockets"]).fetchall()]
 
-    def claim(self, connection: sqlite3.Connection, queues: Sequence[str], limit: int, holder: Holder) -> list[Taken]:
+    def claim(
+        self, connection: sqlite3.Connection, queues: Sequence[str], limit: int, holder: Holder, now: float
+    ) -> list[Taken]:
         """Take the heads of the queues; the queue that comes first changes from call to call."""
-        taken: list[Taken] = []
         if not queues:
-            return taken
+            return []
         claim: int = connection.execute(self._sql["next_claim"]).fetchone()[0]
-        key = self.holder_key(connection, holder)
+        key, limited = self.holder_key(connection, holder)
         self._turn += 1
         start = self._turn % len(queues)
-        for queue in (*queues[start:], *queues[:start]):
-            rows = connection.execute(self._sql["claim_select"], (queue, limit)).fetchall()
+        turned = (*queues[start:], *queues[:start])
+
+        def take(name: str, most: int, gate: str | None, queue: str | None) -> list[tuple[Any, ...]]:
+            rows = connection.execute(self._sql["claim_select"], (name, most)).fetchall()
             for rank, group in groupby(rows, key=_rank):
                 *_, last = group
-                bound = (queue, rank, last[-1], last[0])
-                connection.execute(self._sql["claim_mark"], (key, claim, *bound))
+                bound = (name, rank, last[-1], last[0])
+                if gate is None and queue is None:
+                    connection.execute(self._sql["claim_mark"], (key, claim, *bound))
+                else:
+                    connection.execute(self._sql["claim_mark_limited"], (key, claim, *bound, gate, queue))
                 connection.execute(self._sql["claim_take"], bound)
+            return rows
+
+        if limited:
+            lines_first = self._turn // len(queues) % 2 == 0
+            found = self.gates.claim(connection, turned, limit, take, now, lines_first=lines_first)
+            return [(name, claim, rows) for name, rows in found]
+        taken: list[Taken] = []
+        for queue in turned:
+            rows = take(queue, limit, None, None)
             taken.append((queue, claim, rows))
             limit -= len(rows)
             if limit <= 0:
                 break
         return taken
 
-    def holder_key(self, connection: sqlite3.Connection, holder: Holder) -> int:
-        """The key of a holder, which is known from its first claim on."""
+    def holder_key(self, connection: sqlite3.Connection, holder: Holder) -> tuple[int, bool]:
+        """The key of a holder, which is known from its first claim on; and whether anything may be limited."""
         # Asked at every claim: a worker that was given up for dead, and lives, must not go on under a key that is gone.
         found = connection.execute(self._sql["holder_key"], (holder.worker, holder.process)).fetchone()
         if found is None:
             connection.execute(self._sql["holder_add"], (holder.worker, holder.process, time.monotonic()))
             found = connection.execute(self._sql["holder_key"], (holder.worker, holder.process)).fetchone()
-        return int(found[0])
+        return int(found[0]), bool(found[1])
 
     def give_back(self, connection: sqlite3.Connection, key: int, crashed: frozenset[bytes], now: float) -> int:
         """Give back what a holder held; returns how many jobs."""
@@ -231,8 +258,9 @@ class Moves:
             return 0
         connection.execute(self._sql["drop_running"], (json.dumps([row[0] for row in rows]),))
         connection.execute(self._sql["count_crash"], (json.dumps([row[0] for row in rows if row[1] in crashed]),))
-        connection.execute(self._sql["release"], (json.dumps([row[0] for row in rows if not (row[2] or row[3])]),))
-        for seq, _, at_most_once, cancelled, batch, items in rows:
+        self.release(connection, json.dumps([row[0] for row in rows if not (row[2] or row[3])]))
+        self.gates.open(connection, (gate for row in rows for gate in (row[6], row[7] and queue_gate(row[7]))))
+        for seq, _, at_most_once, cancelled, batch, items, _, _ in rows:
             if at_most_once or cancelled:
                 failure = msgspec.msgpack.encode(INTERRUPTED) if at_most_once else None
                 connection.execute(self._sql["end_job"], (seq, 1 if at_most_once else 0, failure))
@@ -279,7 +307,7 @@ def _row(seq: int, job: NewJob, run_at: float | None, now: float) -> tuple[objec
     unique = None if job.dead else job.unique
     # fmt: off
     return (
-        seq, job.id, job.queue, job.priority, job.task, job.payload, job.options, job.attempt, job.batch, job.items,
+        seq, job.id, job.queue if job.gate is None else line(job.queue, job.gate), job.priority, job.task, job.payload, job.options, job.attempt, job.batch, job.items,
         job.packed, job.item, unique, job.at_most_once, run_at, now, failure,
     )
     # fmt: on
@@ -287,12 +315,12 @@ def _row(seq: int, job: NewJob, run_at: float | None, now: float) -> tuple[objec
 
 def leases(taken: Sequence[Taken]) -> list[Lease]:
     """What was claimed, for its holder. Made after the commit, so that others can write meanwhile."""
-    return [_lease(row, queue, claim) for queue, claim, rows in taken for row in rows]
+    return [_lease(row, queue_of(name), claim, gate_of(name)) for name, claim, rows in taken if rows for row in rows]
 
 
-def _lease(row: tuple[Any, ...], queue: str, claim: int) -> Lease:
+def _lease(row: tuple[Any, ...], queue: str, claim: int, gate: str | None) -> Lease:
     seq, id, task, payload, priority, attempt, crashes, options, batch, items, packed, item, at_most_once, _, _ = row
     return Lease(
         id, seq, claim, task, payload, queue, priority, attempt, crashes, options, batch, items, bool(packed), item,
-        bool(at_most_once),
+        bool(at_most_once), gate,
     )  # fmt: skip

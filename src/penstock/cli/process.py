@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -19,6 +20,7 @@ from penstock.brokers import connect
 from penstock.brokers.base import Broker
 from penstock.core.decide import Terms
 from penstock.core.job import Holder
+from penstock.core.limiter import Limit
 from penstock.errors import PenstockError, StoreUnavailable
 from penstock.events.emit import Emitter, StoreBack, StoreTrouble
 from penstock.events.log import configure, log_events
@@ -52,7 +54,7 @@ def main() -> int:
     try:
         app = load_app(orders.lane.target, orders.lane.arguments)
         broker = connect(app.settings.url)
-        _open(broker, emitter, orders.patient)
+        _open(broker, app.limits, emitter, orders.patient)
     except PenstockError as error:
         print(f"penstock: {error}", file=sys.stderr)
         return 2
@@ -89,12 +91,13 @@ def main() -> int:
     return 0
 
 
-def _open(broker: Broker, emitter: Emitter, patient: bool) -> None:
-    """Open the store; one that was there before is waited for, and told of once."""
+def _open(broker: Broker, limits: Mapping[str, Limit | None], emitter: Emitter, patient: bool) -> None:
+    """Open the store and set the app's limits; a store that was there before is waited for, and told of once."""
     pause = 0.0
     while True:
         try:
             broker.open()
+            broker.declare(limits)
         except StoreUnavailable as error:
             if not patient:
                 raise

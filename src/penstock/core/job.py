@@ -29,7 +29,8 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
     from the moment the store takes the job in, by the store's own clock; `run_at` is in seconds since the epoch, and
     counts where both are given. Without either the job is ready at once. `items` > 1 or a `numbers` list in the payload
     marks a packed row (see `penstock.core.packed`); `item` is the number of a single item that left one.
-    A `failure` is what went wrong on the attempts so far; with `dead` the job is stored as a dead letter.
+    A `failure` is what went wrong on the attempts so far; with `dead` the job is stored as a dead letter. Before a `gate`
+    jobs wait that are limited together (see `penstock.core.limiter`).
     """
 
     id: bytes
@@ -49,6 +50,7 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
     attempt: int = 0
     failure: Failure | None = None
     dead: bool = False
+    gate: str | None = None
 
 
 def due_at(job: NewJob, now: float) -> float | None:
@@ -88,6 +90,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     packed: bool = False
     item: int | None = None
     at_most_once: bool = False
+    gate: str | None = None
 
 
 class JobRecord(msgspec.Struct, frozen=True, gc=False):
@@ -111,3 +114,4 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
     ended_at: float | None = None
     failure: Failure | None = None
     worker: str | None = None
+    gate: str | None = None

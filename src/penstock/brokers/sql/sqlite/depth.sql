@@ -1,2 +1,3 @@
 -- How many jobs of a queue are ready. In: queue. Out: count.
-select count(*) from penstock_ready where queue = ?1
+select (select count(*) from penstock_ready where queue = ?1)
+  + (select count(*) from penstock_ready where queue >= ',' || ?1 || ',' and queue < ',' || ?1 || '-')

@@ -1,7 +1,7 @@
 -- The jobs that fit, in the order of their ids. In: state, queue, task, batch, after (each or null), limit. Out: seq.
 select seq from penstock_record
 where (?1 is null or state = ?1)
-  and (?2 is null or queue = ?2)
+  and (?2 is null or queue = ?2 or (queue >= ',' || ?2 || ',' and queue < ',' || ?2 || '-'))
   and (?3 is null or task = ?3)
   and (?4 is null or batch = ?4)
   and (?5 is null or id > ?5)

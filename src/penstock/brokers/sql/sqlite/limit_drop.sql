@@ -1,0 +1,2 @@
+-- Lift a limit. In: name.
+delete from penstock_limit where name = ?1

@@ -1,0 +1,208 @@
+"""The gates of a SQLite queue: claims where something is limited; each inside a transaction that its caller has begun."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from penstock.core import limiter
+from penstock.core.job import Lease, NewJob
+from penstock.core.limiter import Limit
+from penstock.core.outcome import Ending, Outcome
+from penstock.stores.statements import Statements
+
+#: Lines of a queue that one claim looks at.
+_LINES = 32
+#: Seconds until a line is looked at again whose places are all taken. The end of any of its jobs opens it at once; this is for
+#: ends that nobody told of.
+_FULL = 5.0
+#: When a line is due that is to be looked at by the next claim, whatever clock that goes by.
+_NOW = 0.0
+
+#: Takes up to so many jobs of a stored queue name, marked with a gate and a limited queue: returns their rows.
+Take = Callable[[str, int, str | None, str | None], list[tuple[Any, ...]]]
+
+
+class Source(NamedTuple):
+    """Where a claim may take from: a queue, or a line of it."""
+
+    name: str
+    queue: str
+    gate: str | None
+
+
+class Gates:
+    """Limits, lines and gates, by the statements of one namespace."""
+
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
+        #: Queues that were seen to be limited.
+        self._limited: frozenset[str] = frozenset()
+        #: Whether this connection has had to do with anything limited.
+        self.seen = False
+
+    def declare(self, connection: sqlite3.Connection, limits: Mapping[str, Limit | None]) -> None:
+        """Set limits, and lift those that are None."""
+        for name, limit in limits.items():
+            if limit is None:
+                connection.execute(self._sql["limit_drop"], (name,))
+            else:
+                connection.execute(self._sql["limit_set"], (name, msgspec.msgpack.encode(limit)))
+        connection.execute(self._sql["lines_all_due"])
+
+    def limits(self, connection: sqlite3.Connection) -> dict[str, Limit]:
+        """Every limit there is."""
+        rows = connection.execute(self._sql["limits"]).fetchall()
+        return {name: msgspec.msgpack.decode(terms, type=Limit) for name, terms in rows}
+
+    def stored(self, connection: sqlite3.Connection, jobs: Iterable[NewJob]) -> None:
+        """Jobs have come: know their lines."""
+        for queue, gate in dict.fromkeys((job.queue, job.gate) for job in jobs if job.gate is not None):
+            name = limiter.line(queue, gate)
+            connection.execute(self._sql["line_add"], (name, queue, gate))
+
+    def back(self, connection: sqlite3.Connection, keys: str) -> None:
+        """Jobs are ready again: look at their lines. `keys` is a JSON array of their seqs."""
+        for (name,) in connection.execute(self._sql["lines_of"], (keys,)).fetchall():
+            line = (name, limiter.queue_of(name), limiter.gate_of(name), _NOW)
+            connection.execute(self._sql["line_look"], line)
+
+    def open(self, connection: sqlite3.Connection, gates: Iterable[str | None]) -> None:
+        """Places have become free: look at the lines before these gates."""
+        for gate in dict.fromkeys(gates):
+            if gate is not None:
+                statement, name = ("queue_open", gate[1:]) if gate.startswith(",") else ("gate_open", gate)
+                connection.execute(self._sql[statement], (name,))
+
+    def ended(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome], now: float) -> None:
+        """Jobs have ended or came back. Those that did not run at all are not counted against their rate."""
+        if not self.seen:
+            return
+        limited = [one for one in outcomes if one.lease.gate is not None or one.lease.queue in self._limited]
+        if not limited:
+            return
+        gates: dict[str, int] = {}
+        for outcome in limited:
+            for gate in _gates(outcome.lease, self._limited):
+                gates[gate] = gates.get(gate, 0) + (outcome.ending is Ending.RELEASED)
+        if any(gates.values()):
+            limits = self.limits(connection)
+            for gate, unrun in gates.items():
+                limit = limits.get(limiter.limit_name(gate))
+                if unrun and limit is not None:
+                    self._pay(connection, gate, limit, -unrun, now)
+        self.open(connection, gates)
+
+    def claim(
+        self,
+        connection: sqlite3.Connection,
+        queues: Sequence[str],
+        most: int,
+        take: Take,
+        now: float,
+        *,
+        lines_first: bool,
+    ) -> list[tuple[str, list[tuple[Any, ...]]]]:
+        """Take from queues and their lines what may start; returns the rows of each.
+
+        Parameters:
+            lines_first: queues and lines take turns, so that neither is held up by the other.
+        """
+        self.seen = True
+        limits = self.limits(connection)
+        self._limited = frozenset(queue for queue in queues if limiter.queue_gate(queue) in limits)
+        taken: list[tuple[str, list[tuple[Any, ...]]]] = []
+        for source in self._sources(connection, queues, now, lines_first=lines_first):
+            rows = self._take(connection, source, limits, most, take, now)
+            taken.append((source.name, rows))
+            most -= len(rows)
+            if most <= 0:
+                break
+        return taken
+
+    def _sources(
+        self, connection: sqlite3.Connection, queues: Sequence[str], now: float, *, lines_first: bool
+    ) -> list[Source]:
+        plain = [Source(queue, queue, None) for queue in queues]
+        lines: list[tuple[float, Source]] = []
+        for queue in queues:
+            for name, gate, due in connection.execute(self._sql["lines_due"], (queue, now, _LINES)).fetchall():
+                if name != queue:
+                    lines.append((due, Source(name, queue, gate)))
+        # Whoever has waited longest for a look comes first, so that among many keys none is left out.
+        waiting = [source for _, source in sorted(lines, key=lambda line: line[0])]
+        return [*waiting, *plain] if lines_first else [*plain, *waiting]
+
+    def _take(
+        self,
+        connection: sqlite3.Connection,
+        source: Source,
+        limits: Mapping[str, Limit],
+        most: int,
+        take: Take,
+        now: float,
+    ) -> list[tuple[Any, ...]]:
+        """Take what may start from one source, and note when it is to be looked at next."""
+        gates = [gate for gate in (source.gate, limiter.queue_gate(source.queue)) if gate is not None]
+        kept = {gate: limits[name] for gate in gates if (name := limiter.limit_name(gate)) in limits}
+        allowed = min([most, *(self._room(connection, gate, limit, now) for gate, limit in kept.items())])
+        rows: list[tuple[Any, ...]] = []
+        if allowed > 0:
+            queue = source.queue if limiter.queue_gate(source.queue) in kept else None
+            rows = take(source.name, allowed, source.gate if source.gate in kept else None, queue)
+            for gate, limit in kept.items():
+                self._pay(connection, gate, limit, len(rows), now)
+        if source.gate is not None or kept:
+            closed = max(
+                (self._closed_until(connection, gate, limit, now) for gate, limit in kept.items()), default=now
+            )
+            empty = len(rows) < allowed
+            self._look(connection, source, closed, forget=empty or (source.gate is None and closed <= now))
+        return rows
+
+    def _look(self, connection: sqlite3.Connection, source: Source, due: float, *, forget: bool) -> None:
+        """Note when a source is to be looked at next: a queue that is open is looked at anyway, and an empty line never."""
+        if forget:
+            connection.execute(self._sql["line_forget"], (source.name,))
+        else:
+            gate = source.gate or limiter.queue_gate(source.queue)
+            connection.execute(self._sql["line_look"], (source.name, source.queue, gate, due))
+
+    def _room(self, connection: sqlite3.Connection, gate: str, limit: Limit, now: float) -> int:
+        paid_until = 0.0 if limit.rate is None else self._paid_until(connection, gate, limit, now)
+        running = 0 if limit.concurrency is None else self._running(connection, gate)
+        return limiter.room(limit, paid_until, running, now)
+
+    def _closed_until(self, connection: sqlite3.Connection, gate: str, limit: Limit, now: float) -> float:
+        """Until when nothing more may pass; now, where something may."""
+        if self._room(connection, gate, limit, now) > 0:
+            return now
+        if limit.concurrency is not None and self._running(connection, gate) >= limit.concurrency:
+            return now + _FULL
+        return limiter.opens_at(limit, self._paid_until(connection, gate, limit, now), now)
+
+    def _running(self, connection: sqlite3.Connection, gate: str) -> int:
+        statement, name = ("running_of_queue", gate[1:]) if gate.startswith(",") else ("running_of_gate", gate)
+        return int(connection.execute(self._sql[statement], (name,)).fetchone()[0])
+
+    def _paid_until(self, connection: sqlite3.Connection, gate: str, limit: Limit, now: float) -> float:
+        row = connection.execute(self._sql["gate_state"], (gate,)).fetchone()
+        stored = 0.0 if row is None else float(row[0])
+        paid_until = limiter.bounded(limit, stored, now)
+        if paid_until < stored:
+            connection.execute(self._sql["gate_pay"], (gate, paid_until))
+        return paid_until
+
+    def _pay(self, connection: sqlite3.Connection, gate: str, limit: Limit, count: int, now: float) -> None:
+        if limit.rate is not None and count:
+            paid_until = limiter.paid(limit, self._paid_until(connection, gate, limit, now), count, now)
+            connection.execute(self._sql["gate_pay"], (gate, paid_until))
+
+
+def _gates(lease: Lease, limited: frozenset[str]) -> list[str]:
+    """The gates that a job has passed."""
+    gates = [] if lease.gate is None else [lease.gate]
+    return [*gates, limiter.queue_gate(lease.queue)] if lease.queue in limited else gates
