@@ -6,7 +6,7 @@ READY := .venv/.ready
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo equities test chaos check bench clean
+.PHONY: help demo equities scrape test chaos check bench clean
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -14,6 +14,10 @@ help:  ## what there is to make
 equities: $(STAMP)  ## load 700,000 bars into MongoDB on one core and 2 GB, beside a bare loop
 	@tests/install-servers
 	$(BIN)/python examples/equities/run.py --baseline
+
+scrape: $(STAMP)  ## scrape 2,100 pages in five ways, with a time for each
+	@tests/install-servers
+	$(BIN)/python examples/scrape/run.py
 
 demo: $(READY)  ## load 100,000 simulated orders through a file queue and count them
 	$(BIN)/penstock demo
