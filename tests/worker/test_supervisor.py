@@ -1,9 +1,27 @@
 """Processes that are started, counted, replaced and told to leave."""
 
+import os
+import signal
+
 from yard import Yard, until
 
-from penstock.events.emit import ProcessDied
+from penstock.brokers.inspect import Selection
+from penstock.core.outcome import Ending
+from penstock.events.emit import JobEnded, ProcessDied, ProcessKilled, WorkerStarted
 from penstock.worker.lane import Lane
+
+TASKS = """
+@app.task(name="good")
+def good() -> None:
+    note("good")
+
+@app.task(name="wait", kill_after=0.3)
+def wait(how: str) -> None:
+    note(f"wait-{how}")
+    if how == "in C":
+        sum(range(10**12))
+    threading.Event().wait()
+"""
 
 
 def test_a_lane_grows_and_shrinks_as_it_is_told(yard: Yard) -> None:
@@ -18,3 +36,51 @@ def test_a_lane_grows_and_shrinks_as_it_is_told(yard: Yard) -> None:
     supervisor.resize(0, 1)
     until(lambda: supervisor.lanes()[0].booted == 1, "one is up again")
     assert yard.of(ProcessDied) == []
+
+
+def test_a_process_that_does_not_come_up_says_why_once_and_is_tried_again_with_pauses(yard: Yard) -> None:
+    yard.write(TASKS)
+    supervisor = yard.start(Lane("yard_app:app", 2))
+    until(lambda: supervisor.lanes()[0].booted == 2, "both are up")
+    path = yard.folder / "yard_app.py"
+    whole = path.read_text()
+    path.write_text(whole + "raise LookupError('a bug in a deploy')")
+    for pid in supervisor.lanes()[0].pids:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: len(yard.of(ProcessDied)) >= 4, "it was tried again")
+    killed, _, *died = yard.of(ProcessDied)
+    assert (killed.how, killed.again_in) == ("was killed by SIGKILL", 0.5)
+    assert [(event.how, event.again_in) for event in died] == [
+        ("ended with status 2", 1.0),
+        ("ended with status 2", 2.0),
+    ]
+    assert ["a bug in a deploy" in event.words for event in died] == [True, False]
+    path.write_text(whole)
+    until(lambda: supervisor.lanes()[0].booted == 2, "both are up again")
+    yard.send("good")
+    until(yard.notes, "they work")
+
+
+def test_an_app_that_can_not_be_loaded_ends_the_worker(yard: Yard) -> None:
+    yard.write("")
+    (yard.folder / "yard_app.py").write_text("raise LookupError('a bug')")
+    supervisor = yard.start(Lane("yard_app:app", 4))
+    until(lambda: supervisor.stopping, "it gives up")
+    assert yard.of(WorkerStarted) == yard.of(ProcessDied) == []
+
+
+def test_a_job_that_runs_can_be_cancelled_also_where_it_does_not_listen(yard: Yard) -> None:
+    yard.write(TASKS)
+    yard.start(Lane("yard_app:app", 2))
+    jobs = {how: yard.send("wait", how) for how in ("in Python", "in C")}
+    until(lambda: len(yard.notes()) == 2, "both run")
+    with yard.app.inspector() as inspector:
+        assert inspector.cancel(Selection(ids=tuple(jobs.values()))) == 2
+        for job in jobs.values():
+            until(lambda job=job: (found := inspector.get(job)) and found.state == "cancelled", "it is cancelled")
+    (killed,) = yard.of(ProcessKilled)
+    assert killed.excess == {jobs["in C"]: "cancelled"}
+    assert yard.of(ProcessDied) == []
+    assert all(event.outcome.ending is Ending.CANCELLED for event in yard.of(JobEnded))
+    yard.send("good")
+    until(lambda: len(yard.notes()) == 3, "the processes work")

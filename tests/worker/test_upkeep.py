@@ -1,44 +1,77 @@
 """What one thread does for a whole worker."""
 
+import itertools
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker, WorkerInfo
 from penstock.brokers.inspect import RunningJob, Selection
+from penstock.brokers.sqlite import SqliteBroker
 from penstock.client import new_ids
+from penstock.core.canary import queue_of
 from penstock.core.decide import Terms
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.verdict import Death, Excess, Run
-from penstock.events.emit import Emitter, Event, JobEnded, Rescued, StoreTrouble
+from penstock.events.emit import Emitter, Event, JobEnded, ListenerDeaf, Rescued, StoreTrouble
+from penstock.worker import upkeep as upkeep_module
 from penstock.worker.upkeep import Upkeep
 
 SECONDS = 10
+_numbers = itertools.count(1)
 RUNNING = (RunningJob(b"r" * 16, 1.0, 1.0, 2.0),)
-INFO = WorkerInfo("worker", "host", 1, "prefork", 2, ("default",), 0.0, RUNNING)
+WORKER = "ab12"
+INFO = WorkerInfo(WORKER, "host", 1, "prefork", 2, ("default",), 0.0, RUNNING)
 TERMS = {"app.task": Terms(timeout=3.0, kill_after=1.5)}
+
+
+class Spokesman:
+    """The worker, for its upkeep."""
+
+    worker = "ab12"
+
+    def __init__(self) -> None:
+        self.rang = threading.Event()
+        self.cancels: list[tuple[int, bytes, float]] = []
+        self.canaries: list[bool] = []
+        self.sent = threading.Event()
+
+    def info(self) -> WorkerInfo:
+        return INFO
+
+    def heard_bell(self) -> None:
+        self.rang.set()
+
+    def cancel(self, *asked: Any) -> None:
+        self.cancels.append(asked)
+
+    def wants_canary(self) -> bool:
+        return bool(self.canaries)
+
+    def sent_canary(self) -> None:
+        self.canaries.pop()
+        self.sent.set()
 
 
 class Setup:
     def __init__(self, url: str) -> None:
         self.broker: Broker = connect(url)
         self.broker.open()
-        self.rang = threading.Event()
+        self.spokesman = Spokesman()
+        self.rang = self.spokesman.rang
         self.rescued = threading.Event()
         self.events: list[Event] = []
         emitter = Emitter()
         emitter.subscribe(Event, self.events.append)
         emitter.subscribe(Rescued, lambda event: self.rescued.set())
-        self.cancels: list[tuple[int, bytes, float]] = []
-        self.upkeep = Upkeep(
-            url, "worker", lambda: INFO, TERMS, self.rang.set, lambda *asked: self.cancels.append(asked), emitter
-        )
+        self.upkeep = Upkeep(url, self.spokesman, TERMS, emitter)
 
     def enqueue(self, run_at: float | None = None) -> bytes:
         return self.broker.enqueue([NewJob(new_ids(1)[0], "app.task", b"\x90", run_at=run_at)])[0]
@@ -66,7 +99,7 @@ def setup(queue_url: str) -> Iterator[Setup]:
 def test_the_worker_is_on_the_list_from_start_to_stop(setup: Setup) -> None:
     setup.upkeep.start()
     (worker,) = setup.broker.inspector().workers()
-    assert (worker.id, worker.slots) == ("worker", 2)
+    assert (worker.id, worker.slots) == (WORKER, 2)
     setup.upkeep.stop()
     assert list(setup.broker.inspector().workers()) == []
     assert setup.events == []
@@ -82,7 +115,7 @@ def test_new_jobs_ring(setup: Setup) -> None:
 def test_what_a_dead_process_held_goes_back_and_what_it_ran_counts_a_crash(setup: Setup) -> None:
     setup.upkeep.start()
     crashed, unharmed = setup.enqueue(), setup.enqueue()
-    holder = Holder("worker", 7)
+    holder = Holder(WORKER, 7)
     leases = setup.broker.exchange((), ("default",), 2, holder).leases
     assert [lease.id for lease in leases] == [crashed, unharmed]
     setup.upkeep.bury(7, Death("was killed by SIGSEGV", runs=(Run(crashed, 1.0),)))
@@ -95,7 +128,7 @@ def test_what_a_dead_process_held_goes_back_and_what_it_ran_counts_a_crash(setup
 def test_over_its_limit_a_job_has_failed(setup: Setup) -> None:
     setup.upkeep.start()
     killed, unharmed = setup.enqueue(), setup.enqueue()
-    setup.broker.exchange((), ("default",), 2, Holder("worker", 7))
+    setup.broker.exchange((), ("default",), 2, Holder(WORKER, 7))
     setup.upkeep.bury(7, Death("was killed", runs=(Run(killed, 4.5, Excess.TIME),)))
     setup.wait_until_ready()
     record = setup.broker.inspector().get(killed)
@@ -112,7 +145,7 @@ def test_over_its_limit_a_job_has_failed(setup: Setup) -> None:
 def test_of_an_interruption_nothing_is_counted(setup: Setup) -> None:
     setup.upkeep.start()
     held = setup.enqueue()
-    setup.claim(Holder("worker", 7))
+    setup.claim(Holder(WORKER, 7))
     setup.upkeep.bury(7, Death("was killed", runs=(Run(held, 4.5),), interrupted=True))
     setup.wait_until_ready()
     assert (setup.claim(Holder("other")).crashes, setup.events) == (0, [])
@@ -123,12 +156,12 @@ def test_a_job_that_runs_and_is_to_be_cancelled_is_told_of(setup: Setup) -> None
     setup.upkeep.start()
     wanted = setup.enqueue()
     setup.enqueue()
-    leases = setup.broker.exchange((), ("default",), 2, Holder("worker", 7)).leases
+    leases = setup.broker.exchange((), ("default",), 2, Holder(WORKER, 7)).leases
     assert setup.broker.inspector().cancel(Selection(ids=(wanted,))) == 1
     pause = threading.Event()
-    while not setup.cancels:
+    while not setup.spokesman.cancels:
         pause.wait(0.01)
-    assert set(setup.cancels) == {(7, wanted, 1.5)}
+    assert set(setup.spokesman.cancels) == {(7, wanted, 1.5)}
     setup.upkeep.bury(7, Death("was killed", runs=(Run(wanted, 4.5, Excess.CANCELLED), Run(leases[1].id, 1.0))))
     setup.wait_until_ready()
     record = setup.broker.inspector().get(wanted)
@@ -138,10 +171,62 @@ def test_a_job_that_runs_and_is_to_be_cancelled_is_told_of(setup: Setup) -> None
     setup.upkeep.stop()
 
 
+@pytest.fixture(params=["sqlite", "postgresql", "mongodb", "lone mongodb"])
+def any_url(request: pytest.FixtureRequest, queue_url: str) -> str:
+    name = f"upkeep{next(_numbers)}"
+    match request.param:
+        case "postgresql":
+            return f"{request.getfixturevalue('postgres_server').url()}?schema={name}"
+        case "mongodb":
+            return f"{request.getfixturevalue('mongo_server').url()}&namespace={name}"
+        case "lone mongodb":
+            return f"{request.getfixturevalue('lone_mongo_server').url()}?namespace={name}"
+    return queue_url
+
+
+def test_a_canary_is_enqueued_and_heard(any_url: str) -> None:
+    setup = Setup(any_url)
+    setup.upkeep.start()
+    setup.spokesman.canaries.append(True)
+    setup.upkeep.nudge()
+    assert setup.spokesman.sent.wait(SECONDS)
+    assert setup.rang.wait(SECONDS)
+    (lease,) = setup.broker.exchange((), (queue_of(Spokesman.worker),), 10, Holder("other")).leases
+    assert lease.task == "penstock.canary"
+    assert setup.upkeep.silent_for is not None
+    setup.upkeep.stop()
+    setup.broker.close()
+    assert setup.events == []
+
+
+def test_a_listener_that_does_not_hear_its_own_canary_is_replaced(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing that is enqueued rings: as a connection does whose other end is gone.
+    listening: list[object] = []
+
+    @contextmanager
+    def deaf(self: SqliteBroker, wake: object) -> Iterator[None]:
+        listening.append(wake)
+        yield
+
+    monkeypatch.setattr(SqliteBroker, "listen", deaf)
+    monkeypatch.setattr(upkeep_module, "_DEAF", 0.3)
+    setup.upkeep.start()
+    setup.spokesman.canaries.append(True)
+    pause = threading.Event()
+    for _ in range(SECONDS * 100):
+        if len(listening) == 2:
+            break
+        pause.wait(0.01)
+    assert [type(event) for event in setup.events] == [ListenerDeaf]
+    setup.upkeep.stop()
+
+
 def test_what_its_processes_still_hold_goes_back_at_the_end(setup: Setup) -> None:
     setup.upkeep.start()
     setup.enqueue()
-    setup.claim(Holder("worker", 1))
+    setup.claim(Holder(WORKER, 1))
     setup.upkeep.stop()
     assert setup.broker.depth("default") == 1
 
@@ -186,10 +271,11 @@ def test_a_worker_that_can_not_beat_judges_nobody(setup: Setup, queue_file: Path
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_one_that_breaks_is_noticed(queue_url: str) -> None:
-    def broken() -> WorkerInfo:
-        raise LookupError("a bug")
+    class Broken(Spokesman):
+        def info(self) -> WorkerInfo:
+            raise LookupError("a bug")
 
-    upkeep = Upkeep(queue_url, "worker", broken, {}, lambda: None, lambda *asked: None, Emitter())
+    upkeep = Upkeep(queue_url, Broken(), {}, Emitter())
     upkeep.start()
     assert upkeep.ended
     upkeep.stop()

@@ -56,7 +56,10 @@ class Backlog(msgspec.Struct, frozen=True):
 
 
 class WorkerInfo(msgspec.Struct, frozen=True):
-    """A worker as it shows itself with each heartbeat. `id` is its incarnation; `started_at` is epoch seconds; `jobs` run."""
+    """A worker as it shows itself with each heartbeat. `id` is its incarnation; `started_at` is epoch seconds; `jobs` run.
+
+    `trouble` is why it does no work, and nothing where it does; None where it does not say.
+    """
 
     id: str
     host: str
@@ -67,6 +70,7 @@ class WorkerInfo(msgspec.Struct, frozen=True):
     started_at: float
     jobs: tuple[RunningJob, ...] = ()
     lanes: tuple[LaneRecord, ...] = ()
+    trouble: str | None = None
 
 
 class Broker(ABC):

@@ -61,7 +61,8 @@ class LaneRecord(msgspec.Struct, frozen=True):
 class WorkerRecord(msgspec.Struct, frozen=True):
     """A worker that is, or was lately, alive. `started_at` is epoch seconds, `silent_for` seconds.
 
-    `running` counts the jobs it holds; `jobs` are those that had started when it last gave a sign of life.
+    `running` counts the jobs it holds; `jobs` are those that had started when it last gave a sign of life. `trouble` is
+    why it does no work, by its own account: nothing where it does, None where it does not say.
     """
 
     id: str
@@ -75,6 +76,7 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     running: int
     jobs: tuple[RunningJob, ...] = ()
     lanes: tuple[LaneRecord, ...] = ()
+    trouble: str | None = None
 
 
 class BatchRecord(msgspec.Struct, frozen=True):

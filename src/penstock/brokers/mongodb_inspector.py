@@ -179,5 +179,5 @@ def _worker(found: Document, now: float, running: int) -> WorkerRecord:
     info = msgspec.msgpack.decode(found["info"], type=WorkerInfo)
     return WorkerRecord(
         info.id, info.host, info.pid, info.pool, info.slots, info.queues, info.started_at, now - found["beat"], running,
-        info.jobs, info.lanes,
+        info.jobs, info.lanes, info.trouble,
     )  # fmt: skip

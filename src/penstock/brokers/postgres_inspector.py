@@ -137,5 +137,5 @@ def _worker(info: bytes, silent_for: float, running: int) -> WorkerRecord:
     said = msgspec.msgpack.decode(info, type=WorkerInfo)
     return WorkerRecord(
         said.id, said.host, said.pid, said.pool, said.slots, said.queues, said.started_at, max(0.0, silent_for),
-        running, said.jobs, said.lanes,
+        running, said.jobs, said.lanes, said.trouble,
     )  # fmt: skip

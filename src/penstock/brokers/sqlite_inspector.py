@@ -176,5 +176,5 @@ def _record(row: tuple[Any, ...]) -> JobRecord:
 def _worker(info: WorkerInfo, silent_for: float, running: dict[str, int]) -> WorkerRecord:
     return WorkerRecord(
         info.id, info.host, info.pid, info.pool, info.slots, info.queues, info.started_at, silent_for,
-        running.get(info.id, 0), info.jobs, info.lanes,
+        running.get(info.id, 0), info.jobs, info.lanes, info.trouble,
     )  # fmt: skip

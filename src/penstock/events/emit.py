@@ -77,6 +77,16 @@ class LaneResized(Event, frozen=True):
     why: str
 
 
+class ProcessDeaf(Event, frozen=True):
+    """A process was killed since it took no work though there was some, and ran nothing; another takes its place."""
+
+    pid: int
+
+
+class ListenerDeaf(Event, frozen=True):
+    """What was enqueued was not heard by the worker that waited for it; it has connected to the store anew."""
+
+
 class Rescued(Event, frozen=True):
     """Jobs of dead workers were given back."""
 

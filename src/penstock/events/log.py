@@ -14,6 +14,8 @@ from penstock.events.emit import (
     Event,
     JobEnded,
     LaneResized,
+    ListenerDeaf,
+    ProcessDeaf,
     ProcessDied,
     ProcessKilled,
     ProcessRecycled,
@@ -115,6 +117,15 @@ def _resized(event: Event) -> None:
     )
 
 
+def _deaf_process(event: Event) -> None:
+    assert isinstance(event, ProcessDeaf)
+    _log.error("killed process %d: it took no work, and ran none; another takes its place", event.pid)
+
+
+def _deaf_listener(event: Event) -> None:
+    _log.error("this worker did not hear of new work: it has connected to the store anew")
+
+
 def _rescued(event: Event) -> None:
     assert isinstance(event, Rescued)
     _log.warning("gave back %d jobs of workers that are dead", event.jobs)
@@ -138,6 +149,8 @@ _LINES: dict[type[Event], Callable[[Event], None]] = {
     ProcessKilled: _killed,
     ProcessRecycled: _recycled,
     LaneResized: _resized,
+    ProcessDeaf: _deaf_process,
+    ListenerDeaf: _deaf_listener,
     Rescued: _rescued,
     StoreTrouble: _trouble,
     StoreBack: _back,

@@ -116,6 +116,8 @@ class Child:
         self.excess: dict[bytes, Excess] = {}
         #: Since when its limits are looked at, in monotonic seconds; None where they are not.
         self.watched_since: float | None = None
+        #: When it last said something, or ran a job, or rested, in monotonic seconds.
+        self.shown_at = self.started_at
         #: When it closed its end of the socket, in monotonic seconds.
         self.deaf_since: float | None = None
         self.heard = b""

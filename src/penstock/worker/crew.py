@@ -27,6 +27,7 @@ class LaneState(msgspec.Struct, frozen=True):
         busy: slots in which a job runs.
         pids: of all its processes, also of those that leave.
         why: it has the size that it has.
+        failing: the latest process that was started did not come up.
     """
 
     lane: Lane
@@ -39,6 +40,7 @@ class LaneState(msgspec.Struct, frozen=True):
     busy: int
     pids: tuple[int, ...]
     why: str
+    failing: bool = False
 
 
 class Crew:
@@ -131,4 +133,5 @@ class Crew:
             sum(child.board.busy() for child in self.members.values()),
             tuple(child.pid for child in self.members.values()),
             self.why,
+            self._doubtful,
         )

@@ -22,6 +22,8 @@ class Crews:
         self._crews = [Crew(index, lane) for index, lane in enumerate(lanes)]
         self._lock = threading.Lock()
         self._anyone_idle = threading.Event()
+        # In processes that are gone.
+        self._ended_before = 0
 
     def __iter__(self) -> Iterator[Crew]:
         return iter(self._crews)
@@ -54,6 +56,7 @@ class Crews:
     def remove(self, child: Child) -> None:
         """A process is gone."""
         with self._lock:
+            self._ended_before += child.board.ended
             del self.of(child).members[child.number]
             child.board.close()
         self.show_idle()
@@ -87,9 +90,9 @@ class Crews:
             return tuple(job for child in self.children for job in child.board.running())
 
     def ended(self) -> int:
-        """How many jobs have ended in the processes that there are. Safe from any thread."""
+        """How many jobs have ended, so far as the store knows. Safe from any thread."""
         with self._lock:
-            return sum(child.board.ended for child in self.children)
+            return self._ended_before + sum(child.board.ended for child in self.children)
 
     def states(self) -> list[LaneState]:
         """How each lane stands. Safe from any thread."""

@@ -41,6 +41,8 @@ class Dispatcher:
         self._queues = tuple(queues)
         self._stale = stale
         self._count = count
+        #: Queues to take from with the next exchange that takes anything, beside its own.
+        self.once: tuple[str, ...] = ()
         #: Jobs that have ended, and the store knows.
         self.ended = 0
         #: Leases that have been taken and not handed in.
@@ -102,8 +104,11 @@ class Dispatcher:
             ended += outcome.ending is not Ending.RELEASED
             if not outcome.committed:
                 outcomes.append(outcome)
+        queues = self._queues
+        if self.once and limit:
+            queues, self.once = (*queues, *self.once), ()
         try:
-            exchange = self._broker.exchange(outcomes, self._queues, limit, self._holder)
+            exchange = self._broker.exchange(outcomes, queues, limit, self._holder)
         except BaseException:
             # Nothing that ended is forgotten: it goes with the next exchange. One that did go through is then stale.
             self._outcomes.extendleft(reversed(outcomes))

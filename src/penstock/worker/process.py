@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from penstock.brokers.base import Broker
+from penstock.core.canary import queue_of
 from penstock.core.decide import INTERRUPTED, cancelled, dead
 from penstock.core.job import Holder, Lease
 from penstock.core.outcome import Outcome
@@ -70,6 +71,7 @@ class Process:
         max_jobs: int | None = None,
     ) -> None:
         self._runner = runner
+        self._holder = holder
         self._link = link
         self._emitter = emitter
         self._burst = burst
@@ -250,6 +252,8 @@ class Process:
             self._leave()
         elif command == message.CANCEL:
             self._cancel(self._link.receive_id())
+        elif command == message.CANARY:
+            self._dispatcher.once = (queue_of(self._holder.worker),)
         elif command == message.SLOTS:
             self._pool.resize(self._link.receive_number())
 

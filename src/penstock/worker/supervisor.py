@@ -6,7 +6,6 @@ it has booted.
 
 from __future__ import annotations
 
-import os
 import secrets
 import selectors
 import socket
@@ -17,15 +16,12 @@ from contextlib import suppress
 
 import msgspec
 
-from penstock.brokers.base import WorkerInfo
-from penstock.core.decide import Terms
-from penstock.core.text import without_password
 from penstock.events.emit import (
     Emitter,
+    ProcessDeaf,
     ProcessDied,
     ProcessKilled,
     ProcessRecycled,
-    WorkerStarted,
     WorkerStopped,
     WorkerStopping,
 )  # fmt: skip
@@ -36,6 +32,8 @@ from penstock.worker.crews import Crews
 from penstock.worker.lane import Lane
 from penstock.worker.link import Hello
 from penstock.worker.obituary import death_of
+from penstock.worker.presence import Presence
+from penstock.worker.pulse import Pulse
 from penstock.worker.signals import Signals
 from penstock.worker.upkeep import Upkeep
 from penstock.worker.watch import Watch
@@ -54,6 +52,7 @@ class Supervisor:
         lanes: what processes to run.
         grace: seconds that running jobs have after the first signal to stop.
         burst: each process ends when its queues are empty, and none is replaced that did.
+        canaries: send a job through the store and back when none has ended for a while, to see that work moves.
     """
 
     def __init__(
@@ -65,6 +64,7 @@ class Supervisor:
         grace: float = DEFAULT_GRACE,
         burst: bool = False,
         verbose: bool = False,
+        canaries: bool = False,
     ) -> None:
         self.id = secrets.token_hex(16)
         self._module = module
@@ -81,11 +81,9 @@ class Supervisor:
         self._signals = Signals()
         self._watch = Watch()
         self._numbers = 0
-        self._info: WorkerInfo | None = None
-        self._terms: dict[str, Terms] = {}
-        self._upkeep: Upkeep | None = None
+        self._pulse = Pulse(self._crews, active=canaries)
+        self._presence = Presence(self.id, self._crews, self._pulse, self._ring, emitter)
         self._stops: deque[str] = deque()
-        self._cancels: deque[tuple[int, bytes, float]] = deque()
         self._deadline: float | None = None
         self._quitting = False
         self._failed = False
@@ -156,6 +154,14 @@ class Supervisor:
         """Has every process of a burst found its queues empty? A lane that was made small may grow again."""
         return self._burst and not any(crew.wanted for crew in self._crews)
 
+    def trouble(self) -> str:
+        """Why this worker does no work, in one line; nothing where it does. Safe from any thread."""
+        return self._presence.trouble()
+
+    @property
+    def _upkeep(self) -> Upkeep | None:
+        return self._presence.upkeep
+
     def _step(self, longest: float) -> None:
         for key, _ in self._selector.select(self._next_deadline(longest)):
             if key.fileobj is self._bell:
@@ -172,9 +178,10 @@ class Supervisor:
             self._stop("the heartbeats have ended by the error above")
         while self._stops:
             self._stop(self._stops.popleft())
-        while self._cancels:
-            self._cancel(*self._cancels.popleft())
+        while self._presence.cancels:
+            self._cancel(*self._presence.cancels.popleft())
         self._see_to_limits()
+        self._see_to_pulse()
         self._fill()
         if self._deadline is not None and time.monotonic() >= self._deadline:
             if self._quitting:
@@ -194,6 +201,7 @@ class Supervisor:
     def _stop(self, how: str) -> None:
         if self._deadline is None:
             self._deadline = time.monotonic() + self._grace
+            self._presence.stopping = True
             self._emitter.emit(WorkerStopping(f"{how}; running jobs have {self._grace:g} s"))
             for child in self._crews.children:
                 self._dismiss(child)
@@ -256,6 +264,7 @@ class Supervisor:
         said = child.listen() if child.deaf_since is None else b""
         if said is None:
             return False
+        child.shown_at = time.monotonic()
         if not child.booted:
             child.heard += said
             line, newline, said = child.heard.partition(b"\n")
@@ -281,26 +290,9 @@ class Supervisor:
     def _welcome(self, child: Child, hello: Hello) -> None:
         child.booted_at = time.monotonic()
         self._crews.of(child).came_up(hello.queues)
-        self._terms.update({**dict.fromkeys(hello.tasks, Terms()), **hello.terms})
-        if self._upkeep is None:
-            self._register(hello)
+        if self._presence.learn(hello):
+            self.registered(hello.url)
         child.tell(message.GO)
-
-    def _register(self, hello: Hello) -> None:
-        """The first process is up, and has said where the store is: put this worker on its list."""
-        lanes = [crew.lane for crew in self._crews]
-        queues = tuple(dict.fromkeys([*hello.queues, *(name for lane in lanes for name in lane.queues or ())]))
-        slots = sum(lane.most or lane.processes * lane.slots for lane in lanes)
-        pool = "+".join(sorted({lane.pool for lane in lanes}))
-        self._info = WorkerInfo(self.id, socket.gethostname(), os.getpid(), pool, slots, queues, time.time())
-        self._upkeep = Upkeep(
-            hello.url, self.id, self._describe, self._terms, self._heard_bell, self._ask_to_cancel, self._emitter
-        )
-        self._upkeep.start()
-        self.registered(hello.url)
-        processes = sum(lane.processes for lane in lanes)
-        url = without_password(hello.url)
-        self._emitter.emit(WorkerStarted(self.id, pool, processes, slots // processes, queues, url))
 
     def _bury(self, child: Child) -> None:
         """A process is gone: see what becomes of what it held, and start another unless it was to leave."""
@@ -319,7 +311,7 @@ class Supervisor:
             self._upkeep.bury(child.number, death)
         if child.excess:
             self._emitter.emit(ProcessKilled(child.pid, dict(child.excess)))
-        if child.leaving and (in_order or child.interrupted or child.excess):
+        if child.interrupted or (child.leaving and (in_order or child.excess)):
             return
         if self._burst and in_order:
             crew.wanted -= 1
@@ -347,25 +339,21 @@ class Supervisor:
             child.tell(message.DRAIN)
             self._emitter.emit(ProcessRecycled(child.pid, child.peak_bytes))
 
+    def _see_to_pulse(self) -> None:
+        """Send a canary where one is due, and replace the processes that do not react."""
+        if self.stopping or self._upkeep is None:
+            return
+        for child in self._pulse.look(time.monotonic(), self._upkeep.silent_for):
+            child.interrupted = True
+            child.kill()
+            self._emitter.emit(ProcessDeaf(child.pid))
+        if self._pulse.wanted():
+            self._upkeep.nudge()
+
     def _cancel(self, process: int, id: bytes, kill_after: float) -> None:
         child = self._crews.child(process)
         if child is not None and child.booted and self._watch.cancel(child, id, kill_after):
             child.tell(message.CANCEL + id)
-
-    def _describe(self) -> WorkerInfo:
-        """What each heartbeat says; asked for by the upkeep's thread."""
-        assert self._info is not None
-        return msgspec.structs.replace(self._info, jobs=self._crews.running(), lanes=self._crews.records())
-
-    def _heard_bell(self) -> None:
-        """In the listening thread: hold it here while nobody is idle, so that rings cost a busy worker nothing."""
-        self._crews.wait_for_idle()
-        self._ring()
-
-    def _ask_to_cancel(self, process: int, id: bytes, kill_after: float) -> None:
-        """In the upkeep's thread."""
-        self._cancels.append((process, id, kill_after))
-        self._ring()
 
     def _ring(self) -> None:
         with suppress(OSError):  # stopped in the meantime
@@ -376,9 +364,8 @@ class Supervisor:
             child.interrupted = child.leaving = True
             child.kill()
             self._bury(child)
+        self._presence.leave()
         if self._upkeep is not None:
-            self._crews.release()
-            self._upkeep.stop()
             self._emitter.emit(WorkerStopped())
         self._selector.close()
         self._signals.close()

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker, WorkerInfo
+from penstock.core.canary import canary
 from penstock.core.decide import Terms
+from penstock.core.ids import uuid7s
 from penstock.core.job import Holder
 from penstock.core.verdict import Death, judge
 from penstock.errors import StoreError
-from penstock.events.emit import Emitter, JobEnded, Rescued, StoreBack, StoreTrouble
+from penstock.events.emit import Emitter, JobEnded, ListenerDeaf, Rescued, StoreBack, StoreTrouble
 
 #: Seconds between heartbeats.
 BEAT = 2.0
@@ -31,37 +35,57 @@ _UNPARK = 5.0
 _PRUNE = 60.0
 
 
+class Spokesman(Protocol):
+    """Who speaks for the worker; see `Presence`."""
+
+    @property
+    def worker(self) -> str:
+        """The worker's id."""
+
+    def info(self) -> WorkerInfo:
+        """What each heartbeat says."""
+
+    def heard_bell(self) -> None:
+        """There may be new work. May block while nobody is idle."""
+
+    def cancel(self, process: int, id: bytes, kill_after: float) -> None:
+        """A job that runs is to be cancelled, and to have ended within `kill_after` seconds; told in every round."""
+
+    def wants_canary(self) -> bool:
+        """Is one to be enqueued?"""
+
+    def sent_canary(self) -> None:
+        """It is enqueued."""
+
+
+class _DeafListener(Exception):
+    """What is enqueued is not heard: the listener's connection is no good any more."""
+
+
 class Upkeep:
     """Owns a broker connection of its own, in a thread of its own, where no user code can stop it.
 
     Parameters:
         url: of the broker.
-        worker: the worker's id.
-        info: what each heartbeat says; asked for in this thread.
+        worker: speaks for the worker; asked and told in this thread.
         terms: of the tasks this worker knows, by name: jobs parked for want of them are taken up again, and those of a
             process that died are judged by them.
-        ring: called when there may be new work; it may block while nobody is idle.
-        cancel: is told the process, the id and the `kill_after` of each job that runs and is to be cancelled, in every
-            round for as long as it does.
     """
 
     def __init__(
         self,
         url: str,
-        worker: str,
-        info: Callable[[], WorkerInfo],
+        worker: Spokesman,
         terms: Mapping[str, Terms],
-        ring: Callable[[], None],
-        cancel: Callable[[int, bytes, float], None],
         emitter: Emitter,
     ) -> None:
         self._url = url
         self._worker = worker
-        self._info = info
         self._terms = terms
-        self._ring = ring
-        self._cancel = cancel
         self._emitter = emitter
+        self._heard_at = 0.0
+        # When a canary was sent of which the listener has not heard yet.
+        self._sang_at: float | None = None
         self._kill_after: dict[tuple[int, bytes], float] = {}
         self._nudge = threading.Event()
         self._stopping = False
@@ -81,7 +105,17 @@ class Upkeep:
 
     def bury(self, process: int, death: Death) -> None:
         """Write down, soon, what becomes of the jobs that a dead process held."""
-        self._dead.append((Holder(self._worker, process), death))
+        self._dead.append((Holder(self._worker.worker, process), death))
+        self._nudge.set()
+
+    @property
+    def silent_for(self) -> float | None:
+        """Seconds since the store has answered; None when it never has."""
+        answered_at = self._answered_at
+        return None if answered_at is None or answered_at == -math.inf else time.monotonic() - answered_at
+
+    def nudge(self) -> None:
+        """Have it take a round now."""
         self._nudge.set()
 
     @property
@@ -110,6 +144,9 @@ class Upkeep:
                 with broker.listen(self._heard):
                     self._keep(broker)
                 return
+            except _DeafListener:
+                self._emitter.emit(ListenerDeaf())
+                continue
             except StoreError as error:
                 self._registered.set()
                 if self._answered_at is None:
@@ -138,14 +175,14 @@ class Upkeep:
                 self._emitter.emit(StoreBack())
             self._nudge.wait(wait)
         self._judge_dead(broker)
-        broker.depart(self._worker)
+        broker.depart(self._worker.worker)
 
     def _round(self, broker: Broker) -> float:
         """Do what is due; returns the seconds until something is due again."""
         self._judge_dead(broker)
         # First of all, and again until it is stored: who judges others by their silence must not be silent.
         if self._is_due("beat"):
-            broker.heartbeat(self._info())
+            broker.heartbeat(self._worker.info())
             self._done("beat", BEAT)
         if self._is_deaf():
             self._done("rescue", DEAD_AFTER)
@@ -161,6 +198,7 @@ class Upkeep:
             broker.prune()
             self._done("prune", _PRUNE)
         self._ask_for_cancels(broker)
+        self._see_to_canary(broker)
         next_due = broker.promote()
         wait = _PROMOTE if next_due is None else max(0.001, min(_PROMOTE, next_due))
         return min(wait, max(0.0, min(self._due[name] for name in ("beat", "rescue")) - time.monotonic()))
@@ -195,17 +233,32 @@ class Upkeep:
             broker.abandon(holder, crashed)
             self._dead.popleft()
 
+    def _see_to_canary(self, broker: Broker) -> None:
+        now = time.monotonic()
+        if self._sang_at is not None and self._heard_at >= self._sang_at:
+            self._sang_at = None
+        if self._sang_at is not None and now - self._sang_at > _DEAF:
+            self._sang_at = None
+            raise _DeafListener
+        if self._worker.wants_canary():
+            if self._sang_at is None:
+                self._sang_at = now
+            (id,) = uuid7s(1, time.time_ns() // 1_000_000, os.urandom(10))
+            broker.enqueue([canary(id, self._worker.worker)])
+            self._worker.sent_canary()
+
     def _ask_for_cancels(self, broker: Broker) -> None:
-        asked = broker.cancelled(self._worker)
+        asked = broker.cancelled(self._worker.worker)
         self._kill_after = {each: wait for each, wait in self._kill_after.items() if each in asked}
         for process, id in asked:
             if (process, id) not in self._kill_after:
-                held = (lease for lease in broker.held(Holder(self._worker, process)) if lease.id == id)
+                held = (lease for lease in broker.held(Holder(self._worker.worker, process)) if lease.id == id)
                 terms = (self._terms.get(lease.task) for lease in held)
                 self._kill_after[process, id] = next(filter(None, terms), Terms()).kill_after
-            self._cancel(process, id, self._kill_after[process, id])
+            self._worker.cancel(process, id, self._kill_after[process, id])
 
     def _heard(self) -> None:
         """In the listening thread: a delayed job may be due sooner now, and there may be work."""
+        self._heard_at = time.monotonic()
         self._nudge.set()
-        self._ring()
+        self._worker.heard_bell()

@@ -1,0 +1,108 @@
+"""What others see of a worker: it is on the store's list, says how it is, and hears what it is asked for."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from penstock.brokers.base import WorkerInfo
+from penstock.core.decide import Terms
+from penstock.core.health import LaneVitals, Vitals, trouble
+from penstock.core.text import without_password
+from penstock.events.emit import Emitter, WorkerStarted
+from penstock.worker.crews import Crews
+from penstock.worker.link import Hello
+from penstock.worker.pulse import Pulse
+from penstock.worker.upkeep import Upkeep
+
+
+class Presence:
+    """Owns the upkeep, and speaks with its threads for the supervisor.
+
+    Parameters:
+        worker: its id.
+        ring: has the supervisor take a step.
+    """
+
+    def __init__(self, worker: str, crews: Crews, pulse: Pulse, ring: Callable[[], None], emitter: Emitter) -> None:
+        self.worker = worker
+        self._crews = crews
+        self._pulse = pulse
+        self._ring = ring
+        self._emitter = emitter
+        self._terms: dict[str, Terms] = {}
+        self._info = WorkerInfo(worker, socket.gethostname(), os.getpid(), "", 0, (), time.time())
+        #: None until a process has said where the store is.
+        self.upkeep: Upkeep | None = None
+        self.stopping = False
+        #: Jobs to be cancelled: the process, the id, and the seconds that it has; for the supervisor to take.
+        self.cancels: deque[tuple[int, bytes, float]] = deque()
+
+    @property
+    def silent_for(self) -> float | None:
+        """Seconds since the store has answered; None when it never has."""
+        return None if self.upkeep is None else self.upkeep.silent_for
+
+    def learn(self, hello: Hello) -> bool:
+        """A process has come up, and says what it knows. With the first the worker goes on the list: True then."""
+        self._terms.update({**dict.fromkeys(hello.tasks, Terms()), **hello.terms})
+        if self.upkeep is not None:
+            return False
+        lanes = [crew.lane for crew in self._crews]
+        queues = tuple(dict.fromkeys([*hello.queues, *(name for lane in lanes for name in lane.queues or ())]))
+        slots = sum(lane.most or lane.processes * lane.slots for lane in lanes)
+        pool = "+".join(sorted({lane.pool for lane in lanes}))
+        self._info = msgspec.structs.replace(self._info, pool=pool, slots=slots, queues=queues)
+        self.upkeep = Upkeep(hello.url, self, self._terms, self._emitter)
+        self.upkeep.start()
+        processes = sum(lane.processes for lane in lanes)
+        url = without_password(hello.url)
+        self._emitter.emit(WorkerStarted(self.worker, pool, processes, slots // processes, queues, url))
+        return True
+
+    def leave(self) -> None:
+        """Go off the list, and give back what is still held."""
+        self._crews.release()
+        if self.upkeep is not None:
+            self.upkeep.stop()
+
+    def info(self) -> WorkerInfo:
+        """What a heartbeat says. Safe from any thread."""
+        return msgspec.structs.replace(
+            self._info, jobs=self._crews.running(), lanes=self._crews.records(), trouble=self.trouble()
+        )
+
+    def trouble(self) -> str:
+        """Why the worker does no work; nothing where it does. Safe from any thread."""
+        states = self._crews.states()
+        lanes = [
+            LaneVitals(", ".join(state.queues) or state.lane.pool, state.processes, state.booted, state.failing)
+            for state in states
+        ]
+        occupied = any(state.booted for state in states) and all(state.busy >= state.booted for state in states)
+        stalled = self._pulse.stalled_for(time.monotonic())
+        return trouble(Vitals(lanes, self.silent_for, self._pulse.proven, occupied, stalled, self.stopping))
+
+    def heard_bell(self) -> None:
+        """In the listening thread: hold it here while nobody is idle, so that rings cost a busy worker nothing."""
+        self._crews.wait_for_idle()
+        self._ring()
+
+    def cancel(self, process: int, id: bytes, kill_after: float) -> None:
+        """In the upkeep's thread: a job that runs is to be cancelled."""
+        self.cancels.append((process, id, kill_after))
+        self._ring()
+
+    def wants_canary(self) -> bool:
+        """In the upkeep's thread: is one to be enqueued?"""
+        return self._pulse.wanted()
+
+    def sent_canary(self) -> None:
+        """In the upkeep's thread: it is enqueued."""
+        self._pulse.sent()
+        self._ring()
