@@ -136,6 +136,7 @@ def _single(task: Packable, lease: Lease, packed: Packed[Any], index: int, id: b
         item=packed.number(index),
         at_most_once=lease.at_most_once,
         attempt=lease.attempt,
+        gate=lease.gate,
     )
 
 
