@@ -1,9 +1,10 @@
 """How many jobs a process takes at once."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.core.prefetch import LARGEST, TARGET_SECONDS, Prefetch
+from penstock.core.prefetch import LARGEST, TARGET_SECONDS, Prefetch, hostages
 
 
 def test_it_starts_with_one_and_grows_fourfold_at_most() -> None:
@@ -44,3 +45,21 @@ def test_the_limit_stays_in_its_bounds(batches: list[tuple[int, float]], largest
         assert 1 <= prefetch.limit <= largest
         if jobs and seconds:
             assert prefetch.limit == 1 or prefetch.limit * seconds / jobs <= TARGET_SECONDS * 1.001
+
+
+@pytest.mark.parametrize(
+    ("waited", "submitted", "waiting", "kept"),
+    [
+        (0, 0, 0, None),
+        (0, 500, 300, None),  # all that waits has just come
+        (300, 0, 200, None),  # 100 started: the rest takes twice the time
+        (300, 0, 250, 100),  # 50 started
+        (300, 0, 300, 0),  # none did: a slow job is before them
+        (300, 10, 310, 0),
+        (0, 1, 1, None),
+    ],
+)
+def test_what_would_wait_for_long_is_given_to_others(
+    waited: int, submitted: int, waiting: int, kept: int | None
+) -> None:
+    assert hostages(waited, submitted, waiting) == kept

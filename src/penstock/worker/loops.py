@@ -17,30 +17,28 @@ from typing import Any
 from penstock.errors import TaskError
 
 
-class Loops:
-    """The event loops of the threads that ask for one, kept from job to job."""
+_here = threading.local()
 
-    def __init__(self) -> None:
-        self._here = threading.local()
 
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine to its end, in the context of the caller."""
-        # Without a context of its own, each job would see the first one's.
-        context = contextvars.copy_context()
-        if _is_in_a_loop():
-            with ThreadPoolExecutor(1) as thread:
-                return thread.submit(context.run, asyncio.run, coroutine).result()
-        runner: asyncio.Runner | None = getattr(self._here, "runner", None)
-        if runner is None:
-            runner = self._here.runner = asyncio.Runner()
-        return runner.run(coroutine, context=context)
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end, in the context of the caller and in the thread's own loop, kept from job to job."""
+    # Without a context of its own, each job would see the first one's.
+    context = contextvars.copy_context()
+    if _is_in_a_loop():
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(context.run, asyncio.run, coroutine).result()
+    runner: asyncio.Runner | None = getattr(_here, "runner", None)
+    if runner is None:
+        runner = _here.runner = asyncio.Runner()
+    return runner.run(coroutine, context=context)
 
-    def close(self) -> None:
-        """Close the calling thread's loop, if it has one."""
-        runner: asyncio.Runner | None = getattr(self._here, "runner", None)
-        if runner is not None:
-            del self._here.runner
-            runner.close()
+
+def close() -> None:
+    """Close the calling thread's loop, if it has one."""
+    runner: asyncio.Runner | None = getattr(_here, "runner", None)
+    if runner is not None:
+        del _here.runner
+        runner.close()
 
 
 class Guide:

@@ -24,7 +24,7 @@ from penstock.worker.rows import RunningRow, scatter
 
 if TYPE_CHECKING:
     from penstock.worker.limits import Limit, Limits
-    from penstock.worker.loops import Guide, Loops
+    from penstock.worker.loops import Guide
 
 #: What a task may raise and be judged for. Anything else, a KeyboardInterrupt say, ends the process.
 _JUDGED = (Exception, SystemExit)
@@ -84,7 +84,7 @@ class Runner:
         self.call: Callable[[Callable[[Any], Any], Any], Any] | None = None
         #: Sees to the limits of those jobs that have any; whoever has somebody to see to them sets it.
         self.limits: Limits | None = None
-        self._loops: Loops | None = None
+        self._has_loops = False
         self._guide: type[Guide] | None = None
         self._guides: dict[bytes, Guide] = {}
         self._packed: dict[str, msgspec.msgpack.Decoder[Any]] = {}
@@ -121,11 +121,10 @@ class Runner:
         running = self.run_async(lease, slot)
         if task is None or not task.is_async:
             return _driven(running)
-        if self._loops is None:
-            from penstock.worker.loops import Loops
+        from penstock.worker import loops
 
-            self._loops = Loops()
-        outcome: Outcome = self._loops.run(running)
+        self._has_loops = True
+        outcome: Outcome = loops.run(running)
         return outcome
 
     def is_async(self, lease: Lease) -> bool:
@@ -208,8 +207,10 @@ class Runner:
 
     def close(self) -> None:
         """Let go of the calling thread's event loop."""
-        if self._loops is not None:
-            self._loops.close()
+        if self._has_loops:
+            from penstock.worker import loops
+
+            loops.close()
 
     def _failed(self, policy: Policy, lease: Lease, error: BaseException) -> Outcome:
         if lease.id in self.cancelled:

@@ -1,0 +1,207 @@
+"""What a process does for its jobs, on every pool."""
+
+import pytest
+from yard import Yard, until
+
+from penstock.brokers.inspect import Selection
+from penstock.core.codec import decode_value
+from penstock.core.ids import format_id
+from penstock.events.emit import ProcessDied, ProcessKilled
+from penstock.worker.lane import Lane
+
+TASKS = """
+import asyncio
+
+@app.task(name="good")
+def good(number: int = 0) -> str:
+    note(f"good-{number}")
+    return current_job().id
+
+@app.task(name="async good")
+async def async_good() -> str:
+    before = current_job().id
+    await asyncio.sleep(0.01)
+    assert current_job().id == before
+    return before
+
+@app.task(name="send")
+def send() -> str:
+    return good.delay(1).id
+
+@app.task(name="async send")
+async def async_send() -> str:
+    return (await good.delay_async(1)).id
+
+def wait(seconds: float = 20) -> None:
+    # In short steps, for threads, which hear of nothing while C code waits.
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.01)
+
+@app.task(name="catch", timeout=0.2)
+def catch() -> str:
+    try:
+        wait()
+    except TimeoutError as error:
+        return f"caught {error}"
+
+@app.task(name="async catch", timeout=0.2)
+async def async_catch() -> str:
+    try:
+        await asyncio.sleep(20)
+    except TimeoutError as error:
+        await asyncio.sleep(0.01)
+        return f"caught {error}"
+
+@app.task(name="long", timeout=0.2, retries=0)
+def long() -> None:
+    wait()
+
+@app.task(name="async long", timeout=0.2, retries=0)
+async def async_long() -> None:
+    await asyncio.gather(asyncio.sleep(20), asyncio.sleep(30))
+
+@app.task(name="item", timeout=0.3, retries=0)
+def item(seconds: float) -> None:
+    note(f"item-{seconds}")
+    wait(seconds)
+
+@app.task(name="deaf", timeout=0.1, kill_after=0.2, retries=0)
+def deaf() -> None:
+    for _ in range(200):
+        try:
+            time.sleep(0.1)
+        except TimeoutError:
+            pass
+
+@app.task(name="endless")
+def endless() -> None:
+    note("endless")
+    wait()
+
+@app.task(name="async endless")
+async def async_endless() -> None:
+    note("endless")
+    await asyncio.sleep(20)
+
+@app.task(name="suspect")
+def suspect() -> None:
+    note("suspect began")
+    if len([line for line in (FOLDER / "notes").read_text().splitlines() if line.startswith("suspect")]) == 1:
+        os._exit(1)
+    wait(0.3)
+    note("suspect ended")
+
+@app.task(name="step")
+def step(number: int) -> None:
+    note(f"step-{number} began")
+    wait(0.05)
+    note(f"step-{number} ended")
+"""
+LANES = {
+    "prefork": Lane("yard_app:app", 2),
+    "threads": Lane("yard_app:app", 1, "threads", 10),
+    "gevent": Lane("yard_app:app", 1, "gevent", 10),
+    "asyncio": Lane("yard_app:app", 1, "asyncio", 10),
+}
+MANY = [pytest.param(LANES[name], id=name) for name in ("threads", "gevent", "asyncio")]
+
+
+@pytest.fixture(params=LANES)
+def lane(request: pytest.FixtureRequest) -> Lane:
+    return LANES[request.param]
+
+
+@pytest.fixture
+def yard(yard: Yard) -> Yard:
+    yard.write(TASKS)
+    return yard
+
+
+def state(yard: Yard, id: bytes) -> str:
+    with yard.app.inspector() as inspector:
+        found = inspector.get(id)
+        return "done" if found is None else str(found.state)
+
+
+def result(yard: Yard, id: bytes) -> object:
+    until(lambda: state(yard, id) == "done", "it is done")
+    with yard.app.inspector() as inspector:
+        value = inspector.result(id)
+        return None if value is None else decode_value(value)
+
+
+def failure(yard: Yard, id: bytes) -> str:
+    until(lambda: state(yard, id) == "dead", "it is dead")
+    with yard.app.inspector() as inspector:
+        found = inspector.get(id)
+    assert found is not None
+    return str(found.failure)
+
+
+def test_a_job_knows_itself_sends_others_and_is_held_to_its_time(yard: Yard, lane: Lane) -> None:
+    jobs = {
+        name: yard.send(name)
+        for name in yard.app.tasks
+        if name not in ("item", "suspect", "step") and "endless" not in name
+    }
+    batch = yard.app.tasks["item"].map([0.2, 0.2, 9.0, 0.2])
+    supervisor = yard.start(lane)
+    for name in ("good", "async good"):
+        assert result(yard, jobs[name]) == format_id(jobs[name])
+    for name in ("send", "async send"):
+        sent = result(yard, jobs[name])
+        assert isinstance(sent, str)
+        until(lambda: len([note for note in yard.notes() if note.startswith("good-1")]) == 2, "what they sent has run")
+    for name in ("catch", "async catch"):
+        assert result(yard, jobs[name]) == "caught it ran longer than its timeout of 0.2 s"
+    for name in ("long", "async long", "deaf"):
+        assert "penstock.errors.TimeLimitExceeded: " in failure(yard, jobs[name])
+    until(lambda: batch.counts().done + batch.counts().failed == 4, "the items have ended")
+    assert (batch.counts().done, batch.counts().failed) == (3, 1)
+    jobs |= {name: yard.send(name) for name in ("endless", "async endless")}
+    until(lambda: len([note for note in yard.notes() if note.startswith("endless")]) >= 2, "the endless ones run")
+    with yard.app.inspector() as inspector:
+        assert inspector.cancel(Selection(ids=(jobs["endless"], jobs["async endless"]))) == 2
+    for name in ("endless", "async endless"):
+        until(lambda name=name: state(yard, jobs[name]) == "cancelled", "it is cancelled")
+    # The deaf one cost a process of one slot its life; where others ran beside it, they ended in peace.
+    assert len(yard.of(ProcessKilled)) == (lane.slots == 1)
+    assert yard.of(ProcessDied) == []
+    assert not supervisor.stopping
+
+
+@pytest.mark.parametrize("lane", MANY)
+def test_a_suspect_runs_with_nothing_beside_it(yard: Yard, lane: Lane) -> None:
+    yard.send("suspect")
+    yard.start(lane)
+    until(lambda: len(yard.notes()) == 1, "it has killed its process")
+    for number in range(30):
+        yard.send("step", number)
+    until(lambda: len(yard.notes()) == 1 + 2 + 60, "all have run")
+    notes = [note.rpartition(" ")[0] for note in yard.notes()]
+    assert set(notes) >= {f"step-{number} ended" for number in range(30)}
+    began = notes.index("suspect began", 1)
+    assert notes[began + 1] == "suspect ended"
+    before = notes[1:began]
+    assert {each.split()[0] for each in before if "began" in each} == {
+        each.split()[0] for each in before if "ended" in each
+    }
+
+
+@pytest.mark.parametrize(
+    "lane",
+    [
+        pytest.param(Lane("yard_app:app", 1, "threads", 4, max_jobs_per_process=10), id="threads"),
+        pytest.param(Lane("yard_app:app", 1, max_jobs_per_process=10), id="prefork"),
+    ],
+)
+def test_a_process_leaves_after_its_jobs_and_another_takes_its_place(yard: Yard, lane: Lane) -> None:
+    for number in range(35):
+        yard.send("good", number)
+    yard.start(lane)
+    until(lambda: len(yard.notes()) == 35, "all have run")
+    assert sorted(int(note.split("-")[1].split()[0]) for note in yard.notes()) == list(range(35))
+    pids = [note.split()[1] for note in yard.notes()]
+    assert sorted(pids.count(pid) for pid in set(pids)) == [5, 10, 10, 10]
+    assert yard.of(ProcessDied) == []
