@@ -124,7 +124,8 @@ def test_a_hot_statement_never_reads_all_jobs(
 
 
 def test_a_claim_reads_the_head_of_the_ready_set_in_its_order(deep: dict[int, PostgresBroker]) -> None:
-    assert ways(deep[SIZES[-1]], take) == ["Index Scan using job_ready on job", "Tid Scan on job"]
+    through = [way for way in ways(deep[SIZES[-1]], take) if way.endswith(" job")]
+    assert through == ["Index Scan using job_ready on job", "Tid Scan on job"]
 
 
 def test_a_claim_reads_no_more_of_a_deep_queue(deep: dict[int, PostgresBroker]) -> None:

@@ -1,7 +1,8 @@
 """The MongoDB broker: a queue in a database of the user's, on a replica set or on a server that stands alone.
 
 A job is one document, and what a single document holds changes at once or not at all: a claim, an ending, a retry. Where
-more goes together (follow-ups, counters), it is written down before it is done: see `mongodb_intents`. Endings are fenced by `(id, claim)`: a job's claim number grows each time it is taken.
+more goes together (follow-ups, counters), it is written down before it is done: see `mongodb_intents`. Endings are fenced by `(id, claim)`; a
+job is never taken twice by the same claim number.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class MongoBroker(Broker):
         clock = ServerClock(client)
         storing = Storing(layout, clock, replicated=replicated)
         return _Parts(
-            client, layout, clock, storing, Endings(layout, clock, storing), Claims(layout), Inbox(layout, storing),
+            client, layout, clock, storing, Endings(layout, clock, storing), Claims(layout, clock), Inbox(layout, storing),
             replicated,
         )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Taking jobs: ids from the head of a queue, one update that marks those still there, and then the jobs themselves.
 
-What a claim has taken it finds again by its `take`, a random number. A job's `claim` counts how often it was taken.
+A claim's number is the server's time with some chance in it, which costs no question: a job is never taken twice by the
+same number, even if it was ended and stored anew in between.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from penstock.brokers.mongodb_documents import RING, lease, to_its_place
 from penstock.brokers.mongodb_layout import Layout
 from penstock.core.job import Holder, Lease
 from penstock.core.states import State
+from penstock.stores.mongodb_clock import ServerClock
 
 #: How far from the head a claim may go to get out of others' way, in times of its own limit. Two that update the same
 #: documents wait for each other at every single one of them.
@@ -23,6 +25,9 @@ _BACK_TO_THE_HEAD = 4
 _STAYS = 0.95
 #: Seconds after which an update is given up by the server as well as by us, so that it does not go on unheard.
 _LONGEST = 30.0
+#: 2020, from which microseconds have room in a claim number for as long as anybody cares, and the bits of chance in it.
+_EPOCH = 1_577_836_800.0
+_CHANCE = 10
 #: What a lease has no use for.
 _LEFT_OUT = {
     "failure": 0,
@@ -30,7 +35,6 @@ _LEFT_OUT = {
     "state": 0,
     "unique": 0,
     "worker": 0,
-    "take": 0,
     "since": 0,
     "cancelled": 0,
     RING: 0,
@@ -40,8 +44,10 @@ _LEFT_OUT = {
 class Claims:
     """The claims of one connection."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, clock: ServerClock) -> None:
         self._layout = layout
+        self._clock = clock
+        self._latest = 0
         self._turn = 0
         self._lane = 0
         #: Claims whose end was not heard of: what they took is held in our name, and nobody runs it.
@@ -62,8 +68,8 @@ class Claims:
     def give_back_unheard(self) -> None:
         """Make ready again what was taken in our name without our hearing of it."""
         while self._unheard:
-            holder, take = self._unheard[0]
-            held = {"worker": holder.worker, "process": holder.process, "take": take}
+            holder, claim = self._unheard[0]
+            held = {"worker": holder.worker, "process": holder.process, "claim": claim}
             self._layout.jobs.update_many(held, to_its_place(), hint="held")
             self._unheard.pop(0)
 
@@ -72,14 +78,20 @@ class Claims:
             ids = self._head(queue, limit)
             if not ids:
                 return []
-            take = random.getrandbits(62)
-            self._unheard.append((holder, take))
-            found = self._mark(ids, take, holder)
+            claim = self._next_claim()
+            self._unheard.append((holder, claim))
+            found = self._mark(ids, claim, holder)
             self._unheard.pop()
             self._lane = self._next_lane(lost=len(found) * 2 < len(ids))
             # One that got nothing must look again, or it would tell its process that there is no work.
             if found:
                 return found
+
+    def _next_claim(self) -> int:
+        moment = int((self._clock.now() - _EPOCH) * 1e6) << _CHANCE | random.getrandbits(_CHANCE)
+        # That clock may be set back, but within a connection the numbers only grow.
+        self._latest = max(moment, self._latest + 1)
+        return self._latest
 
     def _next_lane(self, *, lost: bool) -> int:
         """Whoever lost most of a race goes elsewhere, and comes back after a while."""
@@ -105,14 +117,13 @@ class Claims:
             for found in ready.sort([("place", 1), ("_id", 1)]).skip(skip).limit(limit).batch_size(limit + 1)
         ]
 
-    def _mark(self, ids: list[bytes], take: int, holder: Holder) -> list[Lease]:
-        running = {"state": State.RUNNING.value, "worker": holder.worker, "process": holder.process, "take": take}
-        update = {"$set": running, "$unset": {"place": 1}, "$inc": {"claim": 1}}
+    def _mark(self, ids: list[bytes], claim: int, holder: Holder) -> list[Lease]:
+        mine = {"worker": holder.worker, "process": holder.process, "claim": claim}
+        running = {"state": State.RUNNING.value, **mine}
+        update = {"$set": running, "$unset": {"place": 1}}
         with pymongo.timeout(_LONGEST):
             changed = self._layout.jobs.update_many({"_id": {"$in": ids}, "place": {"$gte": 0}}, update, hint="_id_")
         if not changed.matched_count:
             return []
-        found = (
-            self._layout.jobs.find({"_id": {"$in": ids}, "take": take}, _LEFT_OUT).hint("_id_").batch_size(len(ids) + 1)
-        )
+        found = self._layout.jobs.find({"_id": {"$in": ids}, **mine}, _LEFT_OUT).hint("_id_").batch_size(len(ids) + 1)
         return [lease(one) for one in sorted(found, key=lambda one: (one["home"], one["_id"]))]

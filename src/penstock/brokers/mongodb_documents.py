@@ -26,8 +26,8 @@ HIDDEN = "hidden"
 #: The field of a job whose arrival wakes the workers: the first of those that are stored together.
 RING = "ring"
 #: The fields that tell where a job stands.
-STANDING = ("state", "place", "due", "parked", "ended", "worker", "process", "take")
-_RUNNING = ("worker", "process", "take")
+STANDING = ("state", "place", "due", "parked", "ended", "worker", "process", "claim")
+_RUNNING = ("worker", "process", "claim")
 #: A field of a NewJob that goes into its document where it says anything, by the document's name for it.
 _OPTIONAL = {
     "options": "options", "batch": "batch", "unique": "unique", "item": "item", "packed": "packed",

@@ -78,7 +78,7 @@ class Endings:
         if not again:
             return outcomes
         found = self._layout.jobs.find(
-            {"_id": {"$in": again}, "cancelled": True, "take": {"$exists": True}}, {"claim": 1}, session=session
+            {"_id": {"$in": again}, "cancelled": True, "worker": {"$exists": True}}, {"claim": 1}, session=session
         )
         marked = {(one["_id"], one.get("claim")) for one in found}
         return [
@@ -119,11 +119,11 @@ class Endings:
         claims = {one.outcome.lease.claim for one in prepared}
         if session is None and len(claims) == 1:
             # Nearly always all of them are, and a number is cheaper to send than five hundred documents.
-            fitting = {"_id": {"$in": ids}, **_in_claim(claims.pop())}
+            fitting = {"_id": {"$in": ids}, "claim": claims.pop()}
             if self._layout.jobs.count_documents(fitting, hint="_id_") == len(ids):
                 return list(prepared)
         found = self._layout.jobs.find(
-            {"_id": {"$in": ids}, "take": {"$exists": True}},
+            {"_id": {"$in": ids}},
             {"claim": 1},
             session=session,
             hint="_id_",
@@ -220,8 +220,8 @@ def plan_of(good: Sequence[Prepared]) -> Plan:
         if plain:
             released.setdefault(outcome.lease.claim, []).append(outcome.lease.id)
         elif one.update is not None:
-            plan.updates.append(([outcome.lease.id], _in_claim(outcome.lease.claim), one.update))
-    plan.updates += [(ids, _in_claim(claim), to_its_place()) for claim, ids in released.items()]
+            plan.updates.append(([outcome.lease.id], {"claim": outcome.lease.claim}, one.update))
+    plan.updates += [(ids, {"claim": claim}, to_its_place()) for claim, ids in released.items()]
     return plan
 
 
@@ -229,7 +229,7 @@ def _by_claim(prepared: Sequence[Prepared]) -> list[tuple[Guard, list[bytes]]]:
     claims: dict[int, list[bytes]] = {}
     for one in prepared:
         claims.setdefault(one.outcome.lease.claim, []).append(one.outcome.lease.id)
-    return [(_in_claim(claim), ids) for claim, ids in claims.items()]
+    return [({"claim": claim}, ids) for claim, ids in claims.items()]
 
 
 def _latest(prepared: Sequence[Prepared]) -> list[Prepared]:
@@ -239,11 +239,6 @@ def _latest(prepared: Sequence[Prepared]) -> list[Prepared]:
         lease = one.outcome.lease
         latest[lease.id] = max(lease.claim, latest.get(lease.id, lease.claim))
     return [one for one in prepared if latest[one.outcome.lease.id] == one.outcome.lease.claim]
-
-
-def _in_claim(claim: int) -> Guard:
-    """What jobs are like whose lease is in force by this claim: the number stays when they are given back."""
-    return {"claim": claim, "take": {"$exists": True}}
 
 
 def _helpings(prepared: Sequence[Prepared]) -> Iterator[list[Prepared]]:

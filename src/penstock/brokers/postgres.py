@@ -7,7 +7,7 @@ trip and one commit. Endings are fenced by `(id, claim)`, where the number of a 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import ClassVar
 
@@ -19,18 +19,23 @@ from penstock.brokers import postgres_schema as schemas
 from penstock.brokers.base import COUNTED, Backlog, Broker, Exchange, Feature, WorkerInfo
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.postgres_arrays import Array
+from penstock.brokers.postgres_gates import Gates, View, lines_of, terms_of
 from penstock.brokers.postgres_holdings import Heads, Holdings
 from penstock.brokers.postgres_inspector import PostgresInspector
 from penstock.brokers.postgres_joined import joined
 from penstock.brokers.postgres_link import Link, Session
 from penstock.brokers.postgres_listen import listening
+from penstock.core import limiter
 from penstock.core.clock import Steady
 from penstock.core.codec import encode_failure
 from penstock.core.decide import INTERRUPTED
 from penstock.core.job import Holder, Lease, NewJob
+from penstock.core.limiter import Limit
 from penstock.core.outcome import Outcome
 from penstock.stores import postgres
 
+#: Lines of jobs behind a limit that `backlog` looks at.
+_LINES = 100
 _INTERRUPTED = encode_failure(INTERRUPTED)
 
 
@@ -46,6 +51,8 @@ class PostgresBroker(Broker):
         self._link = Link(self._url, self._sql)
         self._holdings = Holdings()
         self._heads = Heads()
+        self._gates = Gates()
+        self._looked_at = 0.0
         self._steady = Steady()
 
     def open(self) -> None:
@@ -134,6 +141,10 @@ class PostgresBroker(Broker):
         follow_ups = any(outcome.follow_ups for outcome in outcomes)
         if limit <= 0 and not follow_ups:
             return Exchange([], self._end(self._link, outcomes, now, spent))
+        if limit > 0 and self._gates.may_limit(self._link, time.monotonic()):
+            view = self._gates.view(self._link, queues, now)
+            if view is not None or any(self._gates.passed_by(outcome.lease) for outcome in outcomes):
+                return self._exchange_limited(outcomes, queues, limit, holder, now)
         if follow_ups:
             with self._link.transaction() as session:
                 stale = self._end(session, outcomes, now, spent)
@@ -157,10 +168,52 @@ class PostgresBroker(Broker):
         self._heads.found(leases, columns.was_far(rows), time.monotonic())
         return Exchange(leases, stale)
 
+    def _exchange_limited(
+        self, outcomes: Sequence[Outcome], queues: Sequence[str], limit: int, holder: Holder, now: float | None
+    ) -> Exchange:
+        """As `_exchange`, where gates have to be looked at: a few statements more, in one transaction."""
+        with self._link.transaction() as session:
+            stale = self._end(session, outcomes, now, self._holdings.spent(outcomes), opens=False)
+            late = {id(outcome) for outcome in stale}
+            good = [outcome for outcome in outcomes if id(outcome) not in late]
+            doubt = self._holdings.in_doubt(holder)
+            found: list[Lease] = []
+
+            def take(names: Sequence[str], most: int) -> list[Lease]:
+                nonlocal doubt
+                where = self._where(names, most, holder) | {"doubt": doubt}
+                rows, doubt = session.run("take", **where, at=now), None
+                leases = columns.leases(rows)
+                self._heads.found(leases, columns.was_far(rows), time.monotonic())
+                found.extend(leases)
+                return leases
+
+            view = self._gates.view(session, queues, now)
+            if view is None and not any(self._gates.passed_by(outcome.lease) for outcome in good):
+                take(queues, limit)
+            else:
+                view = view or View(self._now(session, now), self._gates.limits, [])
+                self._gates.claim(session, view, good, self._heads.turned(queues), limit, take)
+        self._holdings.take(holder, found)
+        return Exchange(found, stale)
+
+    def _now(self, session: Session, now: float | None) -> float:
+        return float(session.run("clock")[0][0]) if now is None else now
+
     def _end(
-        self, session: Session | Link, outcomes: Sequence[Outcome], now: float | None, spent: Sequence[int]
+        self,
+        session: Session | Link,
+        outcomes: Sequence[Outcome],
+        now: float | None,
+        spent: Sequence[int],
+        *,
+        opens: bool = True,
     ) -> list[Outcome]:
-        """Hand in outcomes, and store the follow-ups of those that were in force; returns the others."""
+        """Hand in outcomes, and store the follow-ups of those that were in force; returns the others.
+
+        Parameters:
+            opens: see to the gates that these jobs have passed.
+        """
         if not outcomes:
             return []
         ordered, ruled_out = columns.in_force_at_most(outcomes)
@@ -169,6 +222,8 @@ class PostgresBroker(Broker):
         late = {id(outcome) for outcome in stale}
         born = [job for outcome in outcomes if id(outcome) not in late for job in outcome.follow_ups]
         _store(session, born, now, grow=False)
+        if opens:
+            self._gates.ended(session, [outcome for outcome in outcomes if id(outcome) not in late])
         return stale
 
     def _where(self, queues: Sequence[str], limit: int, holder: Holder) -> dict[str, object]:
@@ -214,10 +269,30 @@ class PostgresBroker(Broker):
 
     def promote(self, *, now: float | None = None, limit: int = 10_000) -> float | None:
         """See `Broker.promote`."""
+        opens_in = self._open_lines(now) if self._gates.may_limit(self._link, time.monotonic()) else None
         while True:
             moved, next_in = self._link.run("promote", at=now, most=limit)[0]
             if next_in is None or next_in > 0 or not moved:
-                return None if next_in is None else float(next_in)
+                return min((float(wait) for wait in (next_in, opens_in) if wait is not None), default=None)
+
+    def _open_lines(self, now: float | None) -> float | None:
+        """Wake the workers where a limit lets more jobs start since the last look; returns in how many seconds to look again."""
+        moment, next_in, fell_due, is_due = self._link.run("lines_between", since=self._looked_at, at=now)[0]
+        if moment < self._looked_at:
+            # The clock was set back: what was noted for later would be long in coming.
+            self._link.run("lines_all_due")
+            fell_due = is_due = True
+        self._looked_at = float(moment)
+        if fell_due:
+            self._link.run("ring")
+        return limiter.look_again(next_in, fell_due=fell_due, is_due=is_due)
+
+    def declare(self, limits: Mapping[str, Limit | None]) -> None:
+        """See `Broker.declare`."""
+        if limits:
+            self._link.run("declare", **terms_of(limits))
+        if any(limit is not None for limit in limits.values()):
+            self._gates.met()
 
     def held(self, holder: Holder) -> list[Lease]:
         """See `Broker.held`."""
@@ -229,7 +304,7 @@ class PostgresBroker(Broker):
 
     def backlog(self, queues: Sequence[str], *, now: float | None = None) -> Backlog:
         """See `Broker.backlog`."""
-        ready, waited = self._link.run("backlog", queues=Array("text", queues), most=COUNTED, at=now)[0]
+        ready, waited = self._link.run("backlog", queues=Array("text", queues), most=COUNTED, lines=_LINES, at=now)[0]
         return Backlog() if waited is None else Backlog(ready, max(0.0, waited))
 
     def unpark(self, tasks: Sequence[str]) -> int:
@@ -253,6 +328,12 @@ def _store(
     session: Session | Link, jobs: Sequence[NewJob], now: float | None, *, grow: bool, always: bool = False
 ) -> list[bytes]:
     """Store jobs; returns the ids that stand for them."""
+    lines = lines_of(jobs)
+    if lines:
+        if isinstance(session, Link):
+            with session.transaction() as inside:
+                return _store(inside, jobs, now, grow=grow, always=always)
+        session.run("look", names=Array("text", lines))
     stands = [job.id for job in jobs]
     missing = list(range(len(jobs)))
     while missing:

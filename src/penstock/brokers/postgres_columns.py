@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from penstock.brokers.postgres_arrays import Array, column, sparse
 from penstock.core.codec import encode_failure
 from penstock.core.job import Lease, NewJob
+from penstock.core.limiter import gate_of, line, queue_of
 from penstock.core.outcome import Ending, Outcome
 
 
@@ -15,7 +18,7 @@ def of_jobs(jobs: Sequence[NewJob]) -> dict[str, Array | None]:
     """The columns of jobs to be stored."""
     return {
         "ids": Array("uuid", [job.id for job in jobs]),
-        "queues": column("text", [job.queue for job in jobs]),
+        "queues": column("text", [job.queue if job.gate is None else line(job.queue, job.gate) for job in jobs]),
         "ranks": column("int2", [9 - job.priority for job in jobs]),
         "tasks": column("text", [job.task for job in jobs]),
         "payloads": Array("bytea", [job.payload for job in jobs]),
@@ -95,7 +98,7 @@ def _id(outcome: Outcome) -> bytes:
 
 def leases(rows: Sequence[tuple[Any, ...]]) -> list[Lease]:
     """What was claimed, by the rows of `take`."""
-    return [
+    made = [
         Lease(
             id, seq, claim, task, payload, queue, 9 - rank, attempt, crashes, options, batch, items, packed, item, once
         )
@@ -103,6 +106,11 @@ def leases(rows: Sequence[tuple[Any, ...]]) -> list[Lease]:
         in rows
         if id is not None
     ]  # fmt: skip
+    return [lease if lease.queue[:1] != "," else _in_line(lease) for lease in made]
+
+
+def _in_line(lease: Lease) -> Lease:
+    return replace(lease, queue=queue_of(lease.queue), gate=gate_of(lease.queue))
 
 
 def was_far(rows: Sequence[tuple[Any, ...]]) -> bool:

@@ -81,9 +81,7 @@ class Heads:
 
     def ahead(self, queues: Sequence[str], now: float) -> dict[str, Array]:
         """Where to look, for a claim at a time of the monotonic clock; the queue that comes first changes each time."""
-        self._turn += 1
-        start = self._turn % len(queues)
-        turned = (*queues[start:], *queues[:start])
+        turned = self.turned(queues)
         self._began = now
         self._sweeps = now >= self._sweep_at
         beginning = self._beginnings.get(turned)
@@ -94,6 +92,12 @@ class Heads:
         lows = [self._lows.get((queue, rank), 0) for queue in turned for rank in _RANKS]
         return {**beginning, "lows": Array("int8", lows)}
 
+    def turned(self, queues: Sequence[str]) -> tuple[str, ...]:
+        """The queues in the order to take from, which changes each time."""
+        self._turn += 1
+        start = self._turn % len(queues)
+        return (*queues[start:], *queues[:start])
+
     def found(self, leases: Sequence[Lease], was_far: bool, now: float) -> None:
         """What came of it.
 
@@ -102,7 +106,9 @@ class Heads:
             now: on the monotonic clock.
         """
         for lease in leases:
-            self._lows[lease.queue, 9 - lease.priority] = lease.key
+            # A line is short-lived, and looked at from its beginning.
+            if lease.gate is None:
+                self._lows[lease.queue, 9 - lease.priority] = lease.key
         if self._sweeps and was_far:
             self._sweep_at = now + max(_SWEEP, (now - self._began) / _SHARE)
 

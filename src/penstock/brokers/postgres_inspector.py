@@ -14,6 +14,7 @@ from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, Worker
 from penstock.brokers.postgres_arrays import Array
 from penstock.brokers.postgres_link import Link
 from penstock.core.job import Failure, JobRecord
+from penstock.core.limiter import gate_of, queue_of
 from penstock.core.states import State
 
 #: state -> (its number in the table, whether a claim holds the job, where that makes a difference).
@@ -53,7 +54,8 @@ class PostgresInspector:
         for queue, state, held, count in self._link.run("count"):
             name = _state(state, held)
             if name is not State.CANCELLED:
-                counts[queue][name.value] = count
+                of_queue = counts[queue_of(queue)]
+                of_queue[name.value] = of_queue.get(name.value, 0) + count
         return [QueueCounts(queue, **counts[queue]) for queue in sorted(counts)]
 
     def workers(self) -> Sequence[WorkerRecord]:
@@ -125,7 +127,7 @@ def _record(row: tuple[Any, ...]) -> JobRecord:
      run_at, ended_at, failure, worker, process) = row  # fmt: skip
     stands = _state(state, held)
     return JobRecord(
-        id=id, task=task, queue=queue, priority=priority, state=stands, attempt=attempt, crashes=crashes,
+        id=id, task=task, queue=queue_of(queue), gate=gate_of(queue), priority=priority, state=stands, attempt=attempt, crashes=crashes,
         created_at=created_at, payload=payload, items=items, packed=packed, item=item, batch=batch, unique=unique,
         run_at=run_at if stands is State.DELAYED else None, ended_at=ended_at,
         failure=None if failure is None else msgspec.msgpack.decode(failure, type=Failure),

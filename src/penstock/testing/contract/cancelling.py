@@ -103,7 +103,8 @@ class CancelContract(ContractBase):
         assert hand_in(store, *outcomes) == []
         assert state(store, sent.id) is State.CANCELLED
         assert state(store, other.id) is not State.CANCELLED
-        assert record(store, sent.id).payload == b"rest"
+        stored = record(store, sent.id)
+        assert (stored.payload, stored.attempt) == (b"rest", 0)
         counted = store.inspector().batch(batch)
         assert counted is not None
         assert (counted.done, counted.failed) == (2, 2)

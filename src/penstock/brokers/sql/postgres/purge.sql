@@ -1,6 +1,6 @@
 -- Delete the jobs of a queue that wait, ready or delayed, and take their items off their batches. In: queue. Out: how many.
 with these as (
-  select id from penstock.job where queue = %(queue)s and state in (0, 1) and claim is null order by id for update
+  select id from penstock.job where (queue = %(queue)s or (queue >= ',' || %(queue)s || ',' and queue < ',' || %(queue)s || '-')) and state in (0, 1) and claim is null order by id for update
 ), gone as (
   delete from penstock.job j using these where j.id = these.id returning j.batch, j.items
 ), shrunk as (

@@ -112,7 +112,8 @@ begin
           ready_at = case when x.ending in (1, 2) and not x.delay > 0 then _now else j.ready_at end,
           run_at = case when x.ending in (1, 2) and x.delay > 0 and not x.n = any(_off)
                         then penstock.moment(extract(epoch from _now)::float8 + x.delay) end,
-          attempt = j.attempt + case when x.ending = 1 or (x.ending = 3 and x.failure is not null) then 1 else 0 end,
+          attempt = j.attempt + case when (x.ending = 1 and not x.n = any(_off)) or (x.ending = 3 and x.failure is not null)
+                                     then 1 else 0 end,
           failure = coalesce(x.failure, j.failure),
           payload = coalesce(x.payload, j.payload),
           items = coalesce(x.items, j.items),

@@ -1,0 +1,249 @@
+"""The gates of a PostgreSQL queue: claims where something is limited, inside the transaction of an exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from penstock.brokers.postgres_arrays import Array
+from penstock.brokers.postgres_link import Link, Session
+from penstock.core import limiter
+from penstock.core.job import Lease, NewJob
+from penstock.core.limiter import Limit
+from penstock.core.outcome import Ending, Outcome
+
+#: Lines that one claim looks at.
+_LINES = 32
+#: Seconds for which a store where nothing is limited is taken to stay so. Whoever sets a limit, or meets one, knows at once.
+_UNLIMITED = 1.0
+#: Seconds until a line is looked at again whose places are all taken. The end of any of its jobs opens it at once.
+_FULL = 5.0
+#: Seconds until a line is looked at again that was empty: only what was added by a transaction that could not note it
+#: waits for so long.
+_EMPTY = 5.0
+
+#: Takes up to so many jobs of some stored queue names.
+Take = Callable[[Sequence[str], int], list[Lease]]
+
+
+class Source(NamedTuple):
+    """Where a claim may take from: a queue, or a line of it that has been empty since a time or is not known to be."""
+
+    name: str
+    queue: str
+    gate: str | None
+    idle_since: float | None = None
+
+
+class View(NamedTuple):
+    """What is limited, as a claim finds it at a time of the server's clock."""
+
+    now: float
+    limits: dict[str, Limit]
+    lines: list[Source]
+
+
+class _Gate:
+    """A gate that is locked."""
+
+    def __init__(self, limit: Limit, paid_until: float, running: int, now: float) -> None:
+        self.limit = limit
+        self.paid_until = limiter.bounded(limit, paid_until, now)
+        self.running = running
+
+    def room(self, now: float) -> int:
+        """How many may pass."""
+        return limiter.room(self.limit, self.paid_until, self.running, now)
+
+    def passed(self, count: int, now: float) -> None:
+        """So many have."""
+        self.running += count
+        self.paid_until = limiter.paid(self.limit, self.paid_until, count, now)
+
+    def closed_until(self, now: float) -> float:
+        """Until when nothing more may pass; now, where something may."""
+        if self.room(now) > 0:
+            return now
+        if self.limit.concurrency is not None and self.running >= self.limit.concurrency:
+            return now + _FULL
+        return limiter.opens_at(self.limit, self.paid_until, now)
+
+
+class Gates:
+    """What one connection knows of limits."""
+
+    def __init__(self) -> None:
+        self._turn = 0
+        self._ask_at = 0.0
+        self._maybe = False
+        #: Every limit there is, as of the last look.
+        self.limits: dict[str, Limit] = {}
+        self._decoded: dict[bytes, Limit] = {}
+
+    def may_limit(self, link: Link, clock: float) -> bool:
+        """May anything be limited? Asked of the store about once a second; `clock` is monotonic."""
+        if clock >= self._ask_at:
+            self._ask_at = clock + _UNLIMITED
+            self._maybe = bool(link.run("limited")[0][0])
+        return self._maybe
+
+    def met(self) -> None:
+        """Something is limited."""
+        self._maybe = True
+
+    def view(self, session: Session | Link, queues: Sequence[str], at: float | None) -> View | None:
+        """What concerns these queues; None where nothing does."""
+        rows = session.run("limits", queues=Array("text", queues), at=at, most=_LINES)
+        self.limits = {name: self._limit(terms) for _, name, terms, *_ in rows if terms is not None}
+        lines = [Source(name, queue, gate, idle) for _, name, terms, queue, gate, idle in rows if terms is None]
+        if not lines and not any(limiter.queue_gate(queue) in self.limits for queue in queues):
+            return None
+        return View(float(rows[0][0]), self.limits, lines)
+
+    def _limit(self, terms: bytes) -> Limit:
+        if terms not in self._decoded:
+            self._decoded[terms] = msgspec.msgpack.decode(terms, type=Limit)
+        return self._decoded[terms]
+
+    def passed_by(self, lease: Lease) -> list[str]:
+        """The gates that a job has passed, as far as this connection knows."""
+        gates = [] if lease.gate is None else [lease.gate]
+        return [*gates, limiter.queue_gate(lease.queue)] if limiter.queue_gate(lease.queue) in self.limits else gates
+
+    def ended(self, session: Session | Link, outcomes: Sequence[Outcome]) -> None:
+        """Jobs have ended, or came back. Those that did not run at all are not counted against their rate."""
+        names = self._ended_lines(outcomes)
+        if not names:
+            return
+        refunds = self._refunds(outcomes)
+        if refunds:
+            seconds = Array("float8", [count * (self._every(gate) or 0.0) for gate, count in refunds.items()])
+            session.run("refund", gates=Array("text", list(refunds)), seconds=seconds)
+        session.run("look", names=Array("text", names))
+
+    def _ended_lines(self, outcomes: Iterable[Outcome]) -> list[str]:
+        leases = [outcome.lease for outcome in outcomes]
+        names = (limiter.line(lease.queue, lease.gate) for lease in leases if self.passed_by(lease))
+        return list(dict.fromkeys(names))
+
+    def _refunds(self, outcomes: Iterable[Outcome]) -> dict[str, int]:
+        """How many jobs each gate let through that did not start."""
+        unrun: dict[str, int] = {}
+        for outcome in outcomes:
+            if outcome.ending is Ending.RELEASED:
+                for gate in self.passed_by(outcome.lease):
+                    if self._every(gate) is not None:
+                        unrun[gate] = unrun.get(gate, 0) + 1
+        return unrun
+
+    def _every(self, gate: str) -> float | None:
+        limit = self.limits.get(limiter.limit_name(gate))
+        return None if limit is None else limit.every
+
+    def claim(
+        self, session: Session, view: View, ended: Sequence[Outcome], queues: Sequence[str], most: int, take: Take
+    ) -> list[Lease]:
+        """Take from queues and their lines what may start, and note what became of the gates.
+
+        Parameters:
+            ended: outcomes that were handed in by the same transaction.
+        """
+        self._turn += 1
+        sources = self._sources(view, ended, queues, lines_first=self._turn % 2 == 0)
+        gates = self._lock(session, view, sources, ended)
+        for name, unrun in self._refunds(ended).items():
+            if name in gates:
+                gates[name].passed(-unrun, view.now)
+                gates[name].running += unrun  # these were counted when they had ended
+        taken: list[Lease] = []
+        notes: list[tuple[Source, float | None, float | None]] = []
+        for source in sources:
+            kept = [gates[name] for name in _before(source) if name in gates]
+            allowed = min([most - len(taken), *(gate.room(view.now) for gate in kept)])
+            rows = take([source.name], allowed) if allowed > 0 else []
+            for gate in kept:
+                gate.passed(len(rows), view.now)
+            taken += rows
+            if source.gate is not None or kept:
+                notes.append(_note(source, kept, view.now, empty=len(rows) < allowed))
+            if len(taken) >= most:
+                break
+        self._write(session, gates, notes, self._ended_lines(ended))
+        return taken
+
+    def _sources(
+        self, view: View, ended: Sequence[Outcome], queues: Sequence[str], *, lines_first: bool
+    ) -> list[Source]:
+        plain = [Source(queue, queue, None) for queue in queues]
+        lines = {
+            line.name: line
+            for outcome in ended
+            if (gate := outcome.lease.gate) is not None and outcome.lease.queue in queues
+            for line in [Source(limiter.line(outcome.lease.queue, gate), outcome.lease.queue, gate)]
+        }
+        lines |= {line.name: line for line in view.lines}
+        return [*lines.values(), *plain] if lines_first else [*plain, *lines.values()]
+
+    def _lock(
+        self, session: Session, view: View, sources: Sequence[Source], ended: Sequence[Outcome]
+    ) -> dict[str, _Gate]:
+        wanted = {name for source in sources for name in _before(source)}
+        wanted |= set(self._refunds(ended))
+        limited = {name: limit for name in wanted if (limit := view.limits.get(limiter.limit_name(name))) is not None}
+        if not limited:
+            return {}
+        rows = session.run("lock_gates", names=Array("text", sorted(limited)))
+        return {name: _Gate(limited[name], paid_until, running, view.now) for name, paid_until, running in rows}
+
+    def _write(
+        self,
+        session: Session,
+        gates: Mapping[str, _Gate],
+        notes: Sequence[tuple[Source, float | None, float | None]],
+        ended: Sequence[str],
+    ) -> None:
+        before = [source.gate or limiter.queue_gate(source.queue) for source, _, _ in notes]
+        paced = {name: gate for name, gate in gates.items() if gate.limit.rate is not None}
+        session.run(
+            "note_gates",
+            gates=Array("text", list(paced)),
+            paid_until=Array("float8", [gate.paid_until for gate in paced.values()]),
+            names=Array("text", [source.name for source, _, _ in notes]),
+            queues=Array("text", [source.queue for source, _, _ in notes]),
+            before=Array("text", before),
+            dues=Array("float8", [due for _, due, _ in notes]),
+            idle=Array("float8", [idle for _, _, idle in notes]),
+            ended=Array("text", ended),
+        )
+
+
+def _before(source: Source) -> list[str]:
+    """The gates before which a source is."""
+    own = [] if source.gate is None else [source.gate]
+    return [*own, limiter.queue_gate(source.queue)]
+
+
+def _note(
+    source: Source, kept: Sequence[_Gate], now: float, *, empty: bool
+) -> tuple[Source, float | None, float | None]:
+    """When to look at a source again, and since when it has been empty; None for a queue, which is looked at anyway."""
+    closed = max((gate.closed_until(now) for gate in kept), default=now)
+    if source.gate is None:
+        return source, None if empty or closed <= now else closed, None
+    if not empty:
+        return source, closed, None
+    since = now if source.idle_since is None else source.idle_since
+    return source, now + _EMPTY + 4 * max(0.0, now - since), since
+
+
+def lines_of(jobs: Iterable[NewJob]) -> list[str]:
+    """The lines that jobs wait in."""
+    return list(dict.fromkeys(limiter.line(job.queue, job.gate) for job in jobs if job.gate is not None))
+
+
+def terms_of(limits: Mapping[str, Limit | None]) -> dict[str, Any]:
+    """Limits as columns."""
+    encoded = [None if limit is None else msgspec.msgpack.encode(limit) for limit in limits.values()]
+    return {"names": Array("text", list(limits)), "terms": Array("bytea", encoded)}

@@ -1,0 +1,2 @@
+-- Jobs of these queues and lines are ready, or have ended. In: names.
+select penstock.look(%(names)s)

@@ -1,0 +1,2 @@
+-- Wake the workers.
+select penstock.ring()
