@@ -54,7 +54,7 @@ class Job(Generic[R]):
         return result
 
     def cancel(self) -> bool:
-        """Cancel the job if it has not started; tells whether it was cancelled."""
+        """Cancel the job: at once where it waits; where it runs it is interrupted, soon. False when it has ended."""
         return self._client.cancel(Selection(ids=(self.key,))) == 1
 
     def __repr__(self) -> str:
@@ -90,7 +90,7 @@ class Batch:
         return self._client.wait_batch(self.key, timeout)
 
     def cancel(self) -> int:
-        """Cancel what has not started; returns how many stored rows that were."""
+        """Cancel what has not ended, as `Job.cancel`; returns how many stored rows that were."""
         return self._client.cancel(Selection(batch=self.key))
 
     def __repr__(self) -> str:

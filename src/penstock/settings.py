@@ -56,6 +56,7 @@ TABLE = (
     Setting("worker.memory", str, None, "Of all processes together, as 1.5G: autoscaling stays within it."),
     Setting("worker.max_jobs_per_process", int, None, "A process that has ended so many leaves, and is replaced."),
     Setting("worker.max_memory_per_process", str, None, "A process that has more after a job, as 500M, is replaced."),
+    Setting("worker.probe", str, None, "Answer GET /live, /ready and /health at this port, as 8080 or 0.0.0.0:8080."),
     Setting("worker.grace", float, 25.0, "How long running jobs may go on after a first signal to stop."),
     Setting("worker.burst", bool, False, "End when the queues are empty."),
     Setting("worker.verbose", bool, False, "Log the jobs that end well, too."),

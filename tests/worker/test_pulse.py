@@ -20,21 +20,21 @@ def good() -> None:
 def test_a_worker_is_ready_when_a_job_of_its_own_has_come_back(yard: Yard) -> None:
     yard.write(TASKS)
     supervisor = yard.start(Lane("yard_app:app", 2), canaries=True)
-    assert supervisor.trouble() == "no process of the lane prefork has come up yet"
-    until(lambda: not supervisor.trouble(), "it is ready")
+    assert supervisor.report().trouble == "no process of the lane prefork has come up yet"
+    until(lambda: not supervisor.report().trouble, "it is ready")
     with yard.app.inspector() as inspector:
         until(lambda: [worker.trouble for worker in inspector.workers()] == [""], "its heartbeat says so")
         assert [counts.queue for counts in inspector.count()] == []
     supervisor.stop()
-    until(lambda: supervisor.trouble() == "it is stopping", "it stops")
+    until(lambda: supervisor.report().trouble == "it is stopping", "it stops")
 
 
 def test_without_canaries_a_job_that_ends_will_do(yard: Yard) -> None:
     yard.write(TASKS)
     supervisor = yard.start(Lane("yard_app:app", 1))
-    until(lambda: supervisor.trouble() == "no job has ended yet, nor one of its own that it sent", "it is up")
+    until(lambda: supervisor.report().trouble == "no job has ended yet, nor one of its own that it sent", "it is up")
     yard.send("good")
-    until(lambda: not supervisor.trouble(), "it is ready")
+    until(lambda: not supervisor.report().trouble, "it is ready")
 
 
 def test_a_process_that_does_not_react_is_replaced(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +42,7 @@ def test_a_process_that_does_not_react_is_replaced(yard: Yard, monkeypatch: pyte
     monkeypatch.setattr(pulse, "STALLED_SECONDS", 0.5)
     yard.write(TASKS)
     supervisor = yard.start(Lane("yard_app:app", 1), canaries=True)
-    until(lambda: not supervisor.trouble(), "it is ready")
+    until(lambda: not supervisor.report().trouble, "it is ready")
     (pid,) = supervisor.lanes()[0].pids
     # As a process does whose claim hangs for ever.
     os.kill(pid, signal.SIGSTOP)

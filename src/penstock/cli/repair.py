@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _ENDED = ["dead", "cancelled"]
 _WAITING = ["ready", "delayed", "parked"]
+_UNENDED = ("running", *_WAITING)
 _COUNTED = 100
 
 _yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
@@ -82,14 +83,17 @@ def retry(choice: _Choice) -> int:
         "cancel sqlite:///jobs.db --queue mail",
     )
 )
-@_choosing(_WAITING)
+@_choosing(_UNENDED)
 def cancel(choice: _Choice) -> int:
-    """Cancel jobs that have not started. They are kept, and can be retried.
+    """Cancel jobs. They are kept, and can be retried.
+
+    One that runs is interrupted, and its process killed when it does not end within its task's kill_after; one that
+    returns all the same is done. It counts here when it is asked to end.
 
     Name jobs by their ids, or say which with --state, --queue and --task; with neither, it asks. Prints how many; when
     no job fits, the exit code is 1. JSON: an object of `cancelled`, how many.
     """
-    return _Repair("cancel", "cancelled", _WAITING).run(choice, ask=not (choice.yes or choice.is_filtered))
+    return _Repair("cancel", "cancelled", _UNENDED).run(choice, ask=not (choice.yes or choice.is_filtered))
 
 
 @click.command(

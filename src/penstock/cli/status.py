@@ -11,6 +11,7 @@ import click
 from penstock.cli import output
 from penstock.cli.options import examples, json_option, only_where, where_option
 from penstock.cli.output import STATE_STYLES, Cell, Column, Row
+from penstock.core.canary import is_canary
 from penstock.core.text import shown
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def status(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
 
     place = find_place(only_where(where, words))
     with place.inspector() as inspector:
-        queues = inspector.count()
+        # A canary comes and goes, and is nothing of the user's.
+        queues = [counts for counts in inspector.count() if not is_canary(counts.queue)]
         workers = inspector.workers()
     live = [worker for worker in workers if worker.silent_for < DEAD_AFTER]
     if as_json:

@@ -22,6 +22,19 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+class Address(click.ParamType[tuple[str, int]]):
+    """Where to listen: a port of this machine alone, as 8080, or with the address before it, as 0.0.0.0:8080."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        """Read it."""
+        host, _, port = str(value).rpartition(":")
+        if not (port.isascii() and port.isdigit() and int(port) < 65536):
+            self.fail(f"write a port, as 8080 or 0.0.0.0:8080, not {value!r}", param, ctx)
+        return host.strip("[]") or "127.0.0.1", int(port)
+
+
 class Bytes(click.ParamType[int]):
     """A size of memory, as 500M or 1.5G."""
 

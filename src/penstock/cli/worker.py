@@ -13,7 +13,7 @@ import click
 from penstock.cli.config import ConfiguredCommand, setting
 from penstock.cli.lanes import POOLS, LaneSpec, LaneText, QueueNames, SizeText, chosen_lanes, running_lanes
 from penstock.cli.options import examples
-from penstock.cli.values import Bytes, Seconds
+from penstock.cli.values import Address, Bytes, Seconds
 from penstock.core.extent import LARGEST
 from penstock.errors import ConfigError
 from penstock.settings import SETTINGS
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @setting("worker.memory", type=Bytes(), metavar="SIZE")
 @setting("worker.max_jobs_per_process", type=click.IntRange(1), metavar="N")
 @setting("worker.max_memory_per_process", type=Bytes(), metavar="SIZE")
+@setting("worker.probe", type=Address(), metavar="[HOST:]PORT")
 @setting("worker.grace", type=Seconds(0), metavar="SECONDS")
 @setting("worker.burst")
 @setting("worker.verbose", "-v", "--verbose")
@@ -75,8 +76,10 @@ def worker(
     emitter = Emitter()
     log_events(emitter)
     running = running_lanes(app, lanes, ctx.params)
-    supervisor = Supervisor("penstock.cli.process", running, emitter, grace=grace, burst=burst, verbose=verbose)
-    with _scaling(supervisor, lanes, emitter, memory):
+    supervisor = Supervisor(
+        "penstock.cli.process", running, emitter, grace=grace, burst=burst, verbose=verbose, canaries=not burst
+    )
+    with _scaling(supervisor, lanes, emitter, memory), _probing(supervisor, ctx.params["probe"]):
         return supervisor.run()
 
 
@@ -95,6 +98,18 @@ def _scaling(supervisor: Supervisor, lanes: Sequence[LaneSpec], emitter: Emitter
         yield
     finally:
         scaler.stop()
+
+
+@contextmanager
+def _probing(supervisor: Supervisor, address: tuple[str, int] | None) -> Iterator[None]:
+    """Answer whoever asks how the worker is, until the context ends."""
+    if address is None:
+        yield
+        return
+    from penstock.worker.probe import probe
+
+    with probe(*address, supervisor.report):
+        yield
 
 
 def _check(target: str) -> None:

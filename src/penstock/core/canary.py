@@ -20,6 +20,11 @@ def queue_of(worker: str) -> str:
     return f"{TASK}:{int(worker, 16) % _QUEUES}"
 
 
+def is_canary(queue: str) -> bool:
+    """Is it a queue of canaries?"""
+    return queue.startswith(f"{TASK}:")
+
+
 def canary(id: bytes, worker: str) -> NewJob:
     """A canary, to be enqueued."""
     return NewJob(id, TASK, b"\x90", queue=queue_of(worker))

@@ -33,6 +33,7 @@ from penstock.worker.lane import Lane
 from penstock.worker.link import Hello
 from penstock.worker.obituary import death_of
 from penstock.worker.presence import Presence
+from penstock.worker.probe import Report
 from penstock.worker.pulse import Pulse
 from penstock.worker.signals import Signals
 from penstock.worker.upkeep import Upkeep
@@ -81,6 +82,7 @@ class Supervisor:
         self._signals = Signals()
         self._watch = Watch()
         self._numbers = 0
+        self._stepped_at = time.monotonic()
         self._pulse = Pulse(self._crews, active=canaries)
         self._presence = Presence(self.id, self._crews, self._pulse, self._ring, emitter)
         self._stops: deque[str] = deque()
@@ -154,15 +156,17 @@ class Supervisor:
         """Has every process of a burst found its queues empty? A lane that was made small may grow again."""
         return self._burst and not any(crew.wanted for crew in self._crews)
 
-    def trouble(self) -> str:
-        """Why this worker does no work, in one line; nothing where it does. Safe from any thread."""
-        return self._presence.trouble()
+    def report(self) -> Report:
+        """How this worker is. Safe from any thread."""
+        idle_for = time.monotonic() - self._stepped_at
+        return Report(self.id, self._presence.trouble(), len(self._crews.running()), self._crews.records(), idle_for)
 
     @property
     def _upkeep(self) -> Upkeep | None:
         return self._presence.upkeep
 
     def _step(self, longest: float) -> None:
+        self._stepped_at = time.monotonic()
         for key, _ in self._selector.select(self._next_deadline(longest)):
             if key.fileobj is self._bell:
                 self._bell.recv(4096)
