@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 STAMP := .venv/.installed
+# Most tests wait for servers and processes more than they compute: three at a time keep two cores busy.
+TESTERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo equities scrape test chaos check bench clean
@@ -24,7 +26,7 @@ demo: $(READY)  ## load 100,000 simulated orders through a file queue and count 
 
 test: $(STAMP)  ## run the whole test suite, on real servers that it starts itself
 	@tests/install-servers
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(TESTERS) --dist worksteal
 
 chaos: $(STAMP)  ## kill workers, connections, servers and nodes for half an hour
 	@tests/install-servers
