@@ -59,6 +59,7 @@ TABLE = (
     Setting("worker.probe", str, None, "Answer GET /live, /ready and /health at this port, as 8080 or 0.0.0.0:8080."),
     Setting("worker.grace", float, 25.0, "How long running jobs may go on after a first signal to stop."),
     Setting("worker.burst", bool, False, "End when the queues are empty."),
+    Setting("worker.reload", bool, False, "Start anew when the source has changed; for development."),
     Setting("worker.verbose", bool, False, "Log the jobs that end well, too."),
 )  # fmt: skip
 SETTINGS = {setting.name: setting for setting in TABLE}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import random
 import signal
@@ -10,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -18,6 +16,7 @@ import msgspec
 from penstock.app import load_app
 from penstock.brokers import connect
 from penstock.brokers.base import Broker
+from penstock.cli.parent import die_with
 from penstock.core.decide import Terms
 from penstock.core.job import Holder
 from penstock.core.limiter import Limit
@@ -32,7 +31,6 @@ from penstock.worker.last_words import keep_last_words
 from penstock.worker.link import Hello, Link
 from penstock.worker.process import Process
 
-_PR_SET_PDEATHSIG = 1
 #: Seconds for which a thread may keep the GIL from another. The relief and link threads ask for it rarely but want it
 #: soon; the default of 5 ms would make each of their database calls wait that long behind a busy task.
 _SWITCH_INTERVAL = 0.001
@@ -43,7 +41,7 @@ def main() -> int:
     """Boot, say hello, work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     orders = msgspec.json.decode(sys.argv[1], type=Orders)
-    _die_with(os.getppid())
+    die_with(os.getppid())
     if not orders.lane.quiet:
         configure(orders.verbose)
     if "" not in sys.path and os.getcwd() not in sys.path:
@@ -109,14 +107,6 @@ def _open(broker: Broker, limits: Mapping[str, Limit | None], emitter: Emitter, 
             if pause:
                 emitter.emit(StoreBack())
             return
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel end this process when its supervisor dies, even while C code holds the GIL. Linux only."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ import click
 from penstock.cli.config import ConfiguredCommand, setting
 from penstock.cli.lanes import POOLS, LaneSpec, LaneText, QueueNames, SizeText, chosen_lanes, running_lanes
 from penstock.cli.options import examples
+from penstock.cli.parent import RELOADER, die_with
 from penstock.cli.values import Address, Bytes, Seconds
 from penstock.core.extent import LARGEST
 from penstock.errors import ConfigError
@@ -46,10 +49,19 @@ if TYPE_CHECKING:
 @setting("worker.probe", type=Address(), metavar="[HOST:]PORT")
 @setting("worker.grace", type=Seconds(0), metavar="SECONDS")
 @setting("worker.burst")
+@setting("worker.reload", "--reload/--no-reload")
 @setting("worker.verbose", "-v", "--verbose")
 @click.pass_context
 def worker(
-    ctx: click.Context, /, app: str | None, memory: int | None, grace: float, burst: bool, verbose: bool, **_: Any
+    ctx: click.Context,
+    /,
+    app: str | None,
+    memory: int | None,
+    grace: float,
+    burst: bool,
+    reload: bool,
+    verbose: bool,
+    **_: Any,
 ) -> int:
     """Run the jobs of TARGET, an app: package.module:app (the name after the colon is app unless you say otherwise).
 
@@ -67,7 +79,16 @@ def worker(
     lanes = chosen_lanes(ctx)
     if memory is not None and all(lane.extent.least is None for lane in lanes):
         raise click.UsageError("--memory bounds a size that changes: say --autoscale MAX,MIN, or 8,1 in a lane", ctx)
+    if reload and burst:
+        raise click.UsageError("--reload waits for changes and --burst ends: leave one of them out", ctx)
     _check(app)
+    if reload:
+        from penstock.cli.reload import Reloader
+
+        # Whatever else says so, that one is not to reload by itself.
+        return Reloader([sys.executable, "-m", "penstock", *sys.argv[1:], "--no-reload"]).run()
+    if RELOADER in os.environ:
+        die_with(int(os.environ.pop(RELOADER)), signal.SIGTERM)
     from penstock.events.emit import Emitter
     from penstock.events.log import configure, log_events
     from penstock.worker.supervisor import Supervisor
