@@ -1,5 +1,6 @@
 """TERM: what runs may finish, the rest goes back, and no attempt is burned."""
 
+import signal
 import time
 
 import pytest
@@ -56,6 +57,25 @@ def test_after_the_grace_it_goes_back_with_no_attempt_burned(world: World) -> No
         record = inspector.get(job.key)
     assert record is not None
     assert (record.state, record.attempt, record.crashes) == ("ready", 0, 0)
+
+
+def test_a_second_signal_gives_back_at_once_with_no_attempt_burned(world: World) -> None:
+    gate = world.folder / "gate"
+    held, deaf = world.app.tasks["held"].delay(0, str(gate)), world.app.tasks["deaf"].delay(1)
+    worker = world.start(grace=60)
+    until(lambda: len(world.notes("start")) == 2, 20, "both run")
+    worker.process.terminate()
+    began = time.monotonic()
+    # Another signal: two of the same may be one, when they come before the first was handled.
+    worker.process.send_signal(signal.SIGINT)
+    assert worker.process.wait(30) == 0
+    # One of them holds the GIL, and can't even be told.
+    assert time.monotonic() - began < 5
+    with world.app.inspector() as inspector:
+        for job in (held, deaf):
+            record = inspector.get(job.key)
+            assert record is not None
+            assert (record.state, record.attempt, record.crashes) == ("ready", 0, 0)
 
 
 def test_after_the_grace_what_may_run_once_only_does_not_go_back(world: World) -> None:

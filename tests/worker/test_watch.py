@@ -39,6 +39,12 @@ def stuck(how: str) -> None:
             note(f"children {children[0].pid} {children[1].pid}")
             sum(range(10**12))
 
+@app.task(name="slow", retries=0)
+def slow(seconds: float) -> None:
+    note(f"slow attempt {current_job().attempt}")
+    time.sleep(seconds)
+    note("slow done")
+
 @app.task(name="look", memory="300M", retries=0)
 def look(picture: bytes) -> int:
     note(f"look {time.monotonic():.3f}")
@@ -105,6 +111,30 @@ def test_the_process_of_a_job_over_its_time_is_killed_and_replaced(yard: Yard, h
         for pid in map(int, line.split()[1:3]):
             until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), "its children are gone")
     assert supervisor.lanes()[0].running == 1
+
+
+@pytest.mark.parametrize("pool", ["threads", "asyncio", "gevent"])
+def test_a_process_of_many_slots_that_does_not_react_is_killed_and_the_others_in_it_go_back(
+    yard: Yard, pool: str
+) -> None:
+    yard.write(TASKS)
+    killed_at: list[float] = []
+    yard.emitter.subscribe(ProcessKilled, lambda event: killed_at.append(time.monotonic()))
+    yard.start(Lane("yard_app:app", 1, pool, 4))
+    yard.send("slow", 0.5)
+    until(yard.notes, "one runs")
+    yard.send("stuck", "in C")
+    until(lambda: ended(yard, "stuck"), "the other is judged")
+    until(lambda: "slow done" in {line.rpartition(" ")[0] for line in yard.notes()}, "its neighbour has run again")
+    began = told_at(yard, "stuck-in C")
+    assert 0.6 <= killed_at[0] - began < 0.6 + 0.2 + 0.3 + 0.3
+    (event,) = ended(yard, "stuck")
+    assert event.outcome.ending is Ending.DEAD
+    assert "TimeLimitExceeded: killed after 0." in str(event.outcome.failure)
+    starts = [line.rpartition(" ")[0] for line in yard.notes() if line.startswith("slow attempt")]
+    assert starts == ["slow attempt 1", "slow attempt 1"]
+    with yard.app.inspector() as inspector:
+        until(lambda: not [counts for counts in inspector.count() if counts.ready + counts.running], "all have ended")
 
 
 def test_a_picture_of_ten_gigabytes_is_stopped_at_its_limit_and_its_neighbours_go_on(yard: Yard) -> None:
