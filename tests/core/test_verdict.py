@@ -65,6 +65,10 @@ def test_over_its_memory_it_has_failed_where_it_ran_alone() -> None:
     assert shared == Verdict((), (lease(1).id,))
 
 
+def test_a_job_is_not_blamed_for_what_others_have_left_in_its_process() -> None:
+    assert judge(death(run(1, Excess.LEFTOVERS)), [lease(1, crashes=2)], TERMS, 0.5) == Verdict()
+
+
 def test_one_that_was_to_be_cancelled_goes_back_and_the_store_cancels_it() -> None:
     assert judge(death(run(1, Excess.CANCELLED), run(2)), [lease(1), lease(2)], TERMS, 0.5) == Verdict()
 

@@ -60,6 +60,11 @@ def test_limits_are_of_one_job_and_gone_with_it() -> None:
     board.note(1, lease(4))
     board.note(2, None)
     assert board.limits() == (50.0, math.inf)
+    board.limit(0, memory=1)
+    assert board.entries()[0].before > 10 << 20
+    board.note(0, lease(0))
+    assert board.entries()[0].before == 0
+    board.limit(0, kill_at=50.0)
     assert board.busy() == 2
     board.watched = False
     board.limit(1, memory=1)

@@ -25,15 +25,14 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 print(plain, session, os.read(read, 100).decode(), flush=True)
-data = bytearray(int(sys.argv[1]))
 input()
 """
 
 
 class Parent:
-    def __init__(self, size: int = 0) -> None:
+    def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PARENT, str(size)],
+            [sys.executable, "-c", PARENT],
             env={**os.environ, tree.MARK: f"test.{os.getpid()}"},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0,
         )  # fmt: skip
@@ -103,16 +102,6 @@ def test_a_process_that_starts_others_without_end_is_killed_with_them() -> None:
         tree.end_tree(process.pid, mark)
         process.wait(10)
     until(lambda: tree.marked(mark) == [], "nothing is left")
-
-
-def test_memory_is_that_of_all(parent: Parent) -> None:
-    big = Parent(200 << 20)
-    until(lambda: tree.resident([big.pid]) > 200 << 20, "it has its memory")
-    assert tree.resident([big.pid, big.plain]) > tree.resident([big.pid])
-    assert tree.resident([parent.pid]) < 100 << 20
-    assert 200 << 20 < tree.proportional([big.pid]) < tree.resident([big.pid])
-    big.close()
-    assert tree.resident([big.pid]) == tree.proportional([big.pid]) == 0
 
 
 def test_a_process_stands_still_until_it_may_go_on() -> None:

@@ -159,6 +159,18 @@ def test_a_picture_of_ten_gigabytes_is_stopped_at_its_limit_and_its_neighbours_g
     assert yard.of(ProcessDied) == []
 
 
+def test_a_job_is_not_blamed_for_what_jobs_before_it_have_left(yard: Yard) -> None:
+    yard.write("import struct, zlib\n" + TASKS)
+    yard.start(Lane("yard_app:app", 1))
+    yard.send("hog")
+    until(yard.notes, "it has left its memory")
+    yard.send("family", 100)
+    until(lambda: "family" in {line.split()[0] for line in yard.notes()}, "it has run in another process")
+    (killed,) = yard.of(ProcessKilled)
+    assert list(killed.excess.values()) == ["leftovers"]
+    assert ended(yard, "family") == []
+
+
 def test_a_process_that_has_grown_too_much_leaves_in_order(yard: Yard) -> None:
     yard.write(TASKS)
     yard.start(Lane("yard_app:app", 1, max_memory_per_process=150 << 20))

@@ -22,6 +22,7 @@ class Excess(StrEnum):
     TIME = "time"
     MEMORY = "memory"
     CANCELLED = "cancelled"
+    LEFTOVERS = "leftovers"  # over its memory, for what jobs before it had left in the process
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -62,6 +63,9 @@ class Verdict(msgspec.Struct, frozen=True):
     crashed: tuple[bytes, ...] = ()
 
 
+_BLAMELESS = frozenset({Excess.CANCELLED, Excess.LEFTOVERS})
+
+
 def judge(death: Death, held: Sequence[Lease], terms: Mapping[str, Terms], chance: float) -> Verdict:
     """Decide about the jobs that a dead process held.
 
@@ -82,7 +86,7 @@ def judge(death: Death, held: Sequence[Lease], terms: Mapping[str, Terms], chanc
     crashed: list[bytes] = []
     for lease in held:
         run = runs.get(lease.id)
-        if run is None or (killed and run.excess is None) or run.excess is Excess.CANCELLED:
+        if run is None or (killed and run.excess is None) or run.excess in _BLAMELESS:
             # One that was asked to end is cancelled by the store as it goes back.
             continue
         outcome = _outcome(lease, run, death, _terms_of(lease, terms), chance)

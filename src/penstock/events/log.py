@@ -28,7 +28,7 @@ from penstock.events.emit import (
 )
 
 _log = logging.getLogger("penstock")
-_EXCESSES = {"time": "over its time", "memory": "over its memory", "cancelled": "cancelled"}
+_EXCESSES = {"time": "over its time", "memory": "over its memory", "cancelled": "cancelled", "leftovers": "memory left by others"}
 
 
 def log_events(emitter: Emitter) -> None:

@@ -15,13 +15,16 @@ from penstock.brokers.inspect import RunningJob
 from penstock.core.job import Lease
 from penstock.worker import lines
 from penstock.worker.lines import LastLines
+from penstock.worker.memory import resident
 
 # The limits come first: a writer that is stopped half-way leaves no old limit on a new job.
-_ENTRY = struct.Struct("ddddd16s8x")
+_ENTRY = struct.Struct("ddddd16sd")
 _PROGRESS = struct.Struct("dd")
 _PROGRESS_OFFSET = 24
 _ID_OFFSET = 40
 _LIMITS = struct.Struct("dd")
+_BEFORE = struct.Struct("d")
+_BEFORE_OFFSET = 56
 _FREE = bytes(_ENTRY.size)
 _HEADER = struct.Struct("Qd48x")
 _ENDED = struct.Struct("Q")
@@ -41,6 +44,7 @@ class Entry(msgspec.Struct, frozen=True):
         since: when it started, in monotonic seconds.
         kill_at: when it has to have ended, in monotonic seconds; 0 is never.
         memory: bytes that its process may have; 0 is no limit.
+        before: bytes that its process had when it started; told where there is a limit.
     """
 
     slot: int
@@ -48,6 +52,7 @@ class Entry(msgspec.Struct, frozen=True):
     since: float
     kill_at: float = 0.0
     memory: int = 0
+    before: int = 0
 
 
 class Board:
@@ -93,7 +98,7 @@ class Board:
             self._memory[offset : offset + _ENTRY.size] = _FREE
         else:
             _ENTRY.pack_into(
-                self._memory, _HEADER.size + slot * _ENTRY.size, 0.0, 0.0, time.monotonic(), 0.0, 0.0, lease.id
+                self._memory, _HEADER.size + slot * _ENTRY.size, 0.0, 0.0, time.monotonic(), 0.0, 0.0, lease.id, 0.0
             )
 
     def limit(self, slot: int, kill_at: float = 0.0, memory: int = 0) -> None:
@@ -103,7 +108,10 @@ class Board:
             kill_at: when the process is killed, in monotonic seconds; 0 is never.
             memory: bytes that the process may have; 0 is no limit.
         """
-        _LIMITS.pack_into(self._memory, _HEADER.size + slot * _ENTRY.size, kill_at, float(memory))
+        offset = _HEADER.size + slot * _ENTRY.size
+        if memory:
+            _BEFORE.pack_into(self._memory, offset + _BEFORE_OFFSET, float(resident([os.getpid()])))
+        _LIMITS.pack_into(self._memory, offset, kill_at, float(memory))
         if not self.watched:
             self.limited()
 
@@ -136,7 +144,7 @@ class Board:
         now = time.monotonic()
         return [
             RunningJob(id, now - since, done, total)
-            for _, _, since, done, total, id in map(self._entry, range(self.slots))
+            for _, _, since, done, total, id, _ in map(self._entry, range(self.slots))
             if since
         ]
 
@@ -145,8 +153,8 @@ class Board:
         found = []
         for slot, busy in enumerate(self._column(2)):
             if busy:
-                kill_at, memory, since, _, _, id = self._entry(slot)
-                found.append(Entry(slot, id, since, kill_at, int(memory)))
+                kill_at, memory, since, _, _, id, before = self._entry(slot)
+                found.append(Entry(slot, id, since, kill_at, int(memory), int(before)))
         return found
 
     def busy(self) -> int:
@@ -181,7 +189,7 @@ class Board:
         self._memory.close()
         os.close(self.descriptor)
 
-    def _entry(self, slot: int) -> tuple[float, float, float, float, float, bytes]:
+    def _entry(self, slot: int) -> tuple[float, float, float, float, float, bytes, float]:
         return _ENTRY.unpack_from(self._memory, _HEADER.size + slot * _ENTRY.size)
 
     def _column(self, number: int) -> Sequence[float]:

@@ -100,7 +100,7 @@ class Child:
             os.close(stderr)
         self.pid = self._process.pid
         # Its end of the socket may live on in a child of its own; this tells when it has ended itself.
-        self.descriptor = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
+        self.descriptor = _open_process(self.pid)
         self.started_at = time.monotonic()
         self.booted_at: float | None = None
         self.idle = False
@@ -109,6 +109,8 @@ class Child:
         self.leaving = False
         #: It was told to leave since it has too much memory, of which it may keep so much.
         self.draining = False
+        #: The memory that it had when it came up, in bytes: with none of what jobs leave behind.
+        self.fresh_bytes = 0
         self.max_memory = lane.max_memory_per_process
         #: It is being ended with no fault of the jobs that it runs.
         self.interrupted = False
@@ -186,6 +188,14 @@ class Child:
                 if line.startswith("VmHWM:"):
                     self.peak_bytes = max(self.peak_bytes, int(line.split()[1]) * 1024)
         return self.peak_bytes
+
+
+def _open_process(pid: int) -> int | None:
+    """A descriptor that is readable when a process has ended; None where the system has none, or forbids it."""
+    if hasattr(os, "pidfd_open"):
+        with suppress(OSError):
+            return os.pidfd_open(pid)
+    return None
 
 
 def _duplicate_stderr() -> int:

@@ -16,7 +16,8 @@ from penstock.core.scale import Look, Scale
 from penstock.errors import StoreError
 from penstock.events.emit import Emitter, LaneResized
 from penstock.worker.crew import LaneState
-from penstock.worker.tree import descendants, proportional
+from penstock.worker.memory import proportional
+from penstock.worker.tree import descendants
 
 #: Seconds between two looks.
 _EVERY = 0.25

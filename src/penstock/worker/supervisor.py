@@ -31,6 +31,7 @@ from penstock.worker.crew import Crew, LaneState
 from penstock.worker.crews import Crews
 from penstock.worker.lane import Lane
 from penstock.worker.link import Hello
+from penstock.worker.memory import resident
 from penstock.worker.obituary import death_of
 from penstock.worker.presence import Presence
 from penstock.worker.probe import Report
@@ -41,6 +42,8 @@ from penstock.worker.watch import Watch
 
 DEFAULT_GRACE = 25.0
 _QUIT_SECONDS = 2.0
+#: Seconds between two looks whether what a dead process held has gone back.
+_JUDGING = 0.02
 #: Seconds that a process may live on after it has closed its socket.
 _DEAF_SECONDS = 1.0
 
@@ -200,6 +203,8 @@ class Supervisor:
         times.append(self._watch.due(self._crews.children))
         if self._deadline is not None:
             times.append(self._deadline)
+        if self._burst and self._upkeep is not None and self._upkeep.judging:
+            times.append(now + _JUDGING)
         return max(0.0, min([longest, *(at - now for at in times)]))
 
     def _stop(self, how: str) -> None:
@@ -230,8 +235,8 @@ class Supervisor:
 
     def _fill(self) -> None:
         """Start the processes that are lacking, and tell those to leave that are too many."""
-        if self.stopping or self._upkeep is None:
-            return
+        if self.stopping or self._upkeep is None or (self._burst and self._upkeep.judging):
+            return  # a burst's process would find its queues empty, and not what goes back to them now
         for crew in self._crews:
             for child in crew.staying:
                 child.use(crew.slots)
@@ -293,6 +298,7 @@ class Supervisor:
 
     def _welcome(self, child: Child, hello: Hello) -> None:
         child.booted_at = time.monotonic()
+        child.fresh_bytes = resident([child.pid])
         self._crews.of(child).came_up(hello.queues)
         if self._presence.learn(hello):
             self.registered(hello.url)

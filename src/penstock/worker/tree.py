@@ -1,14 +1,10 @@
-"""A process with all its descendants, as /proc tells: what memory they have, and how to end them. Linux only.
-
-Elsewhere a process group stands for the tree, and nobody knows how much memory it has.
-"""
+"""A process with all its descendants, as /proc tells, and how to end them. Linux only; elsewhere its group stands for them."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +14,6 @@ MARK = "_PENSTOCK_PROCESS"
 _FEW_THREADS = 40
 #: Looks at a tree whose processes start others meanwhile.
 _LOOKS = 20
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _PROC = Path("/proc")
 
 
@@ -43,24 +38,6 @@ def marked(value: str) -> list[int]:
             if wanted in (_PROC / str(pid) / "environ").read_bytes().split(b"\0"):
                 found.append(pid)
     return found
-
-
-def resident(pids: Iterable[int]) -> int:
-    """The memory that processes have in use, in bytes; what two of them share counts twice."""
-    pages = 0
-    for pid in pids:
-        with suppress(OSError, IndexError, ValueError), open(f"/proc/{pid}/statm", "rb") as statm:
-            pages += int(statm.read().split()[1])
-    return pages * _PAGE
-
-
-def proportional(pids: Iterable[int]) -> int:
-    """The memory that processes have in use, in bytes; what they share is shared out. Takes about 1 ms for 100 MB."""
-    total = 0
-    for pid in pids:
-        with suppress(OSError, ValueError), open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:
-            total += next((int(line.split()[1]) for line in rollup if line.startswith(b"Pss:")), 0)
-    return total * 1024
 
 
 def freeze(pid: int) -> bool:

@@ -114,6 +114,11 @@ class Upkeep:
         answered_at = self._answered_at
         return None if answered_at is None or answered_at == -math.inf else time.monotonic() - answered_at
 
+    @property
+    def judging(self) -> bool:
+        """Are there dead processes whose jobs have not been written down yet?"""
+        return bool(self._dead)
+
     def nudge(self) -> None:
         """Have it take a round now."""
         self._nudge.set()

@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterable, Iterator
 
 from penstock.core.verdict import Excess
-from penstock.worker import tree
+from penstock.worker import memory, tree
+from penstock.worker.board import Entry
 from penstock.worker.child import Child
 
 #: Seconds between two looks at a process that runs a job with a limit of time; the next one may have a shorter limit.
@@ -47,8 +48,8 @@ class Watch:
         times = [math.inf]
         for child in children:
             if child.watched_since is not None:
-                kill_at, memory = child.board.limits()
-                times.append(min(now + (_MEMORY if memory < math.inf else _TIMES), kill_at + _grace_of(child)))
+                kill_at, least = child.board.limits()
+                times.append(min(now + (_MEMORY if least < math.inf else _TIMES), kill_at + _grace_of(child)))
             if child.max_memory is not None and child.booted and not child.leaving:
                 times.append(self._next_recycling)
         return min(times)
@@ -87,7 +88,7 @@ class Watch:
         """The jobs of a process that are over a limit."""
         now, grace = time.monotonic(), _grace_of(child)
         found: dict[bytes, Excess] = {}
-        memory: int | None = None
+        used: int | None = None
         for entry in child.board.entries():
             cancelled_at = self._cancels.get((child.number, entry.id))
             if entry.kill_at and now >= entry.kill_at + grace:
@@ -95,9 +96,9 @@ class Watch:
             elif cancelled_at is not None and now >= cancelled_at + grace:
                 found[entry.id] = Excess.CANCELLED
             elif entry.memory:
-                memory = _memory_of(child, entry.memory) if memory is None else memory
-                if memory > entry.memory:
-                    found[entry.id] = Excess.MEMORY
+                used = _memory_of(child, entry.memory) if used is None else used
+                if used > entry.memory:
+                    found[entry.id] = Excess.LEFTOVERS if _is_left(child, entry) else Excess.MEMORY
         return found
 
     def _rest(self, child: Child) -> None:
@@ -119,12 +120,18 @@ def _grace_of(child: Child) -> float:
     return 0.0 if child.board.slots == 1 else _LATE
 
 
+def _is_left(child: Child, entry: Entry) -> bool:
+    """Had the jobs before it left it less than half of the room that it would have in a fresh process?"""
+    room = entry.memory - child.fresh_bytes
+    return entry.before - child.fresh_bytes > max(room, 0) / 2 and entry.before > child.fresh_bytes * 1.1
+
+
 def _memory_of(child: Child, limit: int) -> int:
     """The memory of a process and its descendants, in bytes; to the point only where it is more than a limit."""
     pids = [child.pid, *tree.descendants(child.pid)]
-    used = tree.resident(pids)
+    used = memory.resident(pids)
     if used > limit and len(pids) > 1:
         # A forked child shares most of what it has with its parent.
-        used = tree.proportional(pids)
+        used = memory.proportional(pids)
     child.peak_bytes = max(child.peak_bytes, used)
     return used
