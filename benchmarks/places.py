@@ -90,11 +90,12 @@ def emptied(path: Path, limit: float = 120.0) -> float:
         return watched(lambda: connection.execute(question).fetchone(), limit)
 
 
-def watched(look: Callable[[], tuple[bool, bool]], limit: float = 120.0) -> float:
+def watched(look: Callable[[], tuple[bool, bool]], limit: float = 120.0, every: float = 0.005) -> float:
     """Watch from outside until a queue is empty; returns the seconds from the first claim to the last ending.
 
     Parameters:
         look: asks the store whether any job runs, and whether any is left.
+        every: seconds between two looks once jobs run; looks cost a server what it has for the jobs.
     """
     began: float | None = None
     deadline = time.monotonic() + limit
@@ -105,5 +106,5 @@ def watched(look: Callable[[], tuple[bool, bool]], limit: float = 120.0) -> floa
             began = now
         if began is not None and not left:
             return now - began
-        time.sleep(0.002 if began is None else 0.005)
+        time.sleep(0.002 if began is None else every)
     raise SystemExit(f"the queue was not empty after {limit:g} s")

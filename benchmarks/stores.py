@@ -104,7 +104,7 @@ def filled(url: str, ready: int, delayed: int = 0) -> str:
 def drained(store: Store, url: str) -> float:
     """Seconds in which a worker with two processes ends what a queue holds."""
     with store.look(url) as look, worker(url, "-c", "2"):
-        return watched(look)
+        return watched(look, every=0.02)
 
 
 def _raw(module: str, url: str, count: int, processes: int, way: str = "drain") -> float:
