@@ -75,6 +75,13 @@ def test_one_that_fails_after_a_long_calm_waits_no_longer_than_the_first() -> No
     assert lane.lost(Someone(lane, 1, None), ran_jobs=False, now=200.0) == FIRST_PAUSE
 
 
+def test_a_system_without_room_is_asked_again_after_a_pause() -> None:
+    lane = crew(2)
+    assert lane.failed(100.0) == FIRST_PAUSE
+    assert lane.lacking(100.0) == 0
+    assert lane.lacking(100.0 + FIRST_PAUSE) == 1
+
+
 def test_the_same_words_are_told_once() -> None:
     lane = crew(1)
     assert [lane.news(words) for words in ("a", "a", "b", "", "b")] == ["a", "", "b", "", "b"]

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import subprocess
 
+import pytest
 from yard import Yard, until
 
 from penstock.brokers.inspect import Selection
 from penstock.core.outcome import Ending
-from penstock.events.emit import JobEnded, ProcessDied, ProcessKilled, WorkerStarted
+from penstock.events.emit import JobEnded, ProcessDied, ProcessKilled, ProcessRefused, WorkerStarted
 from penstock.worker.lane import Lane
 
 TASKS = """
@@ -59,6 +61,23 @@ def test_a_process_that_does_not_come_up_says_why_once_and_is_tried_again_with_p
     until(lambda: supervisor.lanes()[0].booted == 2, "both are up again")
     yard.send("good")
     until(yard.notes, "they work")
+
+
+def test_a_system_without_room_for_another_process_is_asked_again(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    yard.write(TASKS)
+    supervisor = yard.start(Lane("yard_app:app", 1))
+    until(lambda: supervisor.lanes()[0].booted == 1, "it is up")
+    with monkeypatch.context() as full:
+
+        def refuse(*words: object, **options: object) -> None:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+
+        full.setattr(subprocess, "Popen", refuse)
+        supervisor.resize(0, 2)
+        until(lambda: yard.of(ProcessRefused), "it is refused")
+    until(lambda: supervisor.lanes()[0].booted == 2, "there is room again")
+    (event,) = yard.of(ProcessRefused)
+    assert (event.reason, event.again_in) == ("[Errno 11] Resource temporarily unavailable", 0.5)
 
 
 def test_an_app_that_can_not_be_loaded_ends_the_worker(yard: Yard) -> None:

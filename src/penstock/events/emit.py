@@ -54,6 +54,13 @@ class ProcessDied(Event, frozen=True):
     words: str = ""
 
 
+class ProcessRefused(Event, frozen=True):
+    """The system has no room for another process; it is tried again in `again_in` seconds."""
+
+    reason: str
+    again_in: float
+
+
 class ProcessKilled(Event, frozen=True):
     """A process was killed since jobs in it were over a limit: `excess` says which, and over what."""
 

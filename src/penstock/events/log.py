@@ -19,6 +19,7 @@ from penstock.events.emit import (
     ProcessDied,
     ProcessKilled,
     ProcessRecycled,
+    ProcessRefused,
     Rescued,
     StoreBack,
     StoreTrouble,
@@ -28,7 +29,12 @@ from penstock.events.emit import (
 )
 
 _log = logging.getLogger("penstock")
-_EXCESSES = {"time": "over its time", "memory": "over its memory", "cancelled": "cancelled", "leftovers": "memory left by others"}
+_EXCESSES = {
+    "time": "over its time",
+    "memory": "over its memory",
+    "cancelled": "cancelled",
+    "leftovers": "memory left by others",
+}
 
 
 def log_events(emitter: Emitter) -> None:
@@ -95,6 +101,11 @@ def _died(event: Event) -> None:
         _log.error("%s", shown_lines(event.words.rstrip()))
 
 
+def _refused(event: Event) -> None:
+    assert isinstance(event, ProcessRefused)
+    _log.error("no process could be started: %s; it is tried again in %.1f s", event.reason, event.again_in)
+
+
 def _killed(event: Event) -> None:
     assert isinstance(event, ProcessKilled)
     jobs = ", ".join(f"{format_id(id)} ({_EXCESSES.get(excess, excess)})" for id, excess in event.excess.items())
@@ -146,6 +157,7 @@ _LINES: dict[type[Event], Callable[[Event], None]] = {
     WorkerStopping: _stopping,
     WorkerStopped: _stopped,
     ProcessDied: _died,
+    ProcessRefused: _refused,
     ProcessKilled: _killed,
     ProcessRecycled: _recycled,
     LaneResized: _resized,

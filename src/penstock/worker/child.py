@@ -60,6 +60,9 @@ class Child:
         index: which of the worker's lanes it belongs to.
         slots: how many of its lane's may be used for now.
         patient: there were others before it: what it says as it boots is kept, to be told once if it does not come up.
+
+    Raises:
+        OSError: the system has no room for another process.
     """
 
     def __init__(
@@ -82,22 +85,14 @@ class Child:
         self.board = Board.create(lane.slots)
         self.link, theirs = socket.socketpair()
         self.link.setblocking(False)
-        stderr = _duplicate_stderr() if patient else -1
-        passed = [theirs.fileno(), self.board.descriptor, *([stderr] if stderr >= 0 else [])]
-        orders = Orders(
-            worker, number, theirs.fileno(), self.board.descriptor, lane, burst, verbose, patient, slots, stderr
-        )
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, *_program(lane.pool, module), msgspec.json.encode(orders).decode()],
-                pass_fds=passed,
-                stdin=None if lane.stdin else subprocess.DEVNULL,
-                stderr=self.board.descriptor if stderr >= 0 else None,
-                env={**os.environ, tree.MARK: self.mark},
-                process_group=0,
+        try:
+            self._process = self._start(
+                module, worker, lane, slots, theirs, burst=burst, verbose=verbose, patient=patient
             )
-        if stderr >= 0:
-            os.close(stderr)
+        except OSError:
+            self.link.close()
+            self.board.close()
+            raise
         self.pid = self._process.pid
         # Its end of the socket may live on in a child of its own; this tells when it has ended itself.
         self.descriptor = _open_process(self.pid)
@@ -124,6 +119,38 @@ class Child:
         self.deaf_since: float | None = None
         self.heard = b""
         self.peak_bytes = 0
+
+    def _start(
+        self,
+        module: str,
+        worker: str,
+        lane: Lane,
+        slots: int,
+        theirs: socket.socket,
+        *,
+        burst: bool,
+        verbose: bool,
+        patient: bool,
+    ) -> subprocess.Popen[bytes]:
+        """Start the process, with its end of the socket, which is closed here."""
+        stderr = _duplicate_stderr() if patient else -1
+        passed = [theirs.fileno(), self.board.descriptor, *([stderr] if stderr >= 0 else [])]
+        orders = Orders(
+            worker, self.number, theirs.fileno(), self.board.descriptor, lane, burst, verbose, patient, slots, stderr
+        )
+        try:
+            return subprocess.Popen(
+                [sys.executable, *_program(lane.pool, module), msgspec.json.encode(orders).decode()],
+                pass_fds=passed,
+                stdin=None if lane.stdin else subprocess.DEVNULL,
+                stderr=self.board.descriptor if stderr >= 0 else None,
+                env={**os.environ, tree.MARK: self.mark},
+                process_group=0,
+            )
+        finally:
+            theirs.close()
+            if stderr >= 0:
+                os.close(stderr)
 
     @property
     def booted(self) -> bool:

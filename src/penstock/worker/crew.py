@@ -105,6 +105,10 @@ class Crew:
         """
         if ran_jobs or (child.booted_at is not None and now - child.booted_at >= STEADY_SECONDS):
             return 0.0
+        return self.failed(now)
+
+    def failed(self, now: float) -> float:
+        """A process did not come up; returns the seconds until another is started."""
         if now < self._not_before:
             return self._not_before - now  # several that die together are one failure
         lately = now - self._failed_at < self.pause + LONGEST_PAUSE

@@ -22,6 +22,7 @@ from penstock.events.emit import (
     ProcessDied,
     ProcessKilled,
     ProcessRecycled,
+    ProcessRefused,
     WorkerStopped,
     WorkerStopping,
 )  # fmt: skip
@@ -241,7 +242,11 @@ class Supervisor:
             for child in crew.staying:
                 child.use(crew.slots)
             for _ in range(crew.lacking(time.monotonic())):
-                self._spawn(crew)
+                try:
+                    self._spawn(crew)
+                except OSError as error:
+                    self._emitter.emit(ProcessRefused(str(error), crew.failed(time.monotonic())))
+                    break
             for child in crew.surplus():
                 self._dismiss(child)
 
