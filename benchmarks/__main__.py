@@ -20,6 +20,7 @@ SUBJECTS = (
     "engine",
     "enqueue",
     "packed",
+    "pools",
     "latency",
     "idle",
     "depth",

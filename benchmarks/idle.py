@@ -21,12 +21,12 @@ def run(quick: bool) -> list[Figure]:
     cpu: list[float] = []
     with folder() as place, worker(url(empty(place / "queue.db")), "-c", "2") as process:
         time.sleep(_SETTLE)
-        pids = [process.pid, *_children(process.pid)]
+        pids = [process.pid, *children(process.pid)]
         for _ in range(1 if quick else 3):
             before = _cpu(pids)
             time.sleep(seconds)
             cpu.append((_cpu(pids) - before) / seconds * 100)
-        size = sum(map(_pss, pids))
+        size = sum(map(pss, pids))
     bare = _bare(len(pids))
     what = f"idle worker, {len(pids)} processes"
     memory = alone(f"{what}: PSS", "MB", [size], "< 60 MB", lambda size: size < 60)
@@ -38,7 +38,8 @@ def run(quick: bool) -> list[Figure]:
     ]
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
@@ -48,7 +49,7 @@ def _cpu(pids: Sequence[int]) -> float:
     return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
-def _pss(pid: int) -> float:
+def pss(pid: int) -> float:
     """Megabytes, shared pages divided among those that share them."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
@@ -62,7 +63,7 @@ def _bare(count: int) -> float:
     for process in processes:
         assert process.stdout is not None
         process.stdout.readline()
-    size = sum(_pss(process.pid) for process in processes)
+    size = sum(pss(process.pid) for process in processes)
     for process in processes:
         process.communicate()
     return size

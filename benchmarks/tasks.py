@@ -35,3 +35,23 @@ def stamp(number: int) -> None:
         with open(os.environ[STAMPS], "r+b") as file:
             _memory.append(mmap.mmap(file.fileno(), 0))
     STAMP.pack_into(_memory[0], number * STAMP.size, now)
+
+
+@app.task
+def pause(seconds: float) -> None:
+    """Wait as code does that knows nothing of event loops."""
+    time.sleep(seconds)
+
+
+@app.task
+async def pause_async(seconds: float) -> None:
+    """Wait as code does that knows."""
+    import asyncio  # which no other benchmark should pay for
+
+    await asyncio.sleep(seconds)
+
+
+@app.task
+def slow(seconds: float) -> None:
+    """Be in the way."""
+    time.sleep(seconds)

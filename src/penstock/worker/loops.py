@@ -16,7 +16,6 @@ from typing import Any
 
 from penstock.errors import TaskError
 
-
 _here = threading.local()
 
 
