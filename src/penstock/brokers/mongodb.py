@@ -8,7 +8,7 @@ job is never taken twice by the same claim number.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import ClassVar, NamedTuple
 
@@ -24,6 +24,7 @@ from penstock.brokers.mongodb_backlog import backlog
 from penstock.brokers.mongodb_claims import Claims
 from penstock.brokers.mongodb_documents import to_its_place, to_the_back
 from penstock.brokers.mongodb_endings import Endings
+from penstock.brokers.mongodb_gates import of_queue
 from penstock.brokers.mongodb_inbox import Inbox
 from penstock.brokers.mongodb_inspector import MongoInspector
 from penstock.brokers.mongodb_layout import Layout
@@ -31,6 +32,7 @@ from penstock.brokers.mongodb_listen import listening
 from penstock.brokers.mongodb_storing import Storing
 from penstock.core.clock import Steady
 from penstock.core.job import Holder, Lease, NewJob
+from penstock.core.limiter import Limit
 from penstock.core.outcome import Outcome
 from penstock.errors import ConfigError, StoreError
 from penstock.stores import mongodb as store
@@ -41,6 +43,8 @@ _OPTIONS = ("namespace",)
 _TOGETHER = 1000
 #: Helpings from the inbox at one go, so that a flood of messages keeps no heartbeat waiting.
 _HELPINGS = 20
+#: Lines of jobs behind a limit that `backlog` looks at.
+_LINES = 100
 
 
 class _Parts(NamedTuple):
@@ -94,7 +98,7 @@ class MongoBroker(Broker):
         clock = ServerClock(client)
         storing = Storing(layout, clock, replicated=replicated)
         return _Parts(
-            client, layout, clock, storing, Endings(layout, clock, storing), Claims(layout, clock), Inbox(layout, storing),
+            client, layout, clock, storing, Endings(layout, clock, storing), Claims(layout, clock, storing.gates), Inbox(layout, storing),
             replicated,
         )  # fmt: skip
 
@@ -158,7 +162,7 @@ class MongoBroker(Broker):
         """The same parts, by the client that a session of the user's belongs to."""
         parts = self._opened
         layout = Layout(session.client, self._url.database, self._namespace, numbers=parts.layout)
-        storing = Storing(layout, parts.clock, replicated=True)
+        storing = Storing(layout, parts.clock, replicated=True, gates=parts.storing.gates)
         return parts._replace(layout=layout, storing=storing, endings=Endings(layout, parts.clock, storing))
 
     def exchange(
@@ -173,7 +177,7 @@ class MongoBroker(Broker):
                 session = self._joined(tx)
                 return Exchange([], self._in(session).endings.hand_in(outcomes, now, holder, session))
             stale = parts.endings.hand_in(outcomes, now, holder) if outcomes else []
-            return Exchange(parts.claims.take(queues, limit, holder) if limit > 0 else [], stale)
+            return Exchange(parts.claims.take(queues, limit, holder, now) if limit > 0 else [], stale)
 
     def abandon(self, holder: Holder, crashed: Sequence[bytes] = ()) -> int:
         """See `Broker.abandon`."""
@@ -248,14 +252,18 @@ class MongoBroker(Broker):
             for _ in range(_HELPINGS):
                 if not parts.inbox.empty(parts.clock.now):
                     break
+            opens_in, opened = parts.storing.gates.look(moment)
+            if opened:
+                parts.storing.ring()
             jobs = parts.layout.jobs
             while ready := self._due(jobs, {"$gte": 0, "$lte": moment}, min(limit, _TOGETHER)):
                 self._make_ready(parts, ready, moment)
             following = self._due(jobs, {"$gte": 0}, 1)
-            return float(following[0]["due"]) - moment if following else None
+            waits = [float(one["due"]) - moment for one in following]
+            return min(waits if opens_in is None else [*waits, opens_in], default=None)
 
     def _due(self, jobs: Collection[store.Document], when: dict[str, float], limit: int) -> list[store.Document]:
-        return jobs.find({"due": when}, {"due": 1}).hint("due").sort("due", 1).limit(limit).to_list()
+        return jobs.find({"due": when}, {"due": 1, "queue": 1}).hint("due").sort("due", 1).limit(limit).to_list()
 
     def _make_ready(self, parts: _Parts, due: Sequence[store.Document], now: float) -> None:
         """Move jobs behind the others, in the order in which they are due."""
@@ -266,6 +274,7 @@ class MongoBroker(Broker):
         place = {"$add": [parts.layout.next_places(places), later]}
         chosen = {"_id": {"$in": [one["_id"] for one in due]}, "due": {"$lte": now}}
         parts.layout.jobs.update_many(chosen, to_the_back(place, now), hint="_id_")
+        parts.storing.gates.open(one["queue"] for one in due)
         parts.storing.ring()
 
     def held(self, holder: Holder) -> list[Lease]:
@@ -282,15 +291,18 @@ class MongoBroker(Broker):
         """See `Broker.backlog`."""
         parts = self._opened
         with self._translating():
-            return backlog(parts.layout, queues, parts.clock.now() if now is None else now)
+            now = parts.clock.now() if now is None else now
+            return backlog(parts.layout, parts.storing.gates.names(queues, now, _LINES), now)
 
     def unpark(self, tasks: Sequence[str]) -> int:
         """See `Broker.unpark`."""
         parts = self._opened
         with self._translating():
             known = {"parked": {"$in": list(tasks)}}
+            names = parts.layout.jobs.distinct("queue", known)
             count = parts.layout.jobs.update_many(known, to_its_place(), hint="parked").modified_count
             if count:
+                parts.storing.gates.open(names)
                 parts.storing.ring()
             return count
 
@@ -299,13 +311,24 @@ class MongoBroker(Broker):
         parts = self._opened
         with self._translating():
             now = parts.clock.now() if now is None else now
+            parts.storing.gates.prune(now)
             return parts.layout.results.delete_many({"expires": {"$lte": now}}).deleted_count
 
     def depth(self, queue: str) -> int:
         """See `Broker.depth`."""
         parts = self._opened
         with self._translating():
-            return parts.layout.jobs.count_documents({"queue": queue, "place": {"$gte": 0}}, hint="ready")
+            kinds = of_queue(queue)["$or"]
+            return sum(
+                parts.layout.jobs.count_documents({**kind, "place": {"$gte": 0}}, hint="ready") for kind in kinds
+            )
+
+    def declare(self, limits: Mapping[str, Limit | None]) -> None:
+        """See `Broker.declare`."""
+        parts = self._opened
+        with self._translating():
+            if parts.storing.gates.declare(limits):
+                parts.storing.ring()
 
     def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
         """See `Broker.listen`: a change stream, or a tailable cursor on a server that stands alone."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import pymongo
 
 from penstock.brokers.mongodb_documents import RING, lease, to_its_place
+from penstock.brokers.mongodb_gates import Gates
 from penstock.brokers.mongodb_layout import Layout
 from penstock.core.job import Holder, Lease
 from penstock.core.states import State
@@ -44,22 +45,28 @@ _LEFT_OUT = {
 class Claims:
     """The claims of one connection."""
 
-    def __init__(self, layout: Layout, clock: ServerClock) -> None:
+    def __init__(self, layout: Layout, clock: ServerClock, gates: Gates) -> None:
         self._layout = layout
         self._clock = clock
+        self._gates = gates
         self._latest = 0
         self._turn = 0
         self._lane = 0
         #: Claims whose end was not heard of: what they took is held in our name, and nobody runs it.
         self._unheard: list[tuple[Holder, int]] = []
 
-    def take(self, queues: Sequence[str], limit: int, holder: Holder) -> list[Lease]:
+    def take(self, queues: Sequence[str], limit: int, holder: Holder, now: float) -> list[Lease]:
         """Take the heads of the queues; the queue that comes first changes from call to call."""
         self.give_back_unheard()
         taken: list[Lease] = []
         self._turn += 1
         start = self._turn % len(queues) if queues else 0
-        for queue in (*queues[start:], *queues[:start]):
+        turned = (*queues[start:], *queues[:start])
+        if self._gates.may_limit():
+            found = self._gates.claim(turned, limit, now, lambda name, most: self._take_of(name, most, holder))
+            if found is not None:
+                return found
+        for queue in turned:
             if limit <= len(taken):
                 break
             taken += self._take_of(queue, limit - len(taken), holder)
@@ -101,7 +108,8 @@ class Claims:
 
     def _head(self, queue: str, limit: int) -> list[bytes]:
         """The ids of the jobs that come next, or of some a little behind them while others take those."""
-        lane = self._lane if random.randrange(_BACK_TO_THE_HEAD) else 0
+        # A line is claimed from by one at a time, and in order.
+        lane = self._lane if random.randrange(_BACK_TO_THE_HEAD) and not queue.startswith(",") else 0
         ids = self._ids(queue, limit, lane * limit)
         if lane and len(ids) < limit:
             self._lane = 0

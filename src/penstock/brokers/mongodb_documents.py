@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from penstock.core.job import Failure, JobRecord, Lease, NewJob, due_at
+from penstock.core.limiter import line, queue_of
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
 from penstock.core.text import storable
@@ -30,7 +31,7 @@ STANDING = ("state", "place", "due", "parked", "ended", "worker", "process", "cl
 _RUNNING = ("worker", "process", "claim")
 #: A field of a NewJob that goes into its document where it says anything, by the document's name for it.
 _OPTIONAL = {
-    "options": "options", "batch": "batch", "unique": "unique", "item": "item", "packed": "packed",
+    "gate": "gate", "options": "options", "batch": "batch", "unique": "unique", "item": "item", "packed": "packed",
     "at_most_once": "once",
 }  # fmt: skip
 
@@ -58,7 +59,7 @@ def document(job: NewJob, place: int, now: float) -> dict[str, Any]:
             "store them elsewhere and send where they are"
         )
     stored: dict[str, Any] = {
-        "_id": job.id, "task": job.task, "queue": job.queue, "priority": job.priority, "payload": job.payload,
+        "_id": job.id, "task": job.task, "queue": line(job.queue, job.gate), "priority": job.priority, "payload": job.payload,
         "attempt": job.attempt, "created": now, "home": home(job.priority, place),
     }  # fmt: skip
     for name, field in _OPTIONAL.items():
@@ -93,9 +94,9 @@ def lease(found: Mapping[str, Any]) -> Lease:
     get = found.get
     id = found["_id"]
     return Lease(
-        id, int.from_bytes(id[-8:], "big"), found["claim"], found["task"], found["payload"], found["queue"],
+        id, int.from_bytes(id[-8:], "big"), found["claim"], found["task"], found["payload"], queue_of(found["queue"]),
         found["priority"], found["attempt"], get("crashes", 0), get("options"), get("batch"), get("items", 1),
-        get("packed", False), get("item"), get("once", False),
+        get("packed", False), get("item"), get("once", False), get("gate"),
     )  # fmt: skip
 
 
@@ -104,7 +105,7 @@ def record(found: Mapping[str, Any]) -> JobRecord:
     get = found.get
     failure = get("failure")
     return JobRecord(
-        id=found["_id"], task=found["task"], queue=found["queue"], priority=found["priority"],
+        id=found["_id"], task=found["task"], queue=queue_of(found["queue"]), gate=get("gate"), priority=found["priority"],
         state=State(found["state"]), attempt=found["attempt"], crashes=get("crashes", 0), created_at=found["created"],
         payload=found["payload"], items=get("items", 1), packed=get("packed", False), item=get("item"),
         batch=get("batch"), unique=get("unique"), run_at=get("due"), ended_at=get("ended"),

@@ -18,6 +18,7 @@ from penstock.brokers.mongodb_documents import (
     lease,
     to_its_place,
 )
+from penstock.brokers.mongodb_gates import lines_of
 from penstock.brokers.mongodb_layout import Layout
 from penstock.brokers.mongodb_plan import Guard, Plan, write
 from penstock.brokers.mongodb_storing import Storing, distinct
@@ -65,7 +66,11 @@ class Endings:
         first = once(outcomes)
         changed = self._called_off(first, session)
         prepared = self._prepared(changed, now)
+        lines = lines_of(job for outcome in changed for job in outcome.follow_ups)
+        self._storing.gates.expect(lines, within=session is not None)
         good = self._end(prepared, holder) if session is None else self._end_within(prepared, session)
+        self._storing.gates.open(lines)
+        self._storing.gates.ended([one.outcome for one in good])
         if any(one.births or one.outcome.ending is Ending.RELEASED for one in good):
             self._storing.ring(session)
         ended = {id(one.outcome) for one in good}
@@ -177,6 +182,7 @@ class Endings:
         """
         jobs = self._layout.jobs
         self._intents.settle_of(owner)
+        names = jobs.distinct("queue", dict(held))
         counted: dict[str, Any] = {
             "$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [{"$in": ["$_id", list(crashed)]}, 1, 0]}]
         }
@@ -196,6 +202,7 @@ class Endings:
             ]
             count += len(outcomes) - len(self.hand_in(outcomes, self._clock.now(), Holder(owner)))
         if count:
+            self._storing.gates.freed_by(names)
             self._storing.ring()
         return count
 

@@ -19,6 +19,7 @@ from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 
 from penstock.brokers.mongodb_documents import LARGEST, document
+from penstock.brokers.mongodb_gates import lines_of
 from penstock.brokers.mongodb_intents import ADOPTED
 from penstock.brokers.mongodb_layout import Layout
 from penstock.brokers.mongodb_plan import Plan
@@ -63,12 +64,14 @@ class Inbox:
 
         def plan(token: str, _: set[bytes]) -> Plan:
             # Read again: by now they are ours.
-            adopted.extend(job_of(bytes(found.raw)) for found in self._raw.find({ADOPTED: token}))
+            found = [job_of(bytes(one.raw)) for one in self._raw.find({ADOPTED: token})]
+            adopted.extend(self._storing.gates.limited(job) for job in found)
             first = self._layout.next_places(len(adopted)) if adopted else 0
             births = [document(job, first + n, moment) for n, job in enumerate(adopted)]
             return Plan(births=distinct(births), inbox=True)
 
         self._storing.intents.carry_out(self._storing.name, [], plan, messages)
+        self._storing.gates.open(lines_of(adopted))
         self._storing.ring()
         return bool(adopted)
 

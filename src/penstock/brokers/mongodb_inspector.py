@@ -12,10 +12,12 @@ import msgspec
 from penstock.brokers.base import WorkerInfo
 from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, WorkerRecord
 from penstock.brokers.mongodb_documents import Update, record, to_the_back
+from penstock.brokers.mongodb_gates import of_queue
 from penstock.brokers.mongodb_layout import Layout
 from penstock.brokers.mongodb_repairs import Repair
 from penstock.brokers.mongodb_storing import Storing
 from penstock.core.job import JobRecord
+from penstock.core.limiter import queue_of
 from penstock.core.states import State
 from penstock.stores.mongodb import Document, translating
 from penstock.stores.mongodb_clock import ServerClock
@@ -61,8 +63,9 @@ class MongoInspector:
         counts: dict[str, dict[str, int]] = defaultdict(dict)
         with translating(self._shown):
             for state, (index, field) in _COUNTED.items():
-                for queue, count in self._count(state, index, field):
-                    counts[queue][state] = count
+                for name, count in self._count(state, index, field):
+                    of_its = counts[queue_of(name)]
+                    of_its[state] = of_its.get(state, 0) + count
         return [QueueCounts(queue, **counts[queue]) for queue in sorted(counts)]
 
     def _count(self, state: str, index: str, field: str) -> Iterable[tuple[str, int]]:
@@ -134,9 +137,11 @@ class MongoInspector:
     def retry(self, selection: Selection) -> int:
         """See `Inspector.retry`."""
         with translating(self._shown):
+            names = self._layout.jobs.distinct("queue", {"$and": [_where(selection), {"ended": {"$exists": True}}]})
             back = to_the_back(self._layout.next_places(1), self._clock.now())
             count = self._repair(_ENDED, back, "failed", -1).run(_where(selection))
             if count:
+                self._storing.gates.open(names)
                 self._storing.ring()
         return count
 
@@ -150,7 +155,7 @@ class MongoInspector:
     def purge(self, queue: str) -> int:
         """Delete the ready and delayed jobs of a queue; returns how many."""
         with translating(self._shown):
-            return self._repair((State.READY, State.DELAYED), None, "total", -1).run({"queue": queue})
+            return self._repair((State.READY, State.DELAYED), None, "total", -1).run(of_queue(queue))
 
     def _repair(
         self, states: Sequence[State], update: Update | None, counter: str | None = None, sign: int = 1
@@ -164,11 +169,16 @@ def _where(selection: Selection) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
     if selection.ids is not None:
         chosen["_id"] = {"$in": list(selection.ids)}
+    both: builtins.list[dict[str, Any]] = []
+    if selection.queue is not None:
+        both.append(of_queue(selection.queue))
     if selection.state is not None:
-        chosen["$and"] = [{"state": selection.state.value}]
+        both.append({"state": selection.state.value})
         if selection.state in _ENDED:
             chosen["ended"] = {"$exists": True}
-    for field in ("queue", "task", "batch"):
+    if both:
+        chosen["$and"] = both
+    for field in ("task", "batch"):
         value = getattr(selection, field)
         if value is not None:
             chosen[field] = value

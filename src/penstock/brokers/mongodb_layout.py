@@ -17,7 +17,7 @@ from penstock.errors import ConfigError, SchemaTooNew
 from penstock.stores.mongodb import Client, Document
 
 #: The number of the layout that this version knows, and of the oldest version that can work with it.
-VERSION = 2
+VERSION = 3
 _OLDEST = 2
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
 _EXISTS_ALREADY = 48
@@ -49,6 +49,8 @@ _JOBS = (
     Index("birth", ("birth",), where="birth"),
     Index("mark", ("mark",), where="mark"),
     Index("cancelled", ("cancelled",), where="cancelled"),
+    # Of the jobs that are limited by their task: how many of a gate run.
+    Index("gate", ("gate", "worker"), where="gate"),
 )
 _INDEXES: dict[str, tuple[Index, ...]] = {
     "jobs": _JOBS,
@@ -58,6 +60,14 @@ _INDEXES: dict[str, tuple[Index, ...]] = {
     "batches": (),
     "workers": (),
     "meta": (),
+    "limits": (),
+    "gates": (Index("paid_until", ("paid_until",)),),
+    "lines": (
+        Index("due", ("due",)),
+        Index("queue", ("queue", "due")),
+        Index("gate", ("gate",)),
+        Index("idle", ("idle",)),
+    ),
     "inbox": (Index("adopted", ("_adopted",), where="_adopted"),),
 }
 
@@ -92,6 +102,9 @@ class Layout:
         self.intents = self._collection("intents")
         self.inbox = self._collection("inbox")
         self.meta = self._collection("meta")
+        self.limits = self._collection("limits")
+        self.gates = self._collection("gates")
+        self.lines = self._collection("lines")
         #: A change stream tells of what a majority has on disk. Unless told to, a server writes ten times a second only.
         self.bell = self._collection("bell").with_options(write_concern=WriteConcern(1, j=True))
         #: A ring that gets lost costs a poll, and a place that is given twice the order of two jobs: neither is worth

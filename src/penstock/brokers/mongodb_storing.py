@@ -18,6 +18,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from penstock.brokers.mongodb_documents import RING, document
+from penstock.brokers.mongodb_gates import Gates, lines_of
 from penstock.brokers.mongodb_intents import Intents
 from penstock.brokers.mongodb_layout import Layout
 from penstock.brokers.mongodb_plan import Plan, duplicates, write
@@ -37,10 +38,12 @@ class Storing:
 
     Parameters:
         replicated: can the server do transactions?
+        gates: of the broker's own client, where this one belongs to a transaction of the user's.
     """
 
-    def __init__(self, layout: Layout, clock: ServerClock, *, replicated: bool) -> None:
+    def __init__(self, layout: Layout, clock: ServerClock, *, replicated: bool, gates: Gates | None = None) -> None:
         self._layout = layout
+        self.gates = gates or Gates(layout, clock)
         self.intents = Intents(layout, clock)
         self._replicated = replicated
         #: The start of the tokens of what is done for no worker.
@@ -81,7 +84,10 @@ class Storing:
             return []
         first = self._layout.next_places(len(jobs))
         births = distinct(document(job, first + n, now) for n, job in enumerate(jobs))
+        lines = lines_of(jobs)
+        self.gates.expect(lines, within=session is not None)
         stored = {born["_id"] for born in self._store(births, session)}
+        self.gates.open(lines)
         return self._standing_for(jobs, stored, session)
 
     def _store(self, births: list[Document], session: ClientSession | None) -> Sequence[Document]:

@@ -11,15 +11,13 @@ from penstock.brokers.postgres_arrays import Array
 from penstock.brokers.postgres_link import Link, Session
 from penstock.core import limiter
 from penstock.core.job import Lease, NewJob
-from penstock.core.limiter import Limit
+from penstock.core.limiter import Limit, OpenGate
 from penstock.core.outcome import Ending, Outcome
 
 #: Lines that one claim looks at.
 _LINES = 32
 #: Seconds for which a store where nothing is limited is taken to stay so. Whoever sets a limit, or meets one, knows at once.
 _UNLIMITED = 1.0
-#: Seconds until a line is looked at again whose places are all taken. The end of any of its jobs opens it at once.
-_FULL = 5.0
 #: Seconds until a line is looked at again that was empty: only what was added by a transaction that could not note it
 #: waits for so long.
 _EMPTY = 5.0
@@ -43,32 +41,6 @@ class View(NamedTuple):
     now: float
     limits: dict[str, Limit]
     lines: list[Source]
-
-
-class _Gate:
-    """A gate that is locked."""
-
-    def __init__(self, limit: Limit, paid_until: float, running: int, now: float) -> None:
-        self.limit = limit
-        self.paid_until = limiter.bounded(limit, paid_until, now)
-        self.running = running
-
-    def room(self, now: float) -> int:
-        """How many may pass."""
-        return limiter.room(self.limit, self.paid_until, self.running, now)
-
-    def passed(self, count: int, now: float) -> None:
-        """So many have."""
-        self.running += count
-        self.paid_until = limiter.paid(self.limit, self.paid_until, count, now)
-
-    def closed_until(self, now: float) -> float:
-        """Until when nothing more may pass; now, where something may."""
-        if self.room(now) > 0:
-            return now
-        if self.limit.concurrency is not None and self.running >= self.limit.concurrency:
-            return now + _FULL
-        return limiter.opens_at(self.limit, self.paid_until, now)
 
 
 class Gates:
@@ -188,19 +160,19 @@ class Gates:
 
     def _lock(
         self, session: Session, view: View, sources: Sequence[Source], ended: Sequence[Outcome]
-    ) -> dict[str, _Gate]:
+    ) -> dict[str, OpenGate]:
         wanted = {name for source in sources for name in _before(source)}
         wanted |= set(self._refunds(ended))
         limited = {name: limit for name in wanted if (limit := view.limits.get(limiter.limit_name(name))) is not None}
         if not limited:
             return {}
         rows = session.run("lock_gates", names=Array("text", sorted(limited)))
-        return {name: _Gate(limited[name], paid_until, running, view.now) for name, paid_until, running in rows}
+        return {name: OpenGate(limited[name], paid_until, running, view.now) for name, paid_until, running in rows}
 
     def _write(
         self,
         session: Session,
-        gates: Mapping[str, _Gate],
+        gates: Mapping[str, OpenGate],
         notes: Sequence[tuple[Source, float | None, float | None]],
         ended: Sequence[str],
     ) -> None:
@@ -226,7 +198,7 @@ def _before(source: Source) -> list[str]:
 
 
 def _note(
-    source: Source, kept: Sequence[_Gate], now: float, *, empty: bool
+    source: Source, kept: Sequence[OpenGate], now: float, *, empty: bool
 ) -> tuple[Source, float | None, float | None]:
     """When to look at a source again, and since when it has been empty; None for a queue, which is looked at anyway."""
     closed = max((gate.closed_until(now) for gate in kept), default=now)

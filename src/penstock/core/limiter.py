@@ -26,6 +26,9 @@ _AT_ONCE = 0.1
 _TOGETHER = 0.02
 #: Seconds between looks at a gate that is open while all workers are busy.
 _UNTOUCHED = 0.05
+#: Seconds until a gate is looked at again whose places are all taken. The end of any of its jobs opens it at once; this is for
+#: ends that nobody told of.
+_FULL = 5.0
 #: Seconds by which a time that went through a database may differ from itself.
 _GRAIN = 1e-6
 _LONGEST_KEY = 120
@@ -122,6 +125,37 @@ def opens_at(limit: Limit, paid_until: float, now: float) -> float:
 def _ahead(limit: Limit, every: float, paid_until: float, now: float) -> float:
     """Seconds that are spent in advance: never more than all, whatever became of the clock or of the limit since."""
     return min(max(0.0, paid_until - now), limit.at_once * every)
+
+
+class OpenGate:
+    """A gate in the hands of whoever claims, and nobody else.
+
+    Parameters:
+        running: jobs that passed it and run.
+        now: in epoch seconds, by the store's clock.
+    """
+
+    def __init__(self, limit: Limit, paid_until: float, running: int, now: float) -> None:
+        self.limit = limit
+        self.paid_until = bounded(limit, paid_until, now)
+        self.running = running
+
+    def room(self, now: float) -> int:
+        """How many may pass."""
+        return room(self.limit, self.paid_until, self.running, now)
+
+    def passed(self, count: int, now: float) -> None:
+        """So many have."""
+        self.running += count
+        self.paid_until = paid(self.limit, self.paid_until, count, now)
+
+    def closed_until(self, now: float) -> float:
+        """When to look again, where nothing more may pass; now, where something may."""
+        if self.room(now) > 0:
+            return now
+        if self.limit.concurrency is not None and self.running >= self.limit.concurrency:
+            return now + _FULL
+        return opens_at(self.limit, self.paid_until, now)
 
 
 def look_again(next_in: float | None, *, fell_due: bool, is_due: bool) -> float | None:

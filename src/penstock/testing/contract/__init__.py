@@ -33,6 +33,7 @@ from penstock.testing.contract.enqueueing import EnqueueContract
 from penstock.testing.contract.fencing import FencingContract
 from penstock.testing.contract.inspecting import InspectorContract
 from penstock.testing.contract.lifecycle import LifecycleContract
+from penstock.testing.contract.limits import LimitContract
 from penstock.testing.contract.listening import ListenContract
 from penstock.testing.contract.machine import BrokerMachine, check_machine
 from penstock.testing.contract.namespaces import NamespaceContract
@@ -56,6 +57,7 @@ class BrokerContract(
     InspectorContract,
     CancelContract,
     BacklogContract,
+    LimitContract,
     NamespaceContract,
     ListenContract,
     ConcurrencyContract,
