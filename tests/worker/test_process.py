@@ -61,7 +61,7 @@ def long() -> None:
 async def async_long() -> None:
     await asyncio.gather(asyncio.sleep(20), asyncio.sleep(30))
 
-@app.task(name="item", timeout=0.3, retries=0)
+@app.task(name="item", timeout=0.5, retries=0)
 def item(seconds: float) -> None:
     note(f"item-{seconds}")
     wait(seconds)
@@ -145,7 +145,7 @@ def test_a_job_knows_itself_sends_others_and_is_held_to_its_time(yard: Yard, lan
         for name in yard.app.tasks
         if name not in ("item", "suspect", "step") and "endless" not in name
     }
-    batch = yard.app.tasks["item"].map([0.2, 0.2, 9.0, 0.2])
+    batch = yard.app.tasks["item"].map([0.1, 0.1, 0.1, 9.0, 0.1, 0.1, 0.1])
     supervisor = yard.start(lane)
     for name in ("good", "async good"):
         assert result(yard, jobs[name]) == format_id(jobs[name])
@@ -157,8 +157,8 @@ def test_a_job_knows_itself_sends_others_and_is_held_to_its_time(yard: Yard, lan
         assert result(yard, jobs[name]) == "caught it ran longer than its timeout of 0.2 s"
     for name in ("long", "async long", "deaf"):
         assert "penstock.errors.TimeLimitExceeded: " in failure(yard, jobs[name])
-    until(lambda: batch.counts().done + batch.counts().failed == 4, "the items have ended")
-    assert (batch.counts().done, batch.counts().failed) == (3, 1)
+    until(lambda: batch.counts().done + batch.counts().failed == 7, "the items have ended")
+    assert (batch.counts().done, batch.counts().failed) == (6, 1)
     jobs |= {name: yard.send(name) for name in ("endless", "async endless")}
     until(lambda: len([note for note in yard.notes() if note.startswith("endless")]) >= 2, "the endless ones run")
     with yard.app.inspector() as inspector:

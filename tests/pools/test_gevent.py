@@ -1,0 +1,123 @@
+"""What code that knows nothing of green threads does in them: it waits, and the others go on."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "worker"))
+
+from yard import Yard, until
+
+from penstock.events.emit import ProcessDied
+from penstock.stores.sqlite import FileLock
+from penstock.testing.servers import MongoServer, PostgresServer
+from penstock.worker.lane import Lane
+
+TOGETHER = 20
+LANE = Lane("yard_app:app", 1, "gevent", TOGETHER)
+
+TASKS = """
+import socket
+import psycopg, pymongo
+
+def slowly(wait):
+    note("began")
+    wait()
+    note("ended")
+
+@app.task(name="postgresql")
+def postgresql(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        slowly(lambda: connection.execute("select pg_sleep(1.5)"))
+
+clients = []
+
+@app.task(name="mongodb")
+def mongodb(url: str) -> None:
+    if not clients:
+        clients.append(pymongo.MongoClient(url, maxPoolSize=100))
+    slowly(lambda: clients[0].market.orders.find_one({{"$where": "sleep(1500) || true"}}))
+
+@app.task(name="socket")
+def listen(number: int) -> None:
+    one, other = socket.socketpair()
+    timer = threading.Timer(1.5, other.send, (b"!",))
+    timer.start()
+    slowly(lambda: one.recv(1))
+    timer.join()
+
+@app.task(name="lock")
+def lock(path: str) -> None:
+    from penstock.stores.sqlite import FileLock
+    # Of each its own, as the broker of the worker and that of the tasks have: only the kernel knows of both.
+    with FileLock(path):
+        note("began")
+        time.sleep(0.01)
+        note("ended")
+
+@app.task(name="send")
+def send(number: int) -> None:
+    note("began")
+    lock.options(queue="nobody").delay("nowhere")
+    note("ended")
+""".replace("{{", "{").replace("}}", "}")
+
+
+@pytest.fixture
+def yard(tmp_path: Path, queue_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Yard]:
+    monkeypatch.chdir(tmp_path)
+    yard = Yard(tmp_path, queue_url, TASKS)
+    yield yard
+    yard.close()
+
+
+def run(yard: Yard, task: str, argument: object) -> list[str]:
+    """What the jobs noted, in order."""
+    for _ in range(TOGETHER):
+        yard.send(task, argument)
+    yard.start(LANE)
+    until(lambda: len(yard.notes()) == 2 * TOGETHER, "all have ended", 60)
+    assert yard.of(ProcessDied) == []
+    return [note.split()[0] for note in yard.notes()]
+
+
+ALL_AT_A_TIME = ["began"] * TOGETHER + ["ended"] * TOGETHER
+
+
+def test_psycopg(yard: Yard, postgres_server: PostgresServer) -> None:
+    assert run(yard, "postgresql", postgres_server.url()) == ALL_AT_A_TIME
+
+
+def test_pymongo(yard: Yard, mongo_server: MongoServer) -> None:
+    import pymongo
+
+    with pymongo.MongoClient[dict[str, int]](mongo_server.url()) as client:
+        client.market.orders.insert_one({"number": 1})
+    assert run(yard, "mongodb", mongo_server.url()) == ALL_AT_A_TIME
+
+
+def test_sockets(yard: Yard) -> None:
+    assert run(yard, "socket", 1) == ALL_AT_A_TIME
+
+
+def test_a_lock_that_another_green_thread_holds(yard: Yard) -> None:
+    path = str(yard.folder / "other.db")
+    assert run(yard, "lock", path) == ["began", "ended"] * TOGETHER
+    FileLock(path).close()
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "postgresql", "mongodb"])
+def test_the_worker_and_its_tasks_share_a_store(scheme: str, yard: Yard, request: pytest.FixtureRequest) -> None:
+    if scheme == "postgresql":
+        yard.url = f"{request.getfixturevalue('postgres_server').url()}?schema=green"
+    if scheme == "mongodb":
+        yard.url = f"{request.getfixturevalue('mongo_server').url()}&namespace=green"
+    yard.write(TASKS)
+    run(yard, "send", 1)
+    with yard.app.inspector() as inspector:
+        until(
+            lambda: [(each.queue, each.ready, each.running) for each in inspector.count()] == [("nobody", TOGETHER, 0)],
+            "all are handed in",
+        )
