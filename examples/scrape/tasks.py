@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from penstock import Penstock
@@ -23,6 +24,8 @@ app = Penstock()
 _TITLE = re.compile(rb"<title>(.*?)</title>")
 _DESCRIPTION = re.compile(rb'<meta name="description" content="(.*?)">')
 _MANY = 2_000
+#: Connections to MongoDB; to make one costs as much as several pages.
+_STORING = 24
 
 
 @dataclass
@@ -68,7 +71,7 @@ def collection() -> Any:
     """Of MongoDB."""
     import pymongo
 
-    return pymongo.MongoClient(os.environ["MONGODB_URL"]).get_default_database().pages
+    return pymongo.MongoClient(os.environ["MONGODB_URL"], maxPoolSize=_STORING).get_default_database().pages
 
 
 @cache
@@ -87,7 +90,7 @@ def async_http(loop: asyncio.AbstractEventLoop) -> Any:
     """Connections of an event loop to the site."""
     import aiohttp
 
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
 
 
 @cache
@@ -95,7 +98,7 @@ def async_collection(loop: asyncio.AbstractEventLoop) -> Any:
     """Of MongoDB, for an event loop."""
     import pymongo
 
-    return pymongo.AsyncMongoClient(os.environ["MONGODB_URL"]).get_default_database().pages
+    return pymongo.AsyncMongoClient(os.environ["MONGODB_URL"], maxPoolSize=_STORING).get_default_database().pages
 
 
 def aside(function: Callable[..., Any], *args: Any) -> Any:
@@ -139,6 +142,7 @@ def keep_body(number: int, body: bytes) -> None:
 @app.task
 def warm() -> None:
     """Load what a process needs, and take so long that each process gets one of these."""
+    import_module("aiohttp")
     http(), collection(), bucket()
     time.sleep(0.5)
 
