@@ -84,6 +84,12 @@ async def async_endless() -> None:
     note("endless")
     await asyncio.sleep(20)
 
+@app.task(name="hold")
+def hold() -> None:
+    note("hold")
+    while not (FOLDER / "gate").exists():
+        time.sleep(0.01)
+
 @app.task(name="suspect")
 def suspect() -> None:
     note("suspect began")
@@ -143,7 +149,7 @@ def test_a_job_knows_itself_sends_others_and_is_held_to_its_time(yard: Yard, lan
     jobs = {
         name: yard.send(name)
         for name in yard.app.tasks
-        if name not in ("item", "suspect", "step") and "endless" not in name
+        if name not in ("item", "suspect", "step", "hold") and "endless" not in name
     }
     batch = yard.app.tasks["item"].map([0.1, 0.1, 0.1, 9.0, 0.1, 0.1, 0.1])
     supervisor = yard.start(lane)
@@ -169,6 +175,22 @@ def test_a_job_knows_itself_sends_others_and_is_held_to_its_time(yard: Yard, lan
     assert len(yard.of(ProcessKilled)) == (lane.slots == 1)
     assert yard.of(ProcessDied) == []
     assert not supervisor.stopping
+
+
+@pytest.mark.parametrize("pool", LANES)
+def test_what_waits_behind_a_slow_job_goes_to_the_worker_that_is_idle(yard: Yard, pool: str) -> None:
+    good, hold = yard.app.tasks["good"], yard.app.tasks["hold"]
+    # By then each takes many at a time.
+    good.delay_many([(number,) for number in range(200)])
+    held = hold.delay()
+    good.delay_many([(number,) for number in range(200, 400)])
+    for _ in range(2):
+        yard.start(Lane("yard_app:app", 1, pool, 1))
+    until(lambda: len(yard.notes()) == 401, "all but the slow one have ended")
+    assert state(yard, held.key) == "running"
+    (yard.folder / "gate").touch()
+    until(lambda: state(yard, held.key) == "done", "it has ended, too")
+    assert sorted(int(note.split()[0].partition("-")[2]) for note in yard.notes() if "good" in note) == list(range(400))
 
 
 @pytest.mark.parametrize("lane", MANY)
