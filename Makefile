@@ -6,6 +6,8 @@ READY := .venv/.ready
 STAMP := .venv/.installed
 # Most tests wait for servers and processes more than they compute: three at a time keep two cores busy.
 TESTERS ?= 3
+# The tests start thousands of processes: each would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo equities scrape test chaos check bench clean
