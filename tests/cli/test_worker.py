@@ -107,7 +107,8 @@ def test_lanes_take_each_their_own_queues(penstock, folder):
     billed = penstock("enqueue", "shop:app", "invoice", '["ada"]').out.strip()
     ended = penstock("worker")
     assert ended.code == 0
-    assert "takes default, mail from sqlite:///jobs.db: prefork+threads" in ended.err
+    assert "takes default, mail from sqlite:///jobs.db: all others: prefork, 1 processes" in ended.err
+    assert "; mail: threads, 1 processes of 2 slots" in ended.err
     assert penstock("show", "shop:app", sent, "--json").json["result"] == "2026 2 b''"
     assert penstock("show", "shop:app", billed, "--json").json["result"] == "ada owes 5"
 

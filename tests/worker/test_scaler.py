@@ -50,6 +50,23 @@ def test_a_lane_grows_while_work_waits_and_shrinks_when_it_is_done(yard: Yard, m
         scaler.stop()
 
 
+def test_slots_in_use_grow_first_and_processes_after_them(yard: Yard) -> None:
+    yard.write(TASKS)
+    supervisor = supervisor_of(yard, Lane("yard_app:app", 2, "threads", 4, least=2, most=8))
+    scaler = Scaler(supervisor, {0: Extent(2, 4, 2)}, yard.emitter)
+    supervisor.registered = scaler.start
+    yard.run(supervisor)
+    try:
+        for _ in range(12):
+            yard.send("yard_app.hold")
+        until(lambda: supervisor.lanes()[0].busy == 8, "all slots of both processes run jobs")
+        sizes = [(event.processes, event.slots) for event in yard.events if isinstance(event, LaneResized)]
+        assert sizes == [(1, 4), (2, 4)]
+        (yard.folder / "go").touch()
+    finally:
+        scaler.stop()
+
+
 def test_a_budget_of_memory_keeps_it_small(yard: Yard) -> None:
     yard.write(TASKS)
     supervisor = supervisor_of(yard, Lane("yard_app:app", 8, least=1, most=8))

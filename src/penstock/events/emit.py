@@ -21,12 +21,10 @@ class JobEnded(Event, frozen=True):
 
 
 class WorkerStarted(Event, frozen=True):
-    """A worker's first process is up."""
+    """A worker's first process is up. `lanes` are in words: the pool and the size of each."""
 
     worker: str
-    pool: str
-    processes: int
-    slots: int
+    lanes: tuple[str, ...]
     queues: tuple[str, ...]
     url: str
 

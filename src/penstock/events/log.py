@@ -76,8 +76,8 @@ def _job_ended(event: Event) -> None:
 def _started(event: Event) -> None:
     assert isinstance(event, WorkerStarted)
     _log.info(
-        "worker %s takes %s from %s: %s, %d processes of %d slots",
-        event.worker[:8], ", ".join(event.queues), event.url, event.pool, event.processes, event.slots,
+        "worker %s takes %s from %s: %s",
+        event.worker[:8], ", ".join(event.queues), event.url, "; ".join(event.lanes),
     )  # fmt: skip
 
 

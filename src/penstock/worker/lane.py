@@ -35,6 +35,18 @@ class Lane(msgspec.Struct, frozen=True):
     max_jobs_per_process: int | None = None
     max_memory_per_process: int | None = None
 
+    @property
+    def name(self) -> str:
+        """What it takes from, in words."""
+        return "all others" if self.queues is None else ", ".join(self.queues)
+
+    @property
+    def shape(self) -> str:
+        """Its pool and its size, in words."""
+        if self.most is not None:
+            return f"{self.pool}, {self.least} to {self.most} {'processes' if self.slots == 1 else 'slots'}"
+        return f"{self.pool}, {self.processes} processes of {self.slots} slots"
+
     def takes(self, known: Sequence[str]) -> tuple[str, ...]:
         """The queues to take from, where the app's tasks name those that are `known`."""
         return tuple(name for name in known if name not in self.others) if self.queues is None else self.queues

@@ -60,9 +60,8 @@ class Presence:
         self._info = msgspec.structs.replace(self._info, pool=pool, slots=slots, queues=queues)
         self.upkeep = Upkeep(hello.url, self, self._terms, self._emitter)
         self.upkeep.start()
-        processes = sum(lane.processes for lane in lanes)
-        url = without_password(hello.url)
-        self._emitter.emit(WorkerStarted(self.worker, pool, processes, slots // processes, queues, url))
+        shapes = tuple(lane.shape if len(lanes) == 1 else f"{lane.name}: {lane.shape}" for lane in lanes)
+        self._emitter.emit(WorkerStarted(self.worker, shapes, queues, without_password(hello.url)))
         return True
 
     def leave(self) -> None:
