@@ -93,6 +93,9 @@ class Gates:
         known = self._look()
         changed = {name: limit for name, limit in limits.items() if known.get(name) != limit}
         for name, limit in changed.items():
+            # A limit that has changed starts anew: what was paid for by the old one says nothing.
+            old = {"$or": [{"_id": name}, {"_id": {"$gte": f"{name},", "$lt": f"{name}-"}}]}
+            self._gates.update_many(old, {"$set": {"paid_until": 0.0}})
             if limit is None:
                 self._limits_of.delete_one({"_id": name})
             else:

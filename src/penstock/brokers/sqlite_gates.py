@@ -47,6 +47,8 @@ class Gates:
     def declare(self, connection: sqlite3.Connection, limits: Mapping[str, Limit | None]) -> None:
         """Set limits, and lift those that are None."""
         for name, limit in limits.items():
+            # A limit that has changed starts anew: what was paid for by the old one says nothing.
+            connection.execute(self._sql["gate_forget"], (name,))
             if limit is None:
                 connection.execute(self._sql["limit_drop"], (name,))
             else:

@@ -29,6 +29,8 @@ _UNTOUCHED = 0.05
 #: Seconds until a gate is looked at again whose places are all taken. The end of any of its jobs opens it at once; this is for
 #: ends that nobody told of.
 _FULL = 5.0
+#: Seconds further ahead than the burst by which it is known that the clock was set back.
+_SET_BACK = 60.0
 #: Seconds by which a time that went through a database may differ from itself.
 _GRAIN = 1e-6
 _LONGEST_KEY = 120
@@ -85,9 +87,14 @@ def seconds_each(rate: str) -> float:
 
 
 def bounded(limit: Limit, paid_until: float, now: float) -> float:
-    """A theoretical arrival time as it can be: no further ahead than the burst, whatever became of the clock or the limit."""
+    """A theoretical arrival time as it can be: no further ahead than the burst, unless the clock was set back.
+
+    Two that look at one clock may come in the other order, and a little is not held against them.
+    """
     every = limit.every
-    return paid_until if every is None else min(paid_until, now + limit.at_once * every)
+    if every is None or paid_until <= now + limit.at_once * every + _SET_BACK:
+        return paid_until
+    return now + limit.at_once * every
 
 
 def room(limit: Limit, paid_until: float, running: int, now: float) -> int:
@@ -101,16 +108,14 @@ def room(limit: Limit, paid_until: float, running: int, now: float) -> int:
     every = limit.every
     if every is None:
         return free
-    by_rate = math.floor((limit.at_once * every - _ahead(limit, every, paid_until, now) + _GRAIN) / every)
+    by_rate = math.floor((limit.at_once * every - max(0.0, paid_until - now) + _GRAIN) / every)
     return by_rate if limit.concurrency is None else min(free, by_rate)
 
 
 def paid(limit: Limit, paid_until: float, count: int, now: float) -> float:
     """The theoretical arrival time once so many have started; fewer than 0 where as many did not start after all."""
     every = limit.every
-    if every is None:
-        return paid_until
-    return now + _ahead(limit, every, paid_until, now) + count * every
+    return paid_until if every is None else max(paid_until, now) + count * every
 
 
 def opens_at(limit: Limit, paid_until: float, now: float) -> float:
@@ -119,12 +124,7 @@ def opens_at(limit: Limit, paid_until: float, now: float) -> float:
     if every is None:
         return now
     together = min(limit.at_once, max(1, int(_TOGETHER / every)))
-    return now + max(0.0, _ahead(limit, every, paid_until, now) - (limit.at_once - together) * every)
-
-
-def _ahead(limit: Limit, every: float, paid_until: float, now: float) -> float:
-    """Seconds that are spent in advance: never more than all, whatever became of the clock or of the limit since."""
-    return min(max(0.0, paid_until - now), limit.at_once * every)
+    return max(now, paid_until - (limit.at_once - together) * every)
 
 
 class OpenGate:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable
 
 from penstock.brokers.base import Broker
 from penstock.core.job import Holder
+from penstock.core.limiter import Limit
 from penstock.core.outcome import Outcome
 from penstock.errors import PenstockError
 from penstock.testing.contract.harness import NOW, QUEUE, ContractBase, claim, ids, job, jobs
@@ -128,3 +130,43 @@ class ConcurrencyContract(ProcessContract, ContractBase):
         assert Counter(delivered) == Counter(ids(sent))
         assert not any(line.startswith("stale") for told in lines for line in told)
         assert list(store.inspector().count()) == []
+
+    def test_threads_keep_a_concurrency(self, store: Broker, open_store: Callable[..., Broker]) -> None:
+        store.declare({"t": Limit(concurrency=3)})
+        sent = [job(gate=f"t,{number % 2}", priority=number % 3) for number in range(160)]
+        store.enqueue(sent, now=NOW)
+        stores = [open_store() for _ in range(THREADS)]
+        guard, running, most, ended = threading.Lock(), Counter[str | None](), Counter[str | None](), list[bytes]()
+
+        def work(number: int) -> None:
+            holder, outcomes = Holder(f"w{number}"), list[Outcome]()
+            while len(ended) < len(sent):
+                with guard:
+                    running.subtract(outcome.lease.gate for outcome in outcomes)
+                given = stores[number].exchange(outcomes, [QUEUE], 2, holder, now=NOW)
+                assert given.stale == []
+                with guard:
+                    ended.extend(outcome.lease.id for outcome in outcomes)
+                    running.update(lease.gate for lease in given.leases)
+                    for gate, count in running.items():
+                        most[gate] = max(most[gate], count)
+                outcomes = [Outcome(lease) for lease in given.leases]
+
+        in_threads(work)
+        assert Counter(ended) == Counter(ids(sent))
+        assert max(most.values()) <= 3
+
+    def test_threads_keep_a_rate(self, store: Broker, open_store: Callable[..., Broker]) -> None:
+        store.declare({"t": Limit("100/s", burst=5)})
+        store.enqueue(jobs(500, gate="t"), now=NOW)
+        stores = [open_store() for _ in range(THREADS)]
+        ticks, started = itertools.count(), list[bytes]()
+
+        def work(number: int) -> None:
+            for _ in range(100):
+                leases = claim(stores[number], 3, holder=Holder(f"w{number}"), now=NOW + next(ticks) * 0.005)
+                started.extend(ids(leases))
+
+        in_threads(work)
+        assert len(set(started)) == len(started)
+        assert 150 <= len(started) <= 205

@@ -222,9 +222,9 @@ class LimitContract(ContractBase):
         assert len(claim(store)) == 2
         other = open_store()
         other.declare({"t": Limit("10/s", burst=5), "v": Limit(concurrency=1)})
-        assert [took(store, after) for after in (10.0, 10.2, 11.0)] == [0, 2, 5]
+        assert [took(store, after) for after in (10.0, 10.2)] == [5, 2]
         other.declare({"u": Limit(concurrency=4)})
-        assert took(store, 11) == 3
+        assert took(store, 10.2) == 3
 
     def test_a_limit_that_is_lifted_lets_all_pass(self, store: Broker) -> None:
         declare(store, t=Limit("1/h"))

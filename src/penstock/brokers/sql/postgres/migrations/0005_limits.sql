@@ -110,17 +110,23 @@ $$;
 create function penstock.declare(_names text[], _terms bytea[]) returns boolean
 language plpgsql
 as $$
+declare
+  _changed constant text[] := array(
+    select x.name from unnest(_names, _terms) as x (name, terms) left join penstock.limits l on l.name = x.name
+    where l.terms is distinct from x.terms);
 begin
-  if not exists (
-    select from unnest(_names, _terms) as x (name, terms) left join penstock.limits l on l.name = x.name
-    where l.terms is distinct from x.terms)
-  then
+  if cardinality(_changed) = 0 then
     return false;
   end if;
   delete from penstock.limits l using unnest(_names, _terms) as x (name, terms) where l.name = x.name and x.terms is null;
   insert into penstock.limits (name, terms)
   select x.name, x.terms from unnest(_names, _terms) as x (name, terms) where x.terms is not null order by x.name
   on conflict (name) do update set terms = excluded.terms;
+  -- A limit that has changed starts anew: what was paid for by the old one says nothing.
+  delete from penstock.gate where name in (
+    select g.name from penstock.gate g
+    where exists (select from unnest(_changed) as n where g.name = n or (g.name >= n || ',' and g.name < n || '-'))
+    order by g.name for update);
   update penstock.line set due = 0, idle_since = null
   where name in (select l.name from penstock.line l order by l.name for update skip locked);
   perform penstock.ring();
