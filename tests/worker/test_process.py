@@ -90,6 +90,15 @@ def hold() -> None:
     while not (FOLDER / "gate").exists():
         time.sleep(0.01)
 
+@app.task(name="block")
+async def block() -> None:
+    hold.function()
+
+@app.task(name="block for long", timeout=0.1, kill_after=0.2, retries=0)
+async def block_for_long() -> None:
+    note("blocks")
+    time.sleep(20)
+
 @app.task(name="suspect")
 def suspect() -> None:
     note("suspect began")
@@ -149,7 +158,7 @@ def test_a_job_knows_itself_sends_others_and_is_held_to_its_time(yard: Yard, lan
     jobs = {
         name: yard.send(name)
         for name in yard.app.tasks
-        if name not in ("item", "suspect", "step", "hold") and "endless" not in name
+        if name not in ("item", "suspect", "step", "hold", "block", "block for long") and "endless" not in name
     }
     batch = yard.app.tasks["item"].map([0.1, 0.1, 0.1, 9.0, 0.1, 0.1, 0.1])
     supervisor = yard.start(lane)
@@ -191,6 +200,34 @@ def test_what_waits_behind_a_slow_job_goes_to_the_worker_that_is_idle(yard: Yard
     (yard.folder / "gate").touch()
     until(lambda: state(yard, held.key) == "done", "it has ended, too")
     assert sorted(int(note.split()[0].partition("-")[2]) for note in yard.notes() if "good" in note) == list(range(400))
+
+
+def test_what_a_blocked_loop_does_not_come_to_goes_to_the_worker_that_is_idle(yard: Yard) -> None:
+    tasks = yard.app.tasks
+    held = tasks["block"].delay()
+    for _ in range(2):
+        yard.start(Lane("yard_app:app", 1, "asyncio", 100))
+    until(lambda: len(yard.notes()) == 1, "it blocks the loop")
+    good = tasks["async good"].delay_many([()] * 300)
+    until(lambda: all(state(yard, job.key) == "done" for job in good), "all but the slow one have ended")
+    assert state(yard, held.key) == "running"
+    (yard.folder / "gate").touch()
+    until(lambda: state(yard, held.key) == "done", "it has ended, too")
+
+
+def test_who_blocks_the_loop_past_the_last_moment_is_killed_and_its_neighbours_go_back(yard: Yard) -> None:
+    tasks = yard.app.tasks
+    neighbour = tasks["async endless"].delay()
+    yard.start(Lane("yard_app:app", 1, "asyncio", 10))
+    until(lambda: len(yard.notes()) == 1, "its neighbour runs")
+    job = tasks["block for long"].delay()
+    assert "TimeLimitExceeded" in failure(yard, job.key)
+    until(lambda: len(yard.notes()) == 3, "its neighbour runs again")
+    with yard.app.inspector() as inspector:
+        found = inspector.get(neighbour.key)
+    assert found is not None
+    assert (found.attempt, found.crashes) == (0, 0)
+    assert len(yard.of(ProcessKilled)) == 1
 
 
 @pytest.mark.parametrize("lane", MANY)

@@ -24,7 +24,38 @@ class AsyncioPool(ThreadsPool):
     ) -> None:
         super().__init__(slots, work, done, started)
         self._arrived: deque[tuple[int, Lease]] = deque()
+        self._called = False
         self._loop = LoopThread()
+
+    def room(self) -> int:
+        """See `Pool.room`: none while the loop does not come to start what it was given."""
+        return 0 if self._called else super().room()
+
+    def waiting(self) -> int:
+        """See `Pool.waiting`: those that the loop was given are the first of them."""
+        return len(self._arrived) + super().waiting()
+
+    def take_back(self, keep: int = 0) -> list[Lease]:
+        """See `Pool.take_back`."""
+        taken = super().take_back(max(0, keep - len(self._arrived)))
+        while len(self._arrived) > keep:
+            try:
+                slot, lease = self._arrived.pop()
+            except IndexError:
+                break
+            self._free_slot(slot)
+            taken.insert(0, lease)
+        return taken
+
+    def running(self) -> list[Lease]:
+        """See `Pool.running`."""
+        arrived = {slot for slot, _ in tuple(self._arrived)}
+        with self._lock:
+            return [lease for slot, lease in self._current.items() if slot not in arrived]
+
+    def responds(self) -> bool:
+        """See `Pool.responds`: does the loop?"""
+        return self._loop.responds()
 
     def close(self) -> None:
         """See `Pool.close`."""
@@ -37,6 +68,7 @@ class AsyncioPool(ThreadsPool):
         if len(plain) < len(starts):
             # One call for all of them: waking the loop costs more than what it then does.
             self._arrived.extend(start for start in starts if is_async(start[1]))
+            self._called = True
             self._loop.call(self._arrive)
         if plain:
             super()._begin(plain)
@@ -45,8 +77,13 @@ class AsyncioPool(ThreadsPool):
         return self._work.is_async(lease)
 
     def _arrive(self) -> None:
-        while self._arrived:
-            self._loop.create(self._serve_async(*self._arrived.popleft()))
+        self._called = False
+        while self._arrived and not self._stopped:
+            try:
+                slot, lease = self._arrived.popleft()
+            except IndexError:
+                break
+            self._loop.create(self._serve_async(slot, lease))
 
     async def _serve_async(self, slot: int, lease: Lease) -> None:
         self._started(slot, lease)

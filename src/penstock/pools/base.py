@@ -109,6 +109,10 @@ class Pool(ABC):
         False when it has ended before. Safe from any thread.
         """
 
+    def responds(self) -> bool:
+        """Do the slots go on, as far as can be seen from another thread? May wait for some 50 ms."""
+        return True
+
     @abstractmethod
     def stop(self) -> None:
         """Start no more leases. Safe from any thread."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
+_PATIENCE = 0.05
+
 
 class LoopThread:
     """An event loop that runs as long as its process; in a greenlet, where threads have been made into those.
@@ -32,6 +34,12 @@ class LoopThread:
     def call(self, function: Callable[..., object], *arguments: Any) -> None:
         """Call a function in the loop, soon. Safe from any thread."""
         self.loop.call_soon_threadsafe(function, *arguments)
+
+    def responds(self) -> bool:
+        """Does the loop come to what it is asked to do?"""
+        answered = threading.Event()
+        self.call(answered.set)
+        return answered.wait(_PATIENCE)
 
     def close(self) -> None:
         """Stop the loop; nothing may run in it any more."""

@@ -82,6 +82,12 @@ class SlotsPool(Pool):
             self._free.append(slot)
             return None
 
+    def _free_slot(self, slot: int) -> None:
+        """A slot's lease did not start after all."""
+        with self._lock:
+            del self._current[slot]
+            self._free.append(slot)
+
     def waiting(self) -> int:
         """See `Pool.waiting`."""
         return len(self._leases)

@@ -84,14 +84,15 @@ class Limits:
     Parameters:
         note: has a slot's limits where they can be seen from outside.
         interrupt: raises an error in a job, if the claim that goes with it still says so.
-        condemn: is told of a job that did not end in time; None where its process is killed for it from outside.
+        condemn: is told of a job that did not end in time, and again soon if it says no; None where its process is
+            killed for it from outside.
     """
 
     def __init__(
         self,
         note: Note,
         interrupt: Callable[[Lease, BaseException, Callable[[], bool]], object],
-        condemn: Callable[[Limit], None] | None,
+        condemn: Callable[[Limit], bool] | None,
     ) -> None:
         self._note = note
         self._interrupt = interrupt
@@ -148,7 +149,7 @@ class Limits:
     def _see_to(self, limit: Limit, now: float, next_look: float) -> float:
         if now < limit.kill_at:
             return limit.kill_at
+        if self._condemn is not None and not self._condemn(limit):
+            return min(next_look, now + _AGAIN)
         self._running.pop(limit.lease.id, None)
-        if self._condemn is not None:
-            self._condemn(limit)
         return next_look

@@ -35,7 +35,7 @@ from penstock.worker.work import Work
 
 #: Seconds between looks at a queue that seems empty. Rings make them rare; this is for a ring that was lost.
 _POLL = (0.8, 1.2)
-#: Seconds between looks at a store that was empty of work while something runs here that may end at any time.
+#: Seconds after which a job counts as slow: what ended before it is handed in, what waits behind it is given back.
 _SLOW = 0.01
 #: Seconds between two exchanges of a busy process of many slots. Half of what an ending may wait, and with it 10,000
 #: jobs of 100 ms took 1,000 slots 1.2 s instead of 2.5.
@@ -221,8 +221,13 @@ class Process:
         if not self._runner.interrupt(lease, error, claim):
             self._pool.interrupt(lease, error, claim)
 
-    def _condemn(self, limit: Limit) -> None:
-        """A job has passed its last moment in a process that others share: it has ended, and they may end in peace."""
+    def _condemn(self, limit: Limit) -> bool:
+        """A job has passed its last moment in a process that others share: it has ended, and they may end in peace.
+
+        Where it lets none of them go on they will not end either: then the supervisor kills them all.
+        """
+        if not self._pool.responds():
+            return False
         lease = limit.lease
         outcome = self._runner.condemned(lease, limit.error)
         if self._pool.condemn(lease):
@@ -230,6 +235,7 @@ class Process:
             self._emitter.emit(JobEnded(outcome, limit.seconds))
             self._leave()
             self._wake.set()
+        return True
 
     def _cancel(self, id: bytes) -> None:
         """Interrupt a job that is to be cancelled; one that has not started ends at once."""
