@@ -90,52 +90,53 @@ def test_the_reason_of_the_latest_change_is_told():
 def test_a_budget_of_memory_ends_the_growth():
     changes = follow(
         Scale(Extent(32, 1, 1)), 1, 0.0, 10.0, ready=500, waited=2.0, budget=1000 * MIB,
-        memory=lambda size: size * 90 * MIB, share=lambda size: size * 90 * MIB,
+        memory=lambda size: size * 90 * MIB, share=lambda size: size * 90 * MIB, sharing=lambda size: size,
     )  # fmt: skip
     assert [size for _, size in changes] == [2, 4, 8, 11]
 
 
 def test_processes_that_are_on_their_way_count_as_well():
     scale = Scale(Extent(32, 1, 1))
-    look = Look(0.0, 8, 4, 4, 500, 2.0, memory=400 * MIB, share=400 * MIB, budget=1000 * MIB)
+    look = Look(0.0, 8, 4, 4, 500, 2.0, memory=400 * MIB, share=400 * MIB, sharing=4, budget=1000 * MIB)
     assert scale.decide(look).size == 10
 
 
 def test_what_other_lanes_have_counts_as_well():
     scale = Scale(Extent(32, 1, 1))
-    look = Look(0.0, 2, 2, 2, 500, 2.0, memory=900 * MIB, share=100 * MIB, budget=1000 * MIB)
+    look = Look(0.0, 2, 2, 2, 500, 2.0, memory=900 * MIB, share=100 * MIB, sharing=2, budget=1000 * MIB)
     assert scale.decide(look).size == 4
-    look = Look(1.0, 2, 2, 2, 500, 2.0, memory=960 * MIB, share=100 * MIB, budget=1000 * MIB)
+    look = Look(1.0, 2, 2, 2, 500, 2.0, memory=960 * MIB, share=100 * MIB, sharing=2, budget=1000 * MIB)
     assert scale.decide(look).size == 2
 
 
 def test_what_comes_up_in_other_lanes_counts_as_well():
     scale = Scale(Extent(32, 1, 1))
-    look = Look(0.0, 4, 4, 4, 500, 2.0, memory=800 * MIB, share=400 * MIB, coming=100 * MIB, budget=1000 * MIB)
-    assert scale.coming(6, 4) == 0
+    look = Look(
+        0.0, 4, 4, 4, 500, 2.0, memory=800 * MIB, share=400 * MIB, sharing=4, coming=100 * MIB, budget=1000 * MIB
+    )
+    assert scale.coming(6, 400 * MIB) == 0
     assert scale.decide(look).size == 5
-    assert scale.coming(6, 4) == 200 * MIB
+    assert scale.coming(6, 400 * MIB) == 200 * MIB
+    assert scale.coming(6, 900 * MIB) == 0
 
 
 def test_over_the_budget_it_shrinks_even_while_work_waits():
     scale = Scale(Extent(32, 1, 2))
     full = {"ready": 500, "waited": 9.0, "budget": 1000 * MIB}
-    decision = scale.decide(Look(0.0, 10, 10, 10, memory=1250 * MIB, share=1250 * MIB, **full))
+    decision = scale.decide(Look(0.0, 10, 10, 10, memory=1250 * MIB, share=1250 * MIB, sharing=10, **full))
     assert (decision.size, decision.why) == (8, "memory: 1.2 GiB of 1000 MiB")
-    again = Look(0.1, 8, 10, 10, memory=1250 * MIB, share=1250 * MIB, **full)
+    again = Look(0.1, 8, 10, 10, memory=1250 * MIB, share=1250 * MIB, sharing=10, **full)
     assert scale.decide(again).size == 8  # those two have not left yet
-    assert scale.decide(Look(9.0, 8, 8, 8, memory=9999 * MIB, share=9999 * MIB, **full)).size == 2
+    assert scale.decide(Look(9.0, 8, 8, 8, memory=9999 * MIB, share=9999 * MIB, sharing=8, **full)).size == 2
 
 
 def test_what_a_slot_once_took_is_not_forgotten_at_once():
     scale = Scale(Extent(32, 1, 1))
-    scale.decide(Look(0.0, 2, 2, 2, memory=800 * MIB, share=800 * MIB, budget=1000 * MIB))
-    look = Look(1.0, 2, 2, 2, 500, 2.0, memory=100 * MIB, share=100 * MIB, budget=1000 * MIB)
-    assert scale.decide(look).size == 4
-    look = Look(1.0, 4, 4, 4, 500, 2.0, memory=500 * MIB, share=500 * MIB, budget=1000 * MIB)
-    assert scale.decide(look).size == 4
-    look = Look(200.0, 4, 4, 4, 500, 2.0, memory=100 * MIB, share=100 * MIB, budget=1000 * MIB)
-    assert scale.decide(look).size == 8
+    scale.decide(Look(0.0, 2, 2, 2, memory=800 * MIB, share=800 * MIB, sharing=2, budget=1000 * MIB))
+    between_two_jobs = Look(1.0, 2, 2, 2, 500, 2.0, memory=100 * MIB, share=100 * MIB, sharing=2, budget=1000 * MIB)
+    assert scale.decide(between_two_jobs).size == 2
+    later = Look(900.0, 2, 2, 2, 500, 2.0, memory=100 * MIB, share=100 * MIB, sharing=2, budget=1000 * MIB)
+    assert scale.decide(later).size == 4
 
 
 def test_the_last_processes_of_a_burst_are_let_go():
@@ -158,7 +159,10 @@ def test_whatever_is_seen_the_size_stays_within_its_bounds(least, looks):
     size, at = least, 0.0
     for after, up, busy, ready, waited, memory, budget in looks:
         at += after
-        before, size = size, scale.decide(Look(at, size, up, busy, ready, waited, memory, memory, budget=budget)).size
+        before, size = (
+            size,
+            scale.decide(Look(at, size, up, busy, ready, waited, memory, memory, up, budget=budget)).size,
+        )
         assert least <= size <= extent.most
         if budget is not None and memory > budget:
             assert size <= before

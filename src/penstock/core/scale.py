@@ -22,7 +22,7 @@ _SHARE_DOWN = 0.1
 #: for something else, such as a limit of theirs.
 _IN_USE = 0.8
 #: Seconds after which what a slot once took counts half.
-_HALF_LIFE = 30.0
+_HALF_LIFE = 120.0
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -37,7 +37,8 @@ class Look(msgspec.Struct, frozen=True):
         waited: seconds for which the oldest of them could have.
         memory: bytes that the worker has, all lanes together.
         share: of that memory, what this lane has.
-        coming: bytes that processes of other lanes will have that have not come up yet.
+        sharing: slots of the processes that have it, also of those that come up or leave.
+        coming: bytes that other lanes will have beyond what they have now.
         budget: bytes that the worker may have.
     """
 
@@ -49,6 +50,7 @@ class Look(msgspec.Struct, frozen=True):
     waited: float = 0.0
     memory: int = 0
     share: int = 0
+    sharing: int = 0
     coming: float = 0.0
     budget: int | None = None
 
@@ -87,9 +89,9 @@ class Scale:
             self._why = why
         return Decision(size, self._why)
 
-    def coming(self, size: int, up: int) -> float:
-        """Bytes that the slots will take which are wanted and not up yet."""
-        return max(0, size - up) * self._cost
+    def coming(self, size: int, share: int) -> float:
+        """Bytes that so many slots will take beyond what they have: some are not up yet, others rest between two jobs."""
+        return max(0.0, size * self._cost - share)
 
     def _wanted(self, look: Look) -> tuple[int, str]:
         if look.size <= 0:
@@ -125,7 +127,7 @@ class Scale:
         """Slots that fit into the memory that is left, when each takes what one has taken."""
         if look.budget is None:
             return self._most
-        left = look.budget - look.memory - look.coming - self.coming(look.size, look.up)
+        left = look.budget - look.memory - look.coming - self.coming(look.size, look.share)
         return max(0, int(left / self._cost)) if self._cost > 0 else self._most
 
     def _learn(self, look: Look) -> None:
@@ -140,5 +142,5 @@ class Scale:
         if self._seen_at is not None:
             self._cost *= 0.5 ** (max(0.0, look.at - self._seen_at) / _HALF_LIFE)
         self._seen_at = look.at
-        if look.up:
-            self._cost = max(self._cost, look.share / look.up)
+        if look.sharing:
+            self._cost = max(self._cost, look.share / look.sharing)

@@ -117,19 +117,19 @@ class Scaler:
                 backlog.waited,
                 memory,
                 shares[lane],
-                sum(
-                    self._scales[other].coming(
-                        self._size(other, states[other]), states[other].booted * states[other].slots
-                    )
-                    for other in self._extents
-                    if other != lane
-                ),
+                len(state.pids) * state.slots,
+                self._coming(lane, states, shares),
                 self._budget,
             )
             decision = self._scales[lane].decide(look)
             self._sizes[lane] = decision.size
             if decision.size != size:
                 self._resize(lane, state, extent, decision.size, decision.why)
+
+    def _coming(self, lane: int, states: Sequence[LaneState], shares: Sequence[int]) -> float:
+        """Bytes that the other lanes that change will have beyond what they have."""
+        others = (other for other in self._extents if other != lane)
+        return sum(self._scales[other].coming(self._size(other, states[other]), shares[other]) for other in others)
 
     def _size(self, lane: int, state: LaneState) -> int:
         """Slots in all; fewer than were asked for at the end of a burst."""
