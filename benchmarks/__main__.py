@@ -27,6 +27,7 @@ SUBJECTS = (
     "loading",
     "servers",
     "scaling",
+    "limits",
     "start",
 )
 _HEAD = ("what", "measured", "(least - most)", "raw", "ratio (least - most)", "goal", "met")
