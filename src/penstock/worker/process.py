@@ -208,6 +208,8 @@ class Process:
         while self._pool.running():
             self._wake.wait(0.05)
             self._wake.clear()
+            if self._dispatcher.waiting:
+                self._relinquish(())
         while not self._relinquish([*self._pool.take_back(), *self._suspects.take_back()]):
             self._wake.clear()
             self._wake.wait(_HAND_IN_AGAIN)
@@ -310,7 +312,8 @@ class Process:
             slow = self._relief.look()
             self._cut_rows(slow)
             behind = self._relief.hostages()
-            if behind or (slow and self._dispatcher.waiting):
+            # With many slots the main thread is free to hand in what has ended.
+            if behind or (slow and self._pool.inline and self._dispatcher.waiting):
                 self._relinquish(behind)
 
     def _cut_rows(self, leases: Sequence[Lease]) -> None:
