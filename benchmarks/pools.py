@@ -38,7 +38,7 @@ def run(quick: bool) -> list[Figure]:
 
 
 def _waiting(place: Path, pool: str, task: str, count: int, repeats: int) -> Figure:
-    queue = _filled(place / "waiting.db", [(task, (_WAIT,))] * count)
+    queue = _filled(place / f"waiting-{pool}.db", [(task, (_WAIT,))] * count)
     ideal = count * _WAIT / _SLOTS
 
     def ours() -> float:
