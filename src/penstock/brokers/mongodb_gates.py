@@ -150,7 +150,12 @@ class Gates:
 
     def ended(self, outcomes: Sequence[Outcome]) -> None:
         """Jobs have ended, or came back. Those that did not run at all are not counted against their rate."""
-        limited = [outcome for outcome in outcomes if self._passed_by(outcome.lease)]
+        any_limits = bool(self._limits)
+        limited = [
+            outcome
+            for outcome in outcomes
+            if outcome.lease.gate is not None or (any_limits and self._passed_by(outcome.lease))
+        ]
         if not limited:
             return
         refunds: dict[str, float] = {}

@@ -143,7 +143,7 @@ class PostgresBroker(Broker):
             return Exchange([], self._end(self._link, outcomes, now, spent))
         if limit > 0 and self._gates.may_limit(self._link, time.monotonic()):
             view = self._gates.view(self._link, queues, now)
-            if view is not None or any(self._gates.passed_by(outcome.lease) for outcome in outcomes):
+            if view is not None or self._gates.limited(outcomes):
                 return self._exchange_limited(outcomes, queues, limit, holder, now)
         if follow_ups:
             with self._link.transaction() as session:
@@ -189,7 +189,7 @@ class PostgresBroker(Broker):
                 return leases
 
             view = self._gates.view(session, queues, now)
-            if view is None and not any(self._gates.passed_by(outcome.lease) for outcome in good):
+            if view is None and not self._gates.limited(good):
                 take(queues, limit)
             else:
                 view = view or View(self._now(session, now), self._gates.limits, [])

@@ -79,16 +79,23 @@ class Gates:
             self._decoded[terms] = msgspec.msgpack.decode(terms, type=Limit)
         return self._decoded[terms]
 
-    def passed_by(self, lease: Lease) -> list[str]:
+    def _passed_by(self, lease: Lease) -> list[str]:
         """The gates that a job has passed, as far as this connection knows."""
         gates = [] if lease.gate is None else [lease.gate]
         return [*gates, limiter.queue_gate(lease.queue)] if limiter.queue_gate(lease.queue) in self.limits else gates
 
+    def limited(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Those whose jobs have passed a gate, as far as this connection knows."""
+        if self.limits:
+            return [outcome for outcome in outcomes if self._passed_by(outcome.lease)]
+        return [outcome for outcome in outcomes if outcome.lease.gate is not None]
+
     def ended(self, session: Session | Link, outcomes: Sequence[Outcome]) -> None:
         """Jobs have ended, or came back. Those that did not run at all are not counted against their rate."""
-        names = self._ended_lines(outcomes)
-        if not names:
+        outcomes = self.limited(outcomes)
+        if not outcomes:
             return
+        names = self._ended_lines(outcomes)
         refunds = self._refunds(outcomes)
         if refunds:
             seconds = Array("float8", [count * (self._every(gate) or 0.0) for gate, count in refunds.items()])
@@ -97,7 +104,7 @@ class Gates:
 
     def _ended_lines(self, outcomes: Iterable[Outcome]) -> list[str]:
         leases = [outcome.lease for outcome in outcomes]
-        names = (limiter.line(lease.queue, lease.gate) for lease in leases if self.passed_by(lease))
+        names = (limiter.line(lease.queue, lease.gate) for lease in leases)
         return list(dict.fromkeys(names))
 
     def _refunds(self, outcomes: Iterable[Outcome]) -> dict[str, int]:
@@ -105,7 +112,7 @@ class Gates:
         unrun: dict[str, int] = {}
         for outcome in outcomes:
             if outcome.ending is Ending.RELEASED:
-                for gate in self.passed_by(outcome.lease):
+                for gate in self._passed_by(outcome.lease):
                     if self._every(gate) is not None:
                         unrun[gate] = unrun.get(gate, 0) + 1
         return unrun
@@ -123,6 +130,7 @@ class Gates:
             ended: outcomes that were handed in by the same transaction.
         """
         self._turn += 1
+        ended = self.limited(ended)
         sources = self._sources(view, ended, queues, lines_first=self._turn % 2 == 0)
         gates = self._lock(session, view, sources, ended)
         for name, unrun in self._refunds(ended).items():

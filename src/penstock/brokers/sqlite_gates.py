@@ -10,15 +10,12 @@ import msgspec
 
 from penstock.core import limiter
 from penstock.core.job import Lease, NewJob
-from penstock.core.limiter import Limit
+from penstock.core.limiter import Limit, OpenGate
 from penstock.core.outcome import Ending, Outcome
 from penstock.stores.statements import Statements
 
 #: Lines of a queue that one claim looks at.
 _LINES = 32
-#: Seconds until a line is looked at again whose places are all taken. The end of any of its jobs opens it at once; this is for
-#: ends that nobody told of.
-_FULL = 5.0
 #: When a line is due that is to be looked at by the next claim, whatever clock that goes by.
 _NOW = 0.0
 
@@ -79,7 +76,7 @@ class Gates:
                 statement, name = ("queue_open", gate[1:]) if gate.startswith(",") else ("gate_open", gate)
                 connection.execute(self._sql[statement], (name,))
 
-    def ended(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome], now: float) -> None:
+    def ended(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> None:
         """Jobs have ended or came back. Those that did not run at all are not counted against their rate."""
         if not self.seen:
             return
@@ -94,8 +91,8 @@ class Gates:
             limits = self.limits(connection)
             for gate, unrun in gates.items():
                 limit = limits.get(limiter.limit_name(gate))
-                if unrun and limit is not None:
-                    self._pay(connection, gate, limit, -unrun, now)
+                if unrun and limit is not None and limit.every is not None:
+                    connection.execute(self._sql["gate_refund"], (gate, unrun * limit.every))
         self.open(connection, gates)
 
     def claim(
@@ -148,19 +145,23 @@ class Gates:
         now: float,
     ) -> list[tuple[Any, ...]]:
         """Take what may start from one source, and note when it is to be looked at next."""
-        gates = [gate for gate in (source.gate, limiter.queue_gate(source.queue)) if gate is not None]
-        kept = {gate: limits[name] for gate in gates if (name := limiter.limit_name(gate)) in limits}
-        allowed = min([most, *(self._room(connection, gate, limit, now) for gate, limit in kept.items())])
+        names = [gate for gate in (source.gate, limiter.queue_gate(source.queue)) if gate is not None]
+        gates = {
+            name: self._gate(connection, name, limit, now)
+            for name in names
+            if (limit := limits.get(limiter.limit_name(name))) is not None
+        }
+        allowed = min([most, *(gate.room(now) for gate in gates.values())])
         rows: list[tuple[Any, ...]] = []
         if allowed > 0:
-            queue = source.queue if limiter.queue_gate(source.queue) in kept else None
-            rows = take(source.name, allowed, source.gate if source.gate in kept else None, queue)
-            for gate, limit in kept.items():
-                self._pay(connection, gate, limit, len(rows), now)
-        if source.gate is not None or kept:
-            closed = max(
-                (self._closed_until(connection, gate, limit, now) for gate, limit in kept.items()), default=now
-            )
+            queue = source.queue if limiter.queue_gate(source.queue) in gates else None
+            rows = take(source.name, allowed, source.gate if source.gate in gates else None, queue)
+        for name, gate in gates.items():
+            gate.passed(len(rows), now)
+            if gate.limit.rate is not None:
+                connection.execute(self._sql["gate_pay"], (name, gate.paid_until))
+        if source.gate is not None or gates:
+            closed = max((gate.closed_until(now) for gate in gates.values()), default=now)
             empty = len(rows) < allowed
             self._look(connection, source, closed, forget=empty or (source.gate is None and closed <= now))
         return rows
@@ -173,35 +174,14 @@ class Gates:
             gate = source.gate or limiter.queue_gate(source.queue)
             connection.execute(self._sql["line_look"], (source.name, source.queue, gate, due))
 
-    def _room(self, connection: sqlite3.Connection, gate: str, limit: Limit, now: float) -> int:
-        paid_until = 0.0 if limit.rate is None else self._paid_until(connection, gate, limit, now)
-        running = 0 if limit.concurrency is None else self._running(connection, gate)
-        return limiter.room(limit, paid_until, running, now)
-
-    def _closed_until(self, connection: sqlite3.Connection, gate: str, limit: Limit, now: float) -> float:
-        """Until when nothing more may pass; now, where something may."""
-        if self._room(connection, gate, limit, now) > 0:
-            return now
-        if limit.concurrency is not None and self._running(connection, gate) >= limit.concurrency:
-            return now + _FULL
-        return limiter.opens_at(limit, self._paid_until(connection, gate, limit, now), now)
-
-    def _running(self, connection: sqlite3.Connection, gate: str) -> int:
-        statement, name = ("running_of_queue", gate[1:]) if gate.startswith(",") else ("running_of_gate", gate)
-        return int(connection.execute(self._sql[statement], (name,)).fetchone()[0])
-
-    def _paid_until(self, connection: sqlite3.Connection, gate: str, limit: Limit, now: float) -> float:
-        row = connection.execute(self._sql["gate_state"], (gate,)).fetchone()
-        stored = 0.0 if row is None else float(row[0])
-        paid_until = limiter.bounded(limit, stored, now)
-        if paid_until < stored:
-            connection.execute(self._sql["gate_pay"], (gate, paid_until))
-        return paid_until
-
-    def _pay(self, connection: sqlite3.Connection, gate: str, limit: Limit, count: int, now: float) -> None:
-        if limit.rate is not None and count:
-            paid_until = limiter.paid(limit, self._paid_until(connection, gate, limit, now), count, now)
-            connection.execute(self._sql["gate_pay"], (gate, paid_until))
+    def _gate(self, connection: sqlite3.Connection, name: str, limit: Limit, now: float) -> OpenGate:
+        running = paid_until = None
+        if limit.concurrency is not None:
+            statement, key = ("running_of_queue", name[1:]) if name.startswith(",") else ("running_of_gate", name)
+            running = connection.execute(self._sql[statement], (key,)).fetchone()
+        if limit.rate is not None:
+            paid_until = connection.execute(self._sql["gate_state"], (name,)).fetchone()
+        return OpenGate(limit, paid_until[0] if paid_until else 0.0, running[0] if running else 0, now)
 
 
 def _gates(lease: Lease, limited: frozenset[str]) -> list[str]:

@@ -163,7 +163,7 @@ class Moves:
             connection.execute(self._sql["delete_jobs"], (json.dumps(done),))
         if released:
             self.release(connection, json.dumps(released))
-        self.gates.ended(connection, outcomes, now)
+        self.gates.ended(connection, outcomes)
         if born:
             self.insert(connection, born, now)
         for step in steps.values():
@@ -315,7 +315,11 @@ def _row(seq: int, job: NewJob, run_at: float | None, now: float) -> tuple[objec
 
 def leases(taken: Sequence[Taken]) -> list[Lease]:
     """What was claimed, for its holder. Made after the commit, so that others can write meanwhile."""
-    return [_lease(row, queue_of(name), claim, gate_of(name)) for name, claim, rows in taken if rows for row in rows]
+    made: list[Lease] = []
+    for name, claim, rows in taken:
+        queue, gate = queue_of(name), gate_of(name)
+        made += [_lease(row, queue, claim, gate) for row in rows]
+    return made
 
 
 def _lease(row: tuple[Any, ...], queue: str, claim: int, gate: str | None) -> Lease:
