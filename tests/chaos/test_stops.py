@@ -12,14 +12,15 @@ STOPS = 20
 JOBS = 8_000 if FULL else 4_000
 
 
+@pytest.mark.parametrize("pool", ["prefork", "threads", "gevent", "asyncio"] if FULL else ["prefork"])
 @pytest.mark.parametrize("world", KINDS_IN_FULL, indirect=True)
-def test_20_stops_in_a_row_lose_nothing_and_burn_nothing(world: World) -> None:
+def test_20_stops_in_a_row_lose_nothing_and_burn_nothing(world: World, pool: str) -> None:
     short, item = world.app.tasks["short"], world.app.tasks["item"]
     short.delay_many([(number, 2000) for number in range(JOBS)])
     item.map(range(JOBS, 2 * JOBS))
     for _ in range(STOPS):
         before = len(world.notes())
-        worker = world.start(grace=10)
+        worker = world.start(grace=10, pool=pool, slots=1 if pool == "prefork" else 4)
         world.wait_for_runs(before)
         began = time.monotonic()
         assert worker.stop() == 0

@@ -47,7 +47,7 @@ def test_without_canaries_a_job_that_ends_will_do(yard: Yard) -> None:
 
 def test_a_process_that_does_not_react_is_replaced(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pulse, "EVERY", 0.2)
-    monkeypatch.setattr(pulse, "STALLED_SECONDS", 0.5)
+    monkeypatch.setattr(pulse, "BEARER_SECONDS", 0.5)
     yard.write(TASKS)
     supervisor = yard.start(Lane("yard_app:app", 1), canaries=True)
     until(lambda: not supervisor.report().trouble, "it is ready")

@@ -104,6 +104,17 @@ def test_a_process_that_starts_others_without_end_is_killed_with_them() -> None:
     until(lambda: tree.marked(mark) == [], "nothing is left")
 
 
+def test_strangers_that_have_ended_are_collected() -> None:
+    own = subprocess.Popen([sys.executable, "-c", ""])
+    stranger = os.fork()
+    if stranger == 0:
+        os._exit(0)
+    until(lambda: state(own.pid) == state(stranger) == "Z", "both have ended")
+    tree.collect_strangers([own.pid])
+    assert not os.path.exists(f"/proc/{stranger}")
+    assert own.wait(1) == 0
+
+
 def test_a_process_stands_still_until_it_may_go_on() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
         assert tree.freeze(process.pid)

@@ -22,6 +22,7 @@ CANARY = b"y"  # take from the worker's canary queue with the next exchange, too
 IDLE = b"i"  # found nothing to do
 MORE = b"m"  # took as much as it could; there may be work for another
 LEAVING = b"l"  # takes nothing more, and ends when what runs has ended: start another in its place
+HERE = b"h"  # the store refuses and is tried again; this process is not stuck
 LIMITED = b"k"  # the first job with a limit starts: look at the board from now on
 
 #: Bytes of a job's id behind CANCEL.

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from penstock.core.health import STALLED_SECONDS, STORE_SECONDS
+from penstock.core.health import STORE_SECONDS
 from penstock.worker import link as message
 from penstock.worker.child import Child
 from penstock.worker.crews import Crews
 
 #: Seconds without an ended job after which a canary is sent, while a process is idle.
 EVERY = 5.0
-#: Seconds for which a process may show nothing, neither rest nor a job that runs, until it counts as stuck.
-STUCK_SECONDS = 30.0
+#: Seconds that a process has, which a canary waits for, until it counts as stuck.
+BEARER_SECONDS = 20.0
+#: Seconds for which another may show nothing, neither rest nor a job that runs. A store's own time limits are shorter.
+STUCK_SECONDS = 90.0
 
 
 class _Canary(Enum):
@@ -104,6 +106,6 @@ class Pulse:
         for child in self._crews.children:
             if child.idle or child.leaving or not child.booted or child.board.busy():
                 child.shown_at = now
-            elif now - child.shown_at > (STALLED_SECONDS if child.number == self._bearer else STUCK_SECONDS):
+            elif now - child.shown_at > (BEARER_SECONDS if child.number == self._bearer else STUCK_SECONDS):
                 found.append(child)
         return found

@@ -6,6 +6,7 @@ it has booted.
 
 from __future__ import annotations
 
+import os
 import secrets
 import selectors
 import socket
@@ -38,6 +39,7 @@ from penstock.worker.presence import Presence
 from penstock.worker.probe import Report
 from penstock.worker.pulse import Pulse
 from penstock.worker.signals import Signals
+from penstock.worker.tree import collect_strangers
 from penstock.worker.upkeep import Upkeep
 from penstock.worker.watch import Watch
 
@@ -190,6 +192,8 @@ class Supervisor:
             self._cancel(*self._presence.cancels.popleft())
         self._see_to_limits()
         self._see_to_pulse()
+        if os.getpid() == 1:
+            collect_strangers(child.pid for child in self._crews.children)
         self._fill()
         if self._deadline is not None and time.monotonic() >= self._deadline:
             if self._quitting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import defaultdict
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -79,6 +80,21 @@ def end_tree(root: int, mark: str = "") -> None:
         _signal(pid, signal.SIGKILL)
     with suppress(OSError):
         os.killpg(root, signal.SIGKILL)
+
+
+def collect_strangers(known: Iterable[int]) -> None:
+    """Collect those of this process's children that have ended and that nobody else waits for.
+
+    The first process of a container is given all orphans there, those of tasks say, and they stay until it collects them.
+
+    Parameters:
+        known: processes that others wait for.
+    """
+    for pid in set(_children(os.getpid())) - set(known):
+        stat = _stat(pid)
+        if stat is not None and stat[0] == "Z":
+            with suppress(OSError):
+                os.waitpid(pid, os.WNOHANG)
 
 
 def _children(pid: int) -> list[int]:
