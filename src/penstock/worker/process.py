@@ -166,6 +166,7 @@ class Process:
             leases = self._dispatcher.tick(room)
         except StoreError as error:
             self._trouble(error)
+            self._link.send(message.HERE)
             self._wake.wait(self._pause * random.uniform(0.5, 1.0))
             self._pause = min(_LONGEST_PAUSE, self._pause * 2)
             return None
