@@ -27,6 +27,7 @@ SUBJECTS = (
     "loading",
     "servers",
     "scaling",
+    "scraping",
     "limits",
     "start",
 )

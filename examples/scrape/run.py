@@ -20,7 +20,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,19 +76,23 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     given = arguments()
     rows: list[tuple[str, int, float]] = []
-    with ExitStack() as stack:
-        site = stack.enter_context(server("pages.py"))
-        bucket = stack.enter_context(server("bucket.py"))
-        mongo = stack.enter_context(MongoServer(durable=True))
+    with places() as stores:
         for way in [way for way in WAYS if not given.only or way.name in given.only]:
             count = min(given.pages, way.most)
             what = way.what.format(slots=f"{given.slots:,}")
             print(f"{what}: {count:,} pages ...", end=" ", flush=True)
-            took = min(run(way, count, given.slots, site, bucket, mongo) for _ in range(given.repeat))
+            took = min(run(way, count, given.slots, *stores) for _ in range(given.repeat))
             print(f"{took:.1f} s, {count / took:,.0f} pages/s", flush=True)
             rows.append((what, count, took))
     print(table(rows))
     return 0
+
+
+@contextmanager
+def places() -> Iterator[tuple[str, str, MongoServer]]:
+    """The site, the bucket and the MongoDB."""
+    with server("pages.py") as site, server("bucket.py") as bucket, MongoServer(durable=True) as mongo:
+        yield site, bucket, mongo
 
 
 @contextmanager
@@ -116,8 +120,9 @@ def run(way: Way, count: int, slots: int, site: str, bucket: str, mongo: MongoSe
     database = f"scrape_{time.time_ns()}"
     with tempfile.TemporaryDirectory(prefix="penstock-scrape-") as folder:
         queue = f"sqlite:///{folder}/queue.db"
-        places = {"SITE": site, "BUCKET": f"{bucket}/{database}", "MONGODB_URL": mongo.url(database)}
-        os.environ |= {**places, "PENSTOCK_URL": queue}
+        os.environ |= {
+            "SITE": site, "BUCKET": f"{bucket}/{database}", "MONGODB_URL": mongo.url(database), "PENSTOCK_URL": queue,
+        }  # fmt: skip
         words = shlex.split(way.options.format(slots=slots))
         with worker(words) as started:
             scraped("warm", [()] * 8, queue)
