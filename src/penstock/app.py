@@ -29,7 +29,7 @@ class Penstock:
     """An app: tasks, and the broker their jobs go through.
 
     Parameters:
-        url: of the broker; without it $PENSTOCK_URL, else `sqlite:///penstock.db`.
+        url: of the broker; without it $PENSTOCK_URL, else the one in penstock.toml, else `sqlite:///penstock.db`.
         inline: run every job at `.delay`, in the caller's thread; for tests.
         queue_limits: by queue, how often its jobs may start and how many may run, on all workers together.
     """

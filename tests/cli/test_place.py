@@ -96,3 +96,11 @@ def test_two_places_are_one_too_many(penstock, job):
 def test_a_password_is_not_shown():
     assert Place("postgresql://ada:secret@host:5432/db").shown == "postgresql://ada:***@host:5432/db"
     assert Place("sqlite:///jobs.db").shown == "sqlite:///jobs.db"
+
+
+def test_without_where_a_file_says_which_queue(penstock, folder):
+    penstock("enqueue", "shop:app", "invoice", '["ada"]')
+    (folder / "penstock.toml").write_text('url = "sqlite:///jobs.db"')
+    assert penstock("status", "--json").json["url"] == "sqlite:///jobs.db"
+    (folder / "penstock.toml").write_text('ulr = "sqlite:///jobs.db"')
+    assert "did you mean 'url'?" in penstock("status").err

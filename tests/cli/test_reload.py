@@ -86,5 +86,6 @@ def test_a_worker_stops_when_its_reloader_is_killed(start_worker):
     worker.hear("stopped")
 
 
-def test_not_with_a_burst(penstock):
-    assert "leave one of them out" in penstock("worker", "shop:app", "--reload", "--burst").err
+@pytest.mark.parametrize("words", [["--burst"], ["--probe", "8080"]])
+def test_what_does_not_go_with_it(penstock, words):
+    assert "leave one of them out" in penstock("worker", "shop:app", "--reload", *words).err

@@ -139,8 +139,8 @@ def main() -> None:
     """Penstock: a task queue and bulk processor that starts as one file.
 
     WHERE, in the commands below, is an app (package.module:app) or the URL of a queue (sqlite:///jobs.db). It is the
-    first argument, which has a colon as no job's id does, or the option -w. Without it, $PENSTOCK_URL is used, and
-    without that sqlite:///penstock.db. Reading never makes a queue that is not there.
+    first argument, which has a colon as no job's id does, or the option -w. Without it, $PENSTOCK_URL is used, else
+    the url in penstock.toml, else sqlite:///penstock.db. Reading never makes a queue that is not there.
 
     On a terminal there are colours, elsewhere aligned text. Programs read --json: its times are ISO 8601 in UTC, its
     durations seconds, and bytes are base64.

@@ -42,7 +42,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 def find_place(where: str | None) -> Place:
-    """The place that WHERE names; without it $PENSTOCK_URL or the default."""
+    """The place that WHERE names; without it that of the settings, or the default."""
     if where is None:
         return Place(settings.load().url)
     if "://" in where:

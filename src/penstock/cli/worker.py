@@ -75,12 +75,17 @@ def worker(
     docs/reference/configuration.md has them all.
     """
     if app is None:
-        raise click.UsageError("name an app, as package.module:app, here or in PENSTOCK_APP or penstock.toml", ctx)
+        raise click.UsageError(
+            "TARGET is missing: name an app, as package.module:app, here, in PENSTOCK_APP or in penstock.toml", ctx
+        )
     lanes = chosen_lanes(ctx)
     if memory is not None and all(lane.extent.least is None for lane in lanes):
         raise click.UsageError("--memory bounds a size that changes: say --autoscale MAX,MIN, or 8,1 in a lane", ctx)
     if reload and burst:
         raise click.UsageError("--reload waits for changes and --burst ends: leave one of them out", ctx)
+    if reload and ctx.params["probe"] is not None:
+        # The old worker has the port until it has ended what it runs.
+        raise click.UsageError("--reload is for development, where nobody asks a --probe: leave one of them out", ctx)
     _check(app)
     if reload:
         from penstock.cli.reload import Reloader
