@@ -143,8 +143,8 @@ class PostgresBroker(Broker):
             return Exchange([], self._end(self._link, outcomes, now, spent))
         if limit > 0 and self._gates.may_limit(self._link, time.monotonic()):
             view = self._gates.view(self._link, queues, now)
-            if view is not None or self._gates.limited(outcomes):
-                return self._exchange_limited(outcomes, queues, limit, holder, now)
+            if view.concerned or self._gates.limited(outcomes):
+                return self._exchange_limited(outcomes, queues, limit, holder, now, view)
         if follow_ups:
             with self._link.transaction() as session:
                 stale = self._end(session, outcomes, now, spent)
@@ -169,36 +169,30 @@ class PostgresBroker(Broker):
         return Exchange(leases, stale)
 
     def _exchange_limited(
-        self, outcomes: Sequence[Outcome], queues: Sequence[str], limit: int, holder: Holder, now: float | None
+        self,
+        outcomes: Sequence[Outcome],
+        queues: Sequence[str],
+        limit: int,
+        holder: Holder,
+        now: float | None,
+        view: View,
     ) -> Exchange:
         """As `_exchange`, where gates have to be looked at: a few statements more, in one transaction."""
         with self._link.transaction() as session:
             stale = self._end(session, outcomes, now, self._holdings.spent(outcomes), opens=False)
             late = {id(outcome) for outcome in stale}
             good = [outcome for outcome in outcomes if id(outcome) not in late]
-            doubt = self._holdings.in_doubt(holder)
-            found: list[Lease] = []
+            # For its own sake: it waits for an exchange in doubt, and gives back what that took.
+            session.run("take", **self._where(queues, 0, holder), at=now)
 
-            def take(names: Sequence[str], most: int) -> list[Lease]:
-                nonlocal doubt
-                where = self._where(names, most, holder) | {"doubt": doubt}
-                rows, doubt = session.run("take", **where, at=now), None
-                leases = columns.leases(rows)
-                self._heads.found(leases, columns.was_far(rows), time.monotonic())
-                found.extend(leases)
-                return leases
+            def take(wanted: Mapping[str, int]) -> list[Lease]:
+                names, mosts = Array("text", list(wanted)), Array("int4", list(wanted.values()))
+                by = {"worker": holder.worker, "process": holder.process}
+                return columns.leases(session.run("take_each", names=names, mosts=mosts, **by, at=now))
 
-            view = self._gates.view(session, queues, now)
-            if view is None and not self._gates.limited(good):
-                take(queues, limit)
-            else:
-                view = view or View(self._now(session, now), self._gates.limits, [])
-                self._gates.claim(session, view, good, self._heads.turned(queues), limit, take)
+            found = self._gates.claim(session, view, good, self._heads.turned(queues), limit, take)
         self._holdings.take(holder, found)
         return Exchange(found, stale)
-
-    def _now(self, session: Session, now: float | None) -> float:
-        return float(session.run("clock")[0][0]) if now is None else now
 
     def _end(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,8 +23,10 @@ _UNLIMITED = 1.0
 #: waits for so long.
 _EMPTY = 5.0
 
-#: Takes up to so many jobs of some stored queue names.
-Take = Callable[[Sequence[str], int], list[Lease]]
+#: Takes up to so many jobs of each of some stored queue names.
+Take = Callable[[Mapping[str, int]], list[Lease]]
+#: A source, when to look at it again (None: there is no need to), and since when it has been empty.
+Note = tuple["Source", float | None, float | None]
 
 
 class Source(NamedTuple):
@@ -41,6 +44,7 @@ class View(NamedTuple):
     now: float
     limits: dict[str, Limit]
     lines: list[Source]
+    concerned: bool
 
 
 class Gates:
@@ -65,14 +69,13 @@ class Gates:
         """Something is limited."""
         self._maybe = True
 
-    def view(self, session: Session | Link, queues: Sequence[str], at: float | None) -> View | None:
-        """What concerns these queues; None where nothing does."""
-        rows = session.run("limits", queues=Array("text", queues), at=at, most=_LINES)
+    def view(self, link: Link, queues: Sequence[str], at: float | None) -> View:
+        """What concerns these queues."""
+        (now, *_), *rows = link.run("limits", queues=Array("text", queues), at=at, most=_LINES)
         self.limits = {name: self._limit(terms) for _, name, terms, *_ in rows if terms is not None}
         lines = [Source(name, queue, gate, idle) for _, name, terms, queue, gate, idle in rows if terms is None]
-        if not lines and not any(limiter.queue_gate(queue) in self.limits for queue in queues):
-            return None
-        return View(float(rows[0][0]), self.limits, lines)
+        concerned = bool(lines) or any(limiter.queue_gate(queue) in self.limits for queue in queues)
+        return View(float(now), self.limits, lines, concerned)
 
     def _limit(self, terms: bytes) -> Limit:
         if terms not in self._decoded:
@@ -138,20 +141,42 @@ class Gates:
                 gates[name].passed(-unrun, view.now)
                 gates[name].running += unrun  # these were counted when they had ended
         taken: list[Lease] = []
-        notes: list[tuple[Source, float | None, float | None]] = []
-        for source in sources:
-            kept = [gates[name] for name in _before(source) if name in gates]
-            allowed = min([most - len(taken), *(gate.room(view.now) for gate in kept)])
-            rows = take([source.name], allowed) if allowed > 0 else []
-            for gate in kept:
-                gate.passed(len(rows), view.now)
+        notes: list[Note] = []
+        while sources and len(taken) < most:
+            asked = self._allot(sources, gates, most - len(taken), view.now)
+            wanted = {source.name: count for source, count in asked.items() if count > 0}
+            rows = take(wanted) if wanted else []
+            got = Counter(limiter.line(lease.queue, lease.gate) for lease in rows)
+            for source, count in asked.items():
+                kept = [gates[name] for name in _before(source) if name in gates]
+                for gate in kept:
+                    gate.passed(got[source.name] - count, view.now)
+                if source.gate is not None or kept:
+                    notes.append(_note(source, kept, view.now, empty=got[source.name] < count))
             taken += rows
-            if source.gate is not None or kept:
-                notes.append(_note(source, kept, view.now, empty=len(rows) < allowed))
-            if len(taken) >= most:
-                break
+            sources = sources[len(asked) :]
         self._write(session, gates, notes, self._ended_lines(ended))
         return taken
+
+    def _allot(
+        self, sources: Sequence[Source], gates: Mapping[str, OpenGate], most: int, now: float
+    ) -> dict[Source, int]:
+        """How many to ask of each of the sources that come first, as if all of them had as many.
+
+        A second source behind the same gate waits until it is known what the first one had.
+        """
+        asked: dict[Source, int] = {}
+        used: set[str] = set()
+        for source in sources:
+            names = [name for name in _before(source) if name in gates]
+            if most <= 0 or not used.isdisjoint(names):
+                break
+            used.update(names)
+            asked[source] = max(0, min([most, *(gates[name].room(now) for name in names)]))
+            for name in names:
+                gates[name].passed(asked[source], now)
+            most -= asked[source]
+        return asked
 
     def _sources(
         self, view: View, ended: Sequence[Outcome], queues: Sequence[str], *, lines_first: bool
@@ -181,7 +206,7 @@ class Gates:
         self,
         session: Session,
         gates: Mapping[str, OpenGate],
-        notes: Sequence[tuple[Source, float | None, float | None]],
+        notes: Sequence[Note],
         ended: Sequence[str],
     ) -> None:
         before = [source.gate or limiter.queue_gate(source.queue) for source, _, _ in notes]
@@ -205,9 +230,7 @@ def _before(source: Source) -> list[str]:
     return [*own, limiter.queue_gate(source.queue)]
 
 
-def _note(
-    source: Source, kept: Sequence[OpenGate], now: float, *, empty: bool
-) -> tuple[Source, float | None, float | None]:
+def _note(source: Source, kept: Sequence[OpenGate], now: float, *, empty: bool) -> Note:
     """When to look at a source again, and since when it has been empty; None for a queue, which is looked at anyway."""
     closed = max((gate.closed_until(now) for gate in kept), default=now)
     if source.gate is None:

@@ -56,9 +56,32 @@ begin
 end
 $$;
 
+-- What is limited, and the lines of some queues that are due, the longest due first. In: queues, the time or null, how many lines.
+-- Out: a row with the time; name and terms of each limit; name, queue, gate and since when it has been empty of each line.
+create function penstock.limited(_queues text[], _at float8, _most integer) returns table (
+  now float8, name text, terms bytea, queue text, gate text, idle_since float8
+)
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off set jit = off
+as $$
+#variable_conflict use_column
+declare
+  _now constant float8 := coalesce(_at, extract(epoch from clock_timestamp())::float8);
+begin
+  return query select _now, null::text, null::bytea, null::text, null::text, null::float8;
+  return query select null::float8, l.name, l.terms, null::text, null::text, null::float8 from penstock.limits l;
+  return query
+  select null::float8, l.name, null::bytea, l.queue, l.gate, l.idle_since from penstock.line l
+  where l.queue = any(_queues) and l.name <> l.queue and l.due <= _now order by l.due limit _most;
+end
+$$;
+
 -- Lock gates. In: names. Out: of each, until when it is paid for, and how many jobs run that passed it.
 create function penstock.lock_gates(_names text[]) returns table (name text, paid_until float8, running bigint)
 language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
 begin
@@ -67,15 +90,59 @@ begin
   -- By a statement of its own, which sees what was committed while the locks were waited for.
   return query
   select g.name, g.paid_until,
-    (select count(*)
-     from penstock.lease l
-     join penstock.job j on j.state = 0 and j.queue = l.queue and j.rank = l.rank and j.seq between l.first and l.last
-                        and j.claim = l.claim
-     where case when g.name like ',%'
-                then l.queue = substr(g.name, 2) or (l.queue >= g.name || ',' and l.queue < g.name || '-')
-                else l.queue >= ',' and l.queue < '-' and penstock.gate_of(l.queue) = g.name end)
+    case when g.name like ',%' then
+      (select count(*)
+       from penstock.lease l
+       join penstock.job j on j.state = 0 and j.queue = l.queue and j.rank = l.rank and j.seq between l.first and l.last
+                          and j.claim = l.claim
+       where l.queue = substr(g.name, 2) or (l.queue >= g.name || ',' and l.queue < g.name || '-'))
+    else
+      (select count(*)
+       from penstock.lease l
+       join penstock.job j on j.state = 0 and j.queue = l.queue and j.rank = l.rank and j.seq between l.first and l.last
+                          and j.claim = l.claim
+       where l.queue >= ',' and l.queue < '-' and penstock.gate_of(l.queue) = g.name)
+    end
   from penstock.gate g
   where g.name = any(_names);
+end
+$$;
+
+-- Take the heads of queues and lines, up to a number from each. In: names, numbers; worker, process; the time or null. Out: as take.
+create function penstock.take_each(_names text[], _mosts integer[], _worker text, _process integer, _at float8) returns table (
+  id uuid, seq bigint, claim bigint, task text, payload bytea, queue text, rank smallint, attempt integer,
+  crashes integer, options bytea, batch uuid, items integer, packed boolean, item bigint, at_most_once boolean
+)
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off set jit = off set enable_sort = off
+as $$
+#variable_conflict use_column
+declare
+  _now constant timestamptz := coalesce(penstock.moment(_at), clock_timestamp());
+begin
+  return query
+  with number as materialized (
+    select nextval('penstock.claim') as claim
+  ), heads as materialized (
+    select head.place
+    from unnest(_names, _mosts) as w (queue, most)
+    cross join lateral (
+      select j.ctid as place from penstock.job j
+      where j.state = 0 and j.queue = w.queue and j.claim is null
+      order by j.rank, j.seq
+      limit w.most
+      for update skip locked) as head
+  ), taken as (
+    update penstock.job j set claim = number.claim from heads, number where j.ctid = heads.place
+    returning j.id, j.seq, j.claim, j.task, j.payload, j.queue, j.rank, j.attempt, j.crashes, j.options, j.batch, j.items,
+              j.packed, j.item, j.at_most_once
+  ), noted as (
+    insert into penstock.lease (claim, queue, rank, first, last, worker, process, taken_at)
+    select t.claim, t.queue, t.rank, min(t.seq), max(t.seq), _worker, _process, _now
+    from taken t group by t.claim, t.queue, t.rank
+  )
+  select * from taken;
 end
 $$;
 
