@@ -30,6 +30,7 @@ SUBJECTS = (
     "scraping",
     "limits",
     "start",
+    "cache",
 )
 _HEAD = ("what", "measured", "(least - most)", "raw", "ratio (least - most)", "goal", "met")
 

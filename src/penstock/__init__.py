@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from penstock.app import Penstock
+from penstock.cache import Cache
 from penstock.core.backoff import Backoff
 from penstock.core.control import GiveUp, Retry, Snooze
 from penstock.core.limiter import Limit
@@ -16,6 +17,7 @@ from penstock.worker.context import CurrentJob, current_job
 __all__ = [
     "Backoff",
     "Batch",
+    "Cache",
     "CurrentJob",
     "GiveUp",
     "Job",
