@@ -49,7 +49,7 @@ def test_a_pyproject_without_settings_is_none_of_ours(folder, text):
         ("grace = 3", "no setting 'grace': did you mean 'grace' in worker?"),
         ("[worker]\nconcurency = 3", "penstock.toml, worker: there is no setting 'concurency': did you mean 'concurrency'?"),
         ("[worker]\nurl = 'x'", "did you mean 'url', before the first table?"),
-        ("[worker]\nzzz = 3", "; there are burst, concurrency, "),
+        ("[worker]\nzzz = 3", "; there are autoscale, burst, "),
         ("[worker]\ngrace = 'long'", "grace is a number, not 'long'"),
         ("[worker]\nconcurrency = true", "concurrency is a whole number, not True"),
         ("[worker]\nconcurrency = 1.5", "concurrency is a whole number, not 1.5"),
