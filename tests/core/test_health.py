@@ -15,6 +15,8 @@ READY = Vitals(UP, silent_for=0.5, proven=True)
         Vitals((LaneVitals("mail", 8, 1),), silent_for=0.5, proven=True),
         Vitals(UP, silent_for=0.5, occupied=True),
         Vitals(UP, silent_for=0.5, proven=True, stalled_for=9.0),
+        Vitals(UP, silent_for=0.5, occupied=True, stalled_for=60.0),
+        Vitals((LaneVitals("mail", 0, 0),), silent_for=0.5),
     ],
 )
 def test_one_that_works_is_ready(vitals: Vitals) -> None:

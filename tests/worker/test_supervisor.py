@@ -17,6 +17,14 @@ TASKS = """
 def good() -> None:
     note("good")
 
+@app.task(name="gated", kill_after=0.3)
+def gated() -> None:
+    note("gated")
+    while not (FOLDER / "gate").exists():
+        time.sleep(0.01)
+    time.sleep(0.5)
+    note("through")
+
 @app.task(name="wait", kill_after=0.3)
 def wait(how: str) -> None:
     note(f"wait-{how}")
@@ -103,3 +111,18 @@ def test_a_job_that_runs_can_be_cancelled_also_where_it_does_not_listen(yard: Ya
     assert all(event.outcome.ending is Ending.CANCELLED for event in yard.of(JobEnded))
     yard.send("good")
     until(lambda: len(yard.notes()) == 3, "the processes work")
+
+
+def test_a_job_that_was_cancelled_once_may_run_again(yard: Yard) -> None:
+    yard.write(TASKS)
+    yard.start(Lane("yard_app:app", 1))
+    job = yard.send("gated")
+    until(yard.notes, "it runs")
+    with yard.app.inspector() as inspector:
+        assert inspector.cancel(Selection(ids=(job,))) == 1
+        until(lambda: (found := inspector.get(job)) and found.state == "cancelled", "it is cancelled")
+        (yard.folder / "gate").touch()
+        assert inspector.retry(Selection(ids=(job,))) == 1
+    until(lambda: len(yard.notes()) == 3, "it has run to its end, past the time it had to be cancelled in")
+    assert yard.notes()[2].startswith("through")
+    assert yard.of(ProcessKilled) == yard.of(ProcessDied) == []

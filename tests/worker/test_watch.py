@@ -45,6 +45,12 @@ def slow(seconds: float) -> None:
     time.sleep(seconds)
     note("slow done")
 
+@app.task(name="limited", memory="300M", retries=0)
+def limited(seconds: float) -> None:
+    note(f"limited attempt {current_job().attempt}")
+    time.sleep(seconds)
+    note("limited done")
+
 @app.task(name="look", memory="300M", retries=0)
 def look(picture: bytes) -> int:
     note(f"look {time.monotonic():.3f}")
@@ -156,6 +162,24 @@ def test_a_picture_of_ten_gigabytes_is_stopped_at_its_limit_and_its_neighbours_g
     until(lambda: "family" in {line.split()[0] for line in yard.notes()}, "the small one of the family has run")
     with yard.app.inspector() as inspector:
         until(lambda: inspector.result(job) is not None, "the small picture is done")
+    assert yard.of(ProcessDied) == []
+
+
+def test_in_a_process_of_many_slots_each_is_run_alone_until_it_is_known_whose_memory_it_was(yard: Yard) -> None:
+    yard.write("import struct, zlib\n" + TASKS)
+    yard.start(Lane("yard_app:app", 1, "threads", 4))
+    yard.send("limited", 0.5)
+    until(yard.notes, "one runs")
+    yard.send("look", picture(100_000, 100_000))
+    until(lambda: ended(yard, "look"), "the bomb is judged")
+    until(lambda: any(line.startswith("limited done") for line in yard.notes()), "its neighbour is done")
+    (event,) = ended(yard, "look")
+    assert "MemoryLimitExceeded: killed after" in str(event.outcome.failure)
+    assert event.outcome.lease.crashes == 1
+    assert {line.rpartition(" ")[0] for line in yard.notes() if line.startswith("limited")} == {
+        "limited attempt 1",
+        "limited done",
+    }
     assert yard.of(ProcessDied) == []
 
 

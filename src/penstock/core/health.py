@@ -54,8 +54,10 @@ def trouble(vitals: Vitals) -> str:
         return "the store has not answered yet"
     if vitals.silent_for > STORE_SECONDS:
         return f"the store has not answered for {vitals.silent_for:.0f} s"
+    if vitals.occupied or not any(lane.wanted for lane in vitals.lanes):
+        return ""
     if vitals.stalled_for > STALLED_SECONDS:
         return f"nothing it takes has ended for {vitals.stalled_for:.0f} s, a job of its own included"
-    if not (vitals.proven or vitals.occupied):
+    if not vitals.proven:
         return "no job has ended yet, nor one of its own that it sent"
     return ""

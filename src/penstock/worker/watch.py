@@ -31,7 +31,10 @@ class Watch:
         self._next_recycling = 0.0
 
     def cancel(self, child: Child, id: bytes, kill_after: float) -> bool:
-        """A job is to be cancelled, and to have ended within `kill_after` seconds; False when that was known."""
+        """A job is to be cancelled, and to have ended within `kill_after` seconds; False when that was known.
+
+        It is forgotten as soon as the job does not run, so that the job may run again; who asks, asks again.
+        """
         if (child.number, id) in self._cancels:
             return False
         self._cancels[child.number, id] = time.monotonic() + kill_after
@@ -104,6 +107,13 @@ class Watch:
     def _rest(self, child: Child) -> None:
         """Look no more at a process that runs nothing with a limit, until it says that it does."""
         now = time.monotonic()
+        if self._cancels:
+            running = {entry.id for entry in child.board.entries()}
+            self._cancels = {
+                (number, id): at
+                for (number, id), at in self._cancels.items()
+                if number != child.number or id in running
+            }
         cancels = any(number == child.number for number, _ in self._cancels)
         if cancels or child.board.limits() != (math.inf, math.inf):
             child.watch()
