@@ -84,6 +84,12 @@ async def async_endless() -> None:
     note("endless")
     await asyncio.sleep(20)
 
+@app.task(name="time out", retries=0)
+def time_out() -> None:
+    import gevent
+    with gevent.Timeout(0.05):
+        wait()
+
 @app.task(name="hold")
 def hold() -> None:
     note("hold")
@@ -158,7 +164,8 @@ def test_a_job_knows_itself_sends_others_and_is_held_to_its_time(yard: Yard, lan
     jobs = {
         name: yard.send(name)
         for name in yard.app.tasks
-        if name not in ("item", "suspect", "step", "hold", "block", "block for long") and "endless" not in name
+        if name not in ("item", "suspect", "step", "hold", "block", "block for long", "time out")
+        and "endless" not in name
     }
     batch = yard.app.tasks["item"].map([0.1, 0.1, 0.1, 9.0, 0.1, 0.1, 0.1])
     supervisor = yard.start(lane)
@@ -228,6 +235,13 @@ def test_who_blocks_the_loop_past_the_last_moment_is_killed_and_its_neighbours_g
     assert found is not None
     assert (found.attempt, found.crashes) == (0, 0)
     assert len(yard.of(ProcessKilled)) == 1
+
+
+def test_a_timeout_of_gevents_own_fails_its_job_and_not_its_process(yard: Yard) -> None:
+    job = yard.send("time out")
+    yard.start(LANES["gevent"])
+    assert "Timeout: 0.05 seconds" in failure(yard, job)
+    assert yard.of(ProcessDied) == []
 
 
 @pytest.mark.parametrize("lane", MANY)

@@ -47,6 +47,8 @@ class Pool(ABC):
 
     #: Are the leases run by the thread that submits them?
     inline = False
+    #: What user code may raise here that is no `Exception`, and yet no reason to end the process.
+    errors: tuple[type[BaseException], ...] = ()
 
     def __init__(
         self, slots: int, work: Work, done: Callable[[Outcome], None], started: Callable[[int, Lease | None], None]

@@ -33,6 +33,8 @@ _USER_CODE = Signature.call.__code__
 class GeventPool(SlotsPool):
     """Greenlets, made as they are needed; each ends when nothing waits for its slot any more."""
 
+    errors = (gevent.Timeout, gevent.GreenletExit)
+
     def __init__(
         self, slots: int, work: Work, done: Callable[[Outcome], None], started: Callable[[int, Lease | None], None]
     ) -> None:

@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 
 from penstock.core.job import Lease
 from penstock.core.outcome import Outcome
-from penstock.core.prefetch import Prefetch
+from penstock.core.prefetch import TARGET_SECONDS, Prefetch
 from penstock.pools.base import Pool, Work
+
+#: Seconds over which to count what ends. In less, slots that end at the same time look like short jobs.
+_SHORTEST_SAMPLE = TARGET_SECONDS / 5
 
 
 class SlotsPool(Pool):
@@ -43,11 +46,10 @@ class SlotsPool(Pool):
         with self._lock:
             if self._stopped:
                 return 0
-            ended, self._ended = self._ended, 0
-            if ended:
-                now = time.perf_counter()
+            ended, now = self._ended, time.perf_counter()
+            if ended and now - self._counting_since > _SHORTEST_SAMPLE:
                 self._prefetch.ran(ended, now - self._counting_since)
-                self._counting_since = now
+                self._ended, self._counting_since = 0, now
             free = min(self._usable - len(self._current), len(self._free))
             return max(0, max(free, self._prefetch.limit if free or ended else 0) - len(self._leases))
 
@@ -56,7 +58,7 @@ class SlotsPool(Pool):
         starts: list[tuple[int, Lease]] = []
         with self._lock:
             pending, free, current = self._leases, self._free, self._current
-            if not current:
+            if not current and not self._ended:
                 self._counting_since = time.perf_counter()
             pending.extend(leases)
             while pending and len(current) < self._usable and free and not self._stopped:

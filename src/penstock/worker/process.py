@@ -94,6 +94,7 @@ class Process:
         runner.joining = self._dispatcher.joining
         self._pool = kind(slots, Work(runner, limits, emitter, verbose=verbose), done, board.note)
         runner.call = self._pool.call
+        runner.judged += self._pool.errors
         if usable is not None:
             self._pool.resize(usable)
         self._relief = Relief(self._pool)
@@ -243,10 +244,11 @@ class Process:
     def _cancel(self, id: bytes) -> None:
         """Interrupt a job that is to be cancelled; one that has not started ends at once."""
         for lease in self._pool.running():
-            slot, policy = self._pool.slot_of(lease), self._runner.policy(lease)
-            if lease.id == id and slot is not None and policy is not None:
-                self._runner.cancel(lease)
-                self._limits.cancel(slot, lease, policy)
+            if lease.id == id:
+                slot, policy = self._pool.slot_of(lease), self._runner.policy(lease)
+                if slot is not None and policy is not None:
+                    self._runner.cancel(lease)
+                    self._limits.cancel(slot, lease, policy)
                 return
         for lease in self._pool.take_back():
             if lease.id == id:

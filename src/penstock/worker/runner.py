@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from penstock.worker.limits import Limit, Limits
     from penstock.worker.loops import Guide
 
-#: What a task may raise and be judged for. Anything else, a KeyboardInterrupt say, ends the process.
-_JUDGED = (Exception, SystemExit)
 _TRACEBACK_LIMIT = 20_000
 #: The parts of Penstock that a call of the user's code goes through, by their folders and files.
 _OWN_CODE = (
@@ -80,6 +78,8 @@ class Runner:
         self._row_handlers = row_handlers or {}
         #: How row handlers end a job in a transaction of their own; whoever has a broker sets it.
         self.joining: Joining | None = None
+        #: What a task may raise and be judged for. Anything else, a KeyboardInterrupt say, ends the process.
+        self.judged: tuple[type[BaseException], ...] = (Exception, SystemExit)
         #: Calls the user's code, where it is more than a call; see `Pool.call`.
         self.call: Callable[[Callable[[Any], Any], Any], Any] | None = None
         #: Sees to the limits of those jobs that have any; whoever has somebody to see to them sets it.
@@ -107,12 +107,12 @@ class Runner:
             call = self.call
             try:
                 value = task.signature.call(arguments) if call is None else call(task.signature.call, arguments)
-            except _JUDGED as error:
+            except self.judged as error:
                 return self._failed(policy, lease, error)
             return succeeded(lease, policy) if value is None else _kept(task, policy, lease, value)
         except PayloadError as error:
             return dead(lease, Failure("PayloadError", str(error)))
-        except _JUDGED as error:
+        except self.judged as error:
             return self._failed(policy, lease, error)
         finally:
             current_lease.reset(token)
@@ -156,7 +156,7 @@ class Runner:
             return await self._run_single(task, policy, lease)
         except PayloadError as error:
             return dead(lease, Failure("PayloadError", str(error)))
-        except _JUDGED as error:
+        except self.judged as error:
             return self._failed(policy, lease, error)
         finally:
             current_lease.reset(token)
@@ -221,7 +221,7 @@ class Runner:
         arguments = task.signature.decode(lease.payload)
         try:
             value = await self._await(task, lease, arguments) if task.is_async else self._call(task, arguments)
-        except _JUDGED as error:
+        except self.judged as error:
             return self._failed(policy, lease, error)
         return succeeded(lease, policy) if value is None else _kept(task, policy, lease, value)
 
@@ -272,7 +272,7 @@ class Runner:
                 else:
                     self._call(task, arguments)
                 row.done()
-            except _JUDGED as error:
+            except self.judged as error:
                 if row.cancelled:
                     return row.until(index)
                 row.leave(error, format_traceback(error))
