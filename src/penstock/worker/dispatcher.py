@@ -70,6 +70,11 @@ class Dispatcher:
             if self._outcomes:
                 self._exchange(0)
 
+    def is_work_left(self) -> bool:
+        """Is any job of the queues ready?"""
+        with self._lock:
+            return any(self._broker.depth(queue) for queue in self._queues)
+
     def give_back(self, leases: Sequence[Lease]) -> None:
         """Give back leases that did not run, along with what has ended."""
         self.release(leases)

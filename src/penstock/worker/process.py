@@ -121,10 +121,18 @@ class Process:
                     self._link.send(message.MORE)
             if self._dispatcher.waiting or (took and self._pool.inline):
                 continue
-            if not took and (self._burst or self._leaving) and self._is_idle():
+            if not took and self._is_idle() and (self._leaving or (self._burst and self._is_empty())):
                 break
             self._rest()
         self._finish()
+
+    def _is_empty(self) -> bool:
+        """Has the last job been taken? What a limit holds back is still to come."""
+        try:
+            return not self._dispatcher.is_work_left()
+        except StoreError as error:
+            self._trouble(error)
+            return False
 
     def stop(self) -> None:
         """Start no more jobs; `run` returns when those that run have ended."""
