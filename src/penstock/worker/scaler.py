@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import threading
@@ -21,6 +22,8 @@ from penstock.worker.tree import descendants
 
 #: Seconds between two looks.
 _EVERY = 0.25
+#: Seconds between two looks at the memory while nothing runs; each takes some milliseconds.
+_CALM = 2.0
 _LONGEST_PAUSE = 5.0
 
 
@@ -61,6 +64,9 @@ class Scaler:
         self._scales = {lane: Scale(extent) for lane, extent in extents.items()}
         # What a lane was told, which may lie between the sizes that its processes can make.
         self._sizes = {lane: extent.least or extent.most for lane, extent in extents.items()}
+        self._shares = [0] * len(worker.lanes())
+        self._own = 0
+        self._measured_at = -math.inf
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         for lane, extent in self._extents.items():
@@ -96,10 +102,7 @@ class Scaler:
     def _look(self, broker: Broker) -> None:
         """Look at each lane once."""
         states = self._worker.lanes()
-        shares, memory = [0] * len(states), 0
-        if self._budget is not None:
-            shares = [self._measure(state.pids) for state in states]
-            memory = sum(shares) + proportional([os.getpid()])
+        shares, memory = self._memory(states)
         for lane, extent in self._extents.items():
             state = states[lane]
             if not state.queues:
@@ -125,6 +128,16 @@ class Scaler:
             self._sizes[lane] = decision.size
             if decision.size != size:
                 self._resize(lane, state, extent, decision.size, decision.why)
+
+    def _memory(self, states: Sequence[LaneState]) -> tuple[list[int], int]:
+        """The bytes of each lane, and of all with this process; old figures will do while nothing runs."""
+        if self._budget is not None:
+            now = time.monotonic()
+            if now >= self._measured_at + _CALM or any(state.busy for state in states):
+                self._measured_at = now
+                self._shares = [self._measure(state.pids) for state in states]
+                self._own = proportional([os.getpid()])
+        return self._shares, sum(self._shares) + self._own
 
     def _coming(self, lane: int, states: Sequence[LaneState], shares: Sequence[int]) -> float:
         """Bytes that the other lanes that change will have beyond what they have."""
