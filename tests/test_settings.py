@@ -54,6 +54,7 @@ def test_a_pyproject_without_settings_is_none_of_ours(folder, text):
         ("[worker]\nconcurrency = true", "concurrency is a whole number, not True"),
         ("[worker]\nconcurrency = 1.5", "concurrency is a whole number, not 1.5"),
         ("[worker]\nqueues = [1]", "queues is a list of texts, not [1]"),
+        ("[worker]\nmemory = 1.5", 'memory is a size, as "500M" or a number of bytes, not 1.5'),
         ("[worker]\nlanes = 'cpu'", "lanes is a table of texts, not 'cpu'"),
         ("worker = 3", "write a table of settings, not 3"),
         ("url = ", "penstock.toml can't be read: Invalid value (at end of document)"),

@@ -23,7 +23,8 @@ class Setting(msgspec.Struct, frozen=True):
 
     Parameters:
         name: in a file, "worker.grace" for `grace` in the table `worker`.
-        type: of its value in a file; a `list` of texts may be one text with commas as well.
+        type: of its value in a file; a `list` of texts may be one text with commas as well, and `bytes` is a size of
+            memory: a number, or text such as "500M".
         default: None where it depends on others, or is nothing.
         meaning: one line, which is also the flag's help.
     """
@@ -53,9 +54,9 @@ TABLE = (
     Setting("worker.processes", int, None, "Processes, of -c slots each."),
     Setting("worker.lanes", dict, None, "Queues with a pool of their own, as \"io,mail=gevent:1000\"; may be repeated."),
     Setting("worker.autoscale", str, None, "A size that follows the work: 8,1 is at most 8 and at least 1."),
-    Setting("worker.memory", str, None, "Of all processes together, as 1.5G: autoscaling stays within it."),
+    Setting("worker.memory", bytes, None, "Of all processes together, as 1.5G: autoscaling stays within it."),
     Setting("worker.max_jobs_per_process", int, None, "A process that has ended so many leaves, and is replaced."),
-    Setting("worker.max_memory_per_process", str, None, "A process that has more after a job, as 500M, is replaced."),
+    Setting("worker.max_memory_per_process", bytes, None, "A process that has more after a job, as 500M, is replaced."),
     Setting("worker.probe", str, None, "Answer GET /live, /ready and /health at this port, as 8080 or 0.0.0.0:8080."),
     Setting("worker.grace", float, 25.0, "How long running jobs may go on after a first signal to stop."),
     Setting("worker.burst", bool, False, "End when the queues are empty."),
@@ -152,7 +153,7 @@ def _unknown(key: str, table: str) -> str:
 
 
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list of texts",
-          dict: "a table of texts"}  # fmt: skip
+          dict: "a table of texts", bytes: "a size, as \"500M\" or a number of bytes"}  # fmt: skip
 
 
 def _checked(where: str, setting: Setting, value: Any) -> Any:
@@ -161,6 +162,8 @@ def _checked(where: str, setting: Setting, value: Any) -> Any:
         fits = type(value) in (int, float)
     elif setting.type is list:
         fits = isinstance(value, str) or (isinstance(value, list) and all(isinstance(each, str) for each in value))
+    elif setting.type is bytes:
+        fits = type(value) in (str, int)
     elif setting.type is dict:
         fits = isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
     if not fits:

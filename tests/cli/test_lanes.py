@@ -111,3 +111,9 @@ def test_what_all_lanes_have_in_common():
     running = running_lanes("shop:app", chosen_lanes(ctx), ctx.params)
     assert [(lane.max_jobs_per_process, lane.max_memory_per_process) for lane in running] == [(9, 500 << 20)] * 2
     assert [(lane.least, lane.most) for lane in running] == [(1, 4), (None, None)]
+
+
+@pytest.mark.parametrize("size", ['"500M"', "524_288_000"])
+def test_a_size_of_memory_in_a_file(folder, size):
+    (folder / "penstock.toml").write_text(f"[worker]\nmax_memory_per_process = {size}")
+    assert worker.make_context("worker", ["shop:app"]).params["max_memory_per_process"] == 500 << 20
