@@ -58,7 +58,8 @@ def test_a_worker_is_ready_when_what_it_takes_ends(penstock, start_worker):
     assert penstock("health", "shop:app", "--all", "--here").out == "ready: 1 of 1 workers\n"
     (told,) = penstock("health", "shop:app", "--json").json["workers"]
     assert (told["host"], told["ready"], told["trouble"]) == (socket.gethostname(), True, None)
-    assert penstock("status", "shop:app", "--json").json["queues"] == []
+    status = penstock("status", "shop:app", "--json").json
+    assert (status["queues"], status["workers"][0]["trouble"]) == ([], None)
     os.kill(told["pid"], signal.SIGTERM)
     assert worker.end() == 0
     assert ask(port, "/live") == (0, "")

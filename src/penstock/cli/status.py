@@ -33,8 +33,9 @@ def status(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
     JSON: an object of `url`, `queues` and `workers`. Each queue has `queue`, `ready`, `running`, `delayed`, `parked`,
     `dead`, `workers` (live ones that take from it) and `stranded` (jobs wait, and there is none). Each worker has `id`,
     `host`, `pid`, `pool`, `slots`, `running`, `queues`, `started_at`, `silent_for` (seconds since its last heartbeat)
-    `alive` and `lanes`. Each lane has `queues`, `pool`, `processes`, `slots` (of each process), `busy` (slots in which a
-    job runs), `least` and `most` (slots in all, where the size follows the work) and `why` it has its size.
+    `alive`, `trouble` (why it is not ready, as penstock health says) and `lanes`. Each lane has `queues`, `pool`,
+    `processes`, `slots` (of each process), `busy` (slots in which a job runs), `least` and `most` (slots in all, where
+    the size follows the work) and `why` it has its size.
     """
     from penstock.cli.place import find_place
     from penstock.worker.upkeep import DEAD_AFTER
@@ -94,6 +95,7 @@ def _worker_fields(worker: WorkerRecord, alive: bool) -> dict[str, Any]:
         "started_at": iso(worker.started_at),
         "silent_for": round(worker.silent_for, 3),
         "alive": alive,
+        "trouble": worker.trouble or None,
         "lanes": worker.lanes,
     }
 
@@ -173,13 +175,15 @@ def _show_lanes(workers: Sequence[WorkerRecord]) -> None:
 
 
 def _show_advice(queues: Sequence[QueueCounts], live: Sequence[WorkerRecord], where: str | None) -> None:
-    """What to do about jobs that nobody will run."""
+    """What to do about workers that are not ready, and about jobs that nobody will run."""
     target = where if where is not None and "://" not in where else "package.module:app"
     jobs = "penstock jobs" if where is None else f"penstock jobs {where}"
     stranded = [queue.queue for queue in queues if _stranded(queue, live)]
     parked = sum(queue.parked for queue in queues)
     dead = sum(queue.dead for queue in queues)
-    lines: list[tuple[str, str]] = []
+    lines = [
+        (f"worker {worker.id[:8]} is not ready: {shown(worker.trouble, 200)}", "") for worker in live if worker.trouble
+    ]
     if stranded:
         names = shown(", ".join(stranded), 60)
         lines.append((f"no live worker takes from {names}: ", f"penstock worker {target}"))
