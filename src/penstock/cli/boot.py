@@ -13,8 +13,10 @@ def main() -> None:
     """Patch, then go on as `python -m MODULE ORDERS`."""
     # Run by its path, a program finds its own folder's modules first; with -m, those of the folder it is started in.
     sys.path[0] = ""
-    from gevent import monkey
-
+    try:
+        from gevent import monkey
+    except ImportError:
+        sys.exit("penstock: the pool gevent needs gevent: pip install 'penstock[gevent]'")
     monkey.patch_all()
     import runpy
 
