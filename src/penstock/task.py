@@ -124,7 +124,7 @@ class Task(Generic[P, R]):
         start = 0
         for chunk in _chunks(items, _ROWS_PER_COMMIT * 1000):
             arguments = self._arguments(chunk)
-            size = row_size(len(chunk), _MAP_WORKERS) if self._packs else 1
+            size = row_size(len(chunk), _MAP_WORKERS) if self.packs else 1
             spans = list(rows(len(chunk), size))
             self._send(
                 [
@@ -206,6 +206,15 @@ class Task(Generic[P, R]):
             gate=None if self.limit is None else self._gate(args, kwargs),
         )
 
+    def gate_of(self, arguments: msgspec.Struct) -> str | None:
+        """The gate of a job with these arguments, where the task is limited; `TypeError` where the key of them can't be had."""
+        if self.limit is None:
+            return None
+        try:
+            return self._gate(msgspec.structs.astuple(arguments), {})
+        except Exception as error:  # noqa: BLE001
+            raise TypeError(f"{self.name}: limit_key= raises {type(error).__name__}: {error}") from None
+
     def _gate(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         """Where a job waits with those it is limited together with."""
         return gate(self.name, None if self._limit_key is None else self._limit_key(*args, **kwargs))
@@ -219,7 +228,7 @@ class Task(Generic[P, R]):
             raise TypeError(f"{self.name}() must take one argument for .map: {error}") from None
 
     @property
-    def _packs(self) -> bool:
+    def packs(self) -> bool:
         """May items share a row? What starts with it starts as one, so a rate or a key asks for rows of one item each."""
         return self.limit is None or (self.limit.rate is None and self._limit_key is None)
 

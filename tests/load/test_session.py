@@ -181,6 +181,32 @@ def test_gives_records_to_a_task_and_reports_each_by_its_task_id(tmp_path: Path)
     assert sorted(map(int, (tmp_path / "done.txt").read_text().split())) == [n for n in range(1, 21) if n % 7]
 
 
+PACED = """
+import time
+from penstock import Penstock
+app = Penstock("sqlite:///jobs.db")
+
+@app.task(rate_limit="20/s", burst=1, limit_key=lambda number, _: number % 2)
+def process(number: int, text: str) -> None:
+    with open("started.txt", "a") as file:
+        file.write(f"{number} {time.time()}\\n")
+"""
+
+
+def test_a_task_that_is_limited_gets_its_records_at_its_rate(tmp_path: Path) -> None:
+    (tmp_path / "jobs.py").write_text(PACED)
+    records = [{"number": number, "text": ""} for number in range(20)] + [{"number": "none", "text": ""}]
+    (tmp_path / "numbers.json").write_text(json.dumps(records))
+    done = run(tmp_path, "numbers.json", "--to", "jobs:app.process", "--report", "report.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert "limit_key= raises TypeError" in (tmp_path / "numbers.json.rejects.jsonl").read_text()
+    started = [line.split() for line in (tmp_path / "started.txt").read_text().splitlines()]
+    assert sorted(int(number) for number, _ in started) == list(range(20))
+    for key in range(2):
+        times = sorted(float(moment) for number, moment in started if int(number) % 2 == key)
+        assert times[-1] - times[0] > 0.4
+
+
 def processes_of(leader: int) -> list[int]:
     """A running load's main process and its children."""
     found = [leader]

@@ -25,6 +25,7 @@ from penstock.load.slices import RAW_CHARACTERS, Slice
 from penstock.load.sources import Source
 from penstock.sinks import open_sink
 from penstock.sinks.base import Sink, Written
+from penstock.task import Task
 from penstock.worker.runner import Joining
 
 #: Records that are read for one transaction, and their text in bytes.
@@ -80,9 +81,11 @@ class _Reader:
         self._plan = plan
         self._source: Source | None = None
         self._signature: Signature | None = None
+        self._target: Task[Any, Any] | None = None
         self._queue, self._task = plan.lane, WRITE
         if plan.to is not None:
             _, task = load_target(plan.to)
+            self._target = task
             self._queue, self._task, self._signature = task.sending.queue, task.name, task.signature
 
     def read(self, progress: Progress) -> None:
@@ -125,7 +128,8 @@ class _Reader:
     def _rows(self, progress: Progress, slice: Slice) -> tuple[list[NewJob], dict[int, int]]:
         sizes = dict(progress.sizes)
         jobs: list[NewJob] = []
-        spans = list(rows(len(slice.records), row_size(len(slice.records), self._plan.workers)))
+        packs = self._target is None or self._target.packs
+        spans = list(rows(len(slice.records), row_size(len(slice.records), self._plan.workers) if packs else 1))
         for id, span in zip(new_ids(len(spans)), spans, strict=True):
             items: list[Any] = slice.records[span.start : span.stop]
             lines = slice.lines[span.start : span.stop]
@@ -136,12 +140,15 @@ class _Reader:
             except (OverflowError, ValueError, TypeError):
                 items, lines = self._storable(progress.batch, items, lines, jobs)
                 payload = pack(items, lines)
+            if not items and not packs:
+                continue
             sizes[len(items)] = sizes.get(len(items), 0) + 1
-            jobs.append(self._row(id, progress.batch, payload, len(items)))
+            jobs.append(self._row(id, progress.batch, payload, items))
         return jobs, sizes
 
-    def _row(self, id: bytes, batch: bytes, payload: bytes, items: int) -> NewJob:
-        return NewJob(id, self._task, payload, self._queue, batch=batch, items=items, packed=True)
+    def _row(self, id: bytes, batch: bytes, payload: bytes, items: list[Any]) -> NewJob:
+        gate = None if self._target is None or not items else self._target.gate_of(items[0])
+        return NewJob(id, self._task, payload, self._queue, batch=batch, items=len(items), packed=True, gate=gate)
 
     def _arguments(
         self, batch: bytes, records: list[Any], lines: list[int], jobs: list[NewJob]
@@ -154,7 +161,10 @@ class _Reader:
         numbers: list[int] = []
         for record, line in zip(records, lines, strict=True):
             try:
-                bound.append(signature.bind((record,), {}) if single else signature.bind((), record))
+                arguments = signature.bind((record,), {}) if single else signature.bind((), record)
+                if self._target is not None:
+                    self._target.gate_of(arguments)
+                bound.append(arguments)
                 numbers.append(line)
             except TypeError as error:
                 jobs.append(self._dead(batch, line, record, Failure("TypeError", str(error))))
