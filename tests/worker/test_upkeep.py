@@ -223,6 +223,24 @@ def test_a_listener_that_does_not_hear_its_own_canary_is_replaced(
     setup.upkeep.stop()
 
 
+def test_a_listener_that_waits_for_an_idle_process_is_not_deaf(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep_module, "_DEAF", 0.2)
+    someone_idle = threading.Event()
+    monkeypatch.setattr(setup.spokesman, "heard_bell", lambda: setup.rang.set() or someone_idle.wait(SECONDS))
+    setup.upkeep.start()
+    setup.enqueue()
+    assert setup.rang.wait(SECONDS)
+    for _ in range(2):
+        setup.spokesman.sent.clear()
+        setup.spokesman.canaries.append(True)
+        setup.upkeep.nudge()
+        assert setup.spokesman.sent.wait(SECONDS)
+        threading.Event().wait(0.3)
+    someone_idle.set()
+    setup.upkeep.stop()
+    assert setup.events == []
+
+
 def test_what_its_processes_still_hold_goes_back_at_the_end(setup: Setup) -> None:
     setup.upkeep.start()
     setup.enqueue()

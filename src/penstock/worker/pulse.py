@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum, auto
 
 from penstock.core.health import STORE_SECONDS
@@ -11,6 +12,8 @@ from penstock.worker.crews import Crews
 
 #: Seconds without an ended job after which a canary is sent, while a process is idle.
 EVERY = 5.0
+#: Seconds between two looks, at least: the words of busy processes wake their supervisor more often.
+_LOOKS = 0.1
 #: Seconds that a process has, which a canary waits for, until it counts as stuck.
 BEARER_SECONDS = 20.0
 #: Seconds for which another may show nothing, neither rest nor a job that runs. A store's own time limits are shorter.
@@ -38,6 +41,7 @@ class Pulse:
         self._since = 0.0
         self._bearer: int | None = None
         self._ended = 0
+        self._next_look = 0.0
         self._moved_at = 0.0
         #: Since when nothing has ended that should have, in monotonic seconds.
         self._stalled_at: float | None = None
@@ -50,6 +54,10 @@ class Pulse:
     def stalled_for(self, now: float) -> float:
         """Seconds for which nothing has ended though a canary is out."""
         return 0.0 if self._stalled_at is None else now - self._stalled_at
+
+    def due(self) -> float:
+        """When to look again, in monotonic seconds; inf where nothing is under way."""
+        return math.inf if self._canary is _Canary.NONE else self._next_look
 
     def wanted(self) -> bool:
         """Is a canary to be enqueued? Asked in the upkeep's thread."""
@@ -66,6 +74,9 @@ class Pulse:
             now: monotonic seconds.
             silent_for: seconds since the store answered, None when it never has; while it does not, nobody is to blame.
         """
+        if now < self._next_look:
+            return []
+        self._next_look = now + _LOOKS
         ended = self._crews.ended()
         if ended != self._ended:
             self._ended, self._moved_at, self._stalled_at = ended, now, None

@@ -205,7 +205,7 @@ class Supervisor:
     def _next_deadline(self, longest: float) -> float:
         now = time.monotonic()
         times = [at for crew in self._crews if (at := crew.due(now)) is not None]
-        times.append(self._watch.due(self._crews.children))
+        times += [self._watch.due(self._crews.children), self._pulse.due()]
         if self._deadline is not None:
             times.append(self._deadline)
         if self._burst and self._upkeep is not None and self._upkeep.judging:

@@ -84,6 +84,8 @@ class Upkeep:
         self._terms = terms
         self._emitter = emitter
         self._heard_at = 0.0
+        # The listener waits until a process is idle, and hears nothing in the meantime.
+        self._ringing = False
         # When a canary was sent of which the listener has not heard yet.
         self._sang_at: float | None = None
         self._kill_after: dict[tuple[int, bytes], float] = {}
@@ -240,7 +242,7 @@ class Upkeep:
 
     def _see_to_canary(self, broker: Broker) -> None:
         now = time.monotonic()
-        if self._sang_at is not None and self._heard_at >= self._sang_at:
+        if self._sang_at is not None and (self._ringing or self._heard_at >= self._sang_at):
             self._sang_at = None
         if self._sang_at is not None and now - self._sang_at > _DEAF:
             self._sang_at = None
@@ -266,4 +268,8 @@ class Upkeep:
         """In the listening thread: a delayed job may be due sooner now, and there may be work."""
         self._heard_at = time.monotonic()
         self._nudge.set()
-        self._worker.heard_bell()
+        self._ringing = True
+        try:
+            self._worker.heard_bell()
+        finally:
+            self._ringing = False
