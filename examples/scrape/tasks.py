@@ -166,8 +166,8 @@ def scrape(number: int) -> None:
 def fetch(number: int) -> None:
     """A task per step: what is fetched here, two others keep."""
     body = download(number)
-    keep_meta.delay(read(number, body))
-    keep_body.delay(number, body)
+    # Both or neither, and one commit.
+    app.client.enqueue([keep_meta.job((read(number, body),), {}), keep_body.job((number, body), {})])
 
 
 @app.task(retries=5)
