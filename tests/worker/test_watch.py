@@ -12,6 +12,9 @@ from penstock.core.outcome import Ending
 from penstock.events.emit import JobEnded, ProcessDied, ProcessKilled, ProcessRecycled
 from penstock.worker.lane import Lane
 
+#: Seconds by which all may be late while a machine does other things, too.
+BUSY = 3.0
+
 TASKS = """
 LIMITS = dict(timeout=0.3, kill_after=0.3, retries=0)
 
@@ -104,9 +107,9 @@ def test_the_process_of_a_job_over_its_time_is_killed_and_replaced(yard: Yard, h
     yard.send("good", 1)
     until(lambda: any(line.startswith("good") for line in yard.notes()), "its neighbour has run")
     began, after = told_at(yard, f"stuck-{how}"), told_at(yard, "good-1")
-    # What is promised is 0.3 s and 1 s; the rest is for a machine that does other things, too.
-    assert 0.6 <= killed_at[0] - began < 0.6 + 0.3 + 0.3
-    assert after - began < 0.6 + 1.0 + 2.0
+    # What is promised is 0.3 s and 1 s, which `python -m benchmarks limits` measures; here the machine may be busy.
+    assert 0.6 <= killed_at[0] - began < 0.6 + 0.3 + BUSY
+    assert after - killed_at[0] < 1.0 + BUSY
     until(lambda: ended(yard, "stuck"), "it is judged")
     (event,) = ended(yard, "stuck")
     assert event.outcome.ending is Ending.DEAD
@@ -133,7 +136,7 @@ def test_a_process_of_many_slots_that_does_not_react_is_killed_and_the_others_in
     until(lambda: ended(yard, "stuck"), "the other is judged")
     until(lambda: "slow done" in {line.rpartition(" ")[0] for line in yard.notes()}, "its neighbour has run again")
     began = told_at(yard, "stuck-in C")
-    assert 0.6 <= killed_at[0] - began < 0.6 + 0.2 + 0.3 + 0.3
+    assert 0.6 <= killed_at[0] - began < 0.6 + 0.2 + 0.3 + BUSY
     (event,) = ended(yard, "stuck")
     assert event.outcome.ending is Ending.DEAD
     assert "TimeLimitExceeded: killed after 0." in str(event.outcome.failure)
