@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import TYPE_CHECKING
 
-from penstock.core.codec import Signature
 from penstock.core.job import Lease
 from penstock.core.outcome import Outcome
 from penstock.errors import MissingExtra
 from penstock.pools.base import Work, always
+from penstock.pools.frames import runs_user_code
 from penstock.pools.slots import SlotsPool
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ try:
     import gevent.event
 except ImportError:
     raise MissingExtra("the pool gevent needs gevent: pip install 'penstock[gevent]'") from None
-
-_USER_CODE = Signature.call.__code__
 
 
 class GeventPool(SlotsPool):
@@ -97,13 +94,5 @@ class GeventPool(SlotsPool):
     def _throw(self, slot: int, lease: Lease, error: BaseException, claim: Callable[[], bool]) -> None:
         """In the hub, where no greenlet gets ahead between the look and the throw."""
         waiting = self._greenlets.get(slot)
-        if waiting is not None and self._current.get(slot) is lease and _runs_user_code(waiting.gr_frame) and claim():
+        if waiting is not None and self._current.get(slot) is lease and runs_user_code(waiting.gr_frame) and claim():
             waiting.throw(error)
-
-
-def _runs_user_code(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code is _USER_CODE:
-            return True
-        frame = frame.f_back
-    return False

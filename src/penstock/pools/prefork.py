@@ -9,16 +9,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from penstock.core.codec import Signature
 from penstock.core.job import Lease
 from penstock.core.outcome import Outcome
 from penstock.core.prefetch import Prefetch
 from penstock.pools.base import Handler, Pool, Work, always
+from penstock.pools.frames import runs_user_code, takes_a_lock
 
 #: Interrupts the main thread. Ignored by default, so that one which comes late, or to a process that a job has forked,
 #: does no harm; hardly any program uses it.
 SIGNAL = signal.SIGURG
-_USER_CODE = Signature.call.__code__
 
 
 class PreforkPool(Pool):
@@ -110,12 +109,8 @@ class PreforkPool(Pool):
         if interruption is None:
             return
         lease, error, claim = interruption
-        while frame is not None:
-            if frame.f_code is _USER_CODE:
-                if self._current is lease and claim():
-                    raise error
-                return
-            frame = frame.f_back
+        if self._current is lease and runs_user_code(frame) and not takes_a_lock(frame) and claim():
+            raise error
 
     def condemn(self, lease: Lease) -> bool:
         """See `Pool.condemn`: the process of a job that can't be ended is killed."""

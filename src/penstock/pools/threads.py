@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
@@ -11,6 +12,7 @@ from typing import Any
 from penstock.core.job import Lease
 from penstock.core.outcome import Outcome
 from penstock.pools.base import Call, Work, always
+from penstock.pools.frames import takes_a_lock
 from penstock.pools.slots import SlotsPool
 
 #: Seconds to wait for a window's lock, which its thread holds for as long as it takes to set a field.
@@ -115,7 +117,8 @@ class _Window:
         if not self._lock.acquire(timeout=_PATIENCE):
             return False
         try:
-            if not self.open or self.lease is not lease or not claim():
+            busy = not self.open or self.lease is not lease or takes_a_lock(sys._current_frames().get(self._ident))
+            if busy or not claim():
                 return False
             self._aimed = True
             _raise_in(self._ident, _class_of(error))
