@@ -11,6 +11,7 @@ import pytest
 from penstock.brokers import connect
 from penstock.brokers.postgres import PostgresBroker
 from penstock.core.job import Failure
+from penstock.core.limiter import Limit
 from penstock.core.outcome import Ending, Outcome
 from penstock.testing.contract.harness import ALICE, BOB, QUEUE, beat, claim, job, jobs
 from penstock.testing.servers import PostgresServer
@@ -67,8 +68,26 @@ def upkeep(store: PostgresBroker) -> None:
     store.prune()
 
 
+def look_after(store: PostgresBroker) -> None:
+    claim(store, 10, holder=BOB)
+    assert len(store.held(BOB)) == 10
+    assert store.cancelled(BOB.worker) == []
+    assert store.backlog([QUEUE]).ready > 0
+    assert store.abandon(BOB) == 10
+
+
+def limited(store: PostgresBroker) -> None:
+    store.declare({"t": Limit("1000/s", concurrency=20)})
+    store.enqueue(jobs(10, gate="t"))
+    leases = claim(store, 5) + claim(store, 5)
+    assert [lease.gate for lease in leases] == [None] * 5 + ["t"] * 5
+    assert store.exchange([Outcome(lease) for lease in leases], [QUEUE], 5, ALICE).stale == []
+    store.promote()
+    store.declare({"t": None})
+
+
 HOT: list[Callable[[PostgresBroker], None]] = [
-    take, exchange, mixed_endings, enqueue, give_back, rescue, promote, unpark, upkeep,
+    take, exchange, mixed_endings, enqueue, give_back, rescue, promote, unpark, upkeep, look_after, limited,
 ]  # fmt: skip
 
 
@@ -106,11 +125,19 @@ def ways(store: PostgresBroker, work: Callable[[PostgresBroker], None]) -> list[
     return [" ".join(way.split()) for plan in plans if "uto_explain" not in plan for way in _WAYS.findall(plan)]
 
 
+def test_a_claim_reads_the_head_of_the_ready_set_in_its_order(deep: dict[int, PostgresBroker]) -> None:
+    through = [way for way in ways(deep[SIZES[-1]], take) if way.endswith(" job")]
+    assert through == ["Index Scan using job_ready on job", "Tid Scan on job"]
+
+
 @pytest.mark.parametrize("work", HOT)
 def test_a_hot_statement_has_one_plan_for_all_sizes(
     deep: dict[int, PostgresBroker], work: Callable[[PostgresBroker], None]
 ) -> None:
-    small, middle, large = (ways(deep[size], work) for size in SIZES)
+    # Whether anything is limited is asked by the clock.
+    small, middle, large = (
+        [way for way in ways(deep[size], work) if not way.endswith((" on limits", " on line"))] for size in SIZES
+    )
     assert small
     assert small == middle == large
 
@@ -121,11 +148,6 @@ def test_a_hot_statement_never_reads_all_jobs(
 ) -> None:
     through = [way for way in ways(deep[SIZES[-1]], work) if way.startswith(("Seq", "Bitmap")) and way.endswith(" job")]
     assert through == []
-
-
-def test_a_claim_reads_the_head_of_the_ready_set_in_its_order(deep: dict[int, PostgresBroker]) -> None:
-    through = [way for way in ways(deep[SIZES[-1]], take) if way.endswith(" job")]
-    assert through == ["Index Scan using job_ready on job", "Tid Scan on job"]
 
 
 def test_a_claim_reads_no_more_of_a_deep_queue(deep: dict[int, PostgresBroker]) -> None:

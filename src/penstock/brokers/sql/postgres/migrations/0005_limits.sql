@@ -91,16 +91,18 @@ begin
   return query
   select g.name, g.paid_until,
     case when g.name like ',%' then
-      (select count(*)
+      (select coalesce(sum((
+         select count(*) from penstock.job j
+         where j.state = 0 and j.queue = l.queue and j.rank = l.rank and j.seq between l.first and l.last
+           and j.claim = l.claim)), 0)::bigint
        from penstock.lease l
-       join penstock.job j on j.state = 0 and j.queue = l.queue and j.rank = l.rank and j.seq between l.first and l.last
-                          and j.claim = l.claim
        where l.queue = substr(g.name, 2) or (l.queue >= g.name || ',' and l.queue < g.name || '-'))
     else
-      (select count(*)
+      (select coalesce(sum((
+         select count(*) from penstock.job j
+         where j.state = 0 and j.queue = l.queue and j.rank = l.rank and j.seq between l.first and l.last
+           and j.claim = l.claim)), 0)::bigint
        from penstock.lease l
-       join penstock.job j on j.state = 0 and j.queue = l.queue and j.rank = l.rank and j.seq between l.first and l.last
-                          and j.claim = l.claim
        where l.queue >= ',' and l.queue < '-' and penstock.gate_of(l.queue) = g.name)
     end
   from penstock.gate g
@@ -170,6 +172,73 @@ begin
   update penstock.line l set due = x.due, idle_since = x.idle
   from unnest(_names, _dues, _idle) as x (name, due, idle), mine
   where l.name = mine.name and l.name = x.name and x.due is not null;
+end
+$$;
+
+-- What is ready in some queues and may start. In: queues; how many to count; how many lines to look at; the time or null. Out: how many, and
+-- for how many seconds the oldest has been ready (null: there is none).
+create function penstock.backlog(_queues text[], _most integer, _lines integer, _at float8, out ready bigint, out waited float8)
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off set jit = off
+as $$
+declare
+  _now constant float8 := coalesce(_at, extract(epoch from clock_timestamp())::float8);
+  _names constant text[] := array(
+    select q from unnest(_queues) as q where not exists (select from penstock.line l where l.name = q and l.due > _now)
+    union all
+    (select l.name from penstock.line l where l.queue = any(_queues) and l.name <> l.queue and l.due <= _now limit _lines));
+begin
+  select count(*) into ready from (
+    select from unnest(_names) as n (name)
+    cross join lateral (
+      select from penstock.job j where j.state = 0 and j.queue = n.name and j.claim is null limit _most) as counted
+    limit _most) as counted;
+  select _now - extract(epoch from min(coalesce(head.ready_at, head.created_at)))::float8 into waited
+  from unnest(_names) as n (name)
+  cross join generate_series(0, 9) as r (rank)
+  cross join lateral (
+    select j.ready_at, j.created_at from penstock.job j
+    where j.state = 0 and j.queue = n.name and j.rank = r.rank::smallint and j.claim is null
+    order by j.seq limit 1) as head;
+end
+$$;
+
+-- The leases of one process, oldest claims first. In: worker, process. Out: as take.
+create function penstock.held(_worker text, _process integer) returns table (
+  id uuid, seq bigint, claim bigint, task text, payload bytea, queue text, rank smallint, attempt integer,
+  crashes integer, options bytea, batch uuid, items integer, packed boolean, item bigint, at_most_once boolean
+)
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off set jit = off
+as $$
+#variable_conflict use_column
+begin
+  return query
+  select j.id, j.seq, j.claim, j.task, j.payload, j.queue, j.rank, j.attempt, j.crashes, j.options, j.batch, j.items, j.packed, j.item,
+         j.at_most_once
+  from penstock.lease l
+  join penstock.job j on j.state = 0 and j.queue = l.queue and j.rank = l.rank and j.seq between l.first and l.last
+                     and j.claim = l.claim
+  where l.worker = _worker and l.process = _process
+  order by j.claim, j.rank, j.seq;
+end
+$$;
+
+-- The running jobs of a worker that are to be cancelled. In: worker. Out: process, id.
+create function penstock.cancelled(_worker text) returns table (process integer, id uuid)
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off set jit = off
+as $$
+#variable_conflict use_column
+begin
+  return query
+  select l.process, j.id
+  from penstock.job j
+  join penstock.lease l on l.claim = j.claim and l.queue = j.queue and l.rank = j.rank
+  where j.cancelled and l.worker = _worker;
 end
 $$;
 
