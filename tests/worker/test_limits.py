@@ -18,6 +18,7 @@ class Bench:
     """Limits, and what they ask for."""
 
     def __init__(self, *, claims: bool = True, condemns: int = 1) -> None:
+        self.runs = True
         self.noted: dict[int, tuple[float, int]] = {}
         self.interrupted: SimpleQueue[tuple[BaseException, bool]] = SimpleQueue()
         self.condemned: SimpleQueue[Limit] = SimpleQueue()
@@ -28,9 +29,9 @@ class Bench:
     def _note(self, slot: int, kill_at: float = 0.0, memory: int = 0) -> None:
         self.noted[slot] = kill_at, memory
 
-    def _interrupt(self, lease: Lease, error: BaseException, claim: Callable[[], bool]) -> None:
-        assert lease is LEASE
+    def _interrupt(self, lease: Lease, error: BaseException, claim: Callable[[], bool]) -> bool:
         self.interrupted.put((error, self._claims and claim()))
+        return self.runs
 
     def _condemn(self, limit: Limit) -> bool:
         self._refusals -= 1
@@ -58,6 +59,18 @@ def test_an_interruption_that_was_not_claimed_is_tried_again() -> None:
         assert not bench.interrupted.get(timeout=SECONDS)[1]
 
 
+def test_one_that_is_gone_is_forgotten() -> None:
+    bench = Bench(claims=False)
+    bench.runs = False
+    bench.limits.enter(0, LEASE, Terms(timeout=0.01, kill_after=0.01))
+    bench.interrupted.get(timeout=SECONDS)
+    other = Lease(b"j" * 16, 2, 1, "app.task", b"\x90")
+    bench.limits.enter(1, other, Terms(timeout=0.05))
+    bench.interrupted.get(timeout=SECONDS)
+    assert bench.interrupted.empty()
+    assert bench.condemned.empty()
+
+
 def test_a_condemnation_that_was_refused_is_tried_again() -> None:
     bench = Bench(condemns=3)
     limit = bench.limits.enter(0, LEASE, Terms(timeout=0.01, kill_after=0.0))
@@ -69,7 +82,6 @@ def test_who_has_left_is_left_alone() -> None:
     limit = bench.limits.enter(0, LEASE, Terms(timeout=1000, kill_after=0.0))
     bench.limits.leave(LEASE)
     other = Lease(b"j" * 16, 2, 1, "app.task", b"\x90")
-    bench.limits._interrupt = lambda lease, error, claim: bench.interrupted.put((error, claim()))
     bench.limits.enter(1, other, Terms(timeout=0.01, kill_after=0.0))
     assert bench.interrupted.get(timeout=SECONDS)[1]
     condemned = bench.condemned.get(timeout=SECONDS)

@@ -51,11 +51,10 @@ class Limit:
         self._tell()
 
     def cancel(self) -> None:
-        """It is to be interrupted now, for good."""
+        """It is to be interrupted now, for good. Whoever asked for it sees to the process, so nothing is noted."""
         self.error = JobCancelled("the job was cancelled as it ran")
         self._soft_at = time.monotonic()
         self.kill_at = self._soft_at + self.terms.kill_after
-        self._tell()
 
     @property
     def soft_at(self) -> float:
@@ -83,7 +82,7 @@ class Limits:
 
     Parameters:
         note: has a slot's limits where they can be seen from outside.
-        interrupt: raises an error in a job, if the claim that goes with it still says so.
+        interrupt: raises an error in a job, if the claim that goes with it still says so; False where the job is gone.
         condemn: is told of a job that did not end in time, and again soon if it says no; None where its process is
             killed for it from outside.
     """
@@ -91,7 +90,7 @@ class Limits:
     def __init__(
         self,
         note: Note,
-        interrupt: Callable[[Lease, BaseException, Callable[[], bool]], object],
+        interrupt: Callable[[Lease, BaseException, Callable[[], bool]], bool],
         condemn: Callable[[Limit], bool] | None,
     ) -> None:
         self._note = note
@@ -137,7 +136,8 @@ class Limits:
             self._next_look = next_look
             for limit in list(self._running.values()):
                 if limit.soft_at <= now:
-                    self._interrupt(limit.lease, limit.error, limit.claim)
+                    if not self._interrupt(limit.lease, limit.error, limit.claim):
+                        self._drop(limit)
                     next_look = min(next_look, now + _AGAIN)
                 elif limit.soft_at < next_look:
                     next_look = limit.soft_at
@@ -151,5 +151,9 @@ class Limits:
             return limit.kill_at
         if self._condemn is not None and not self._condemn(limit):
             return min(next_look, now + _AGAIN)
-        self._running.pop(limit.lease.id, None)
+        self._drop(limit)
         return next_look
+
+    def _drop(self, limit: Limit) -> None:
+        if self._running.get(limit.lease.id) is limit:
+            del self._running[limit.lease.id]

@@ -21,7 +21,7 @@ from penstock.core.decide import INTERRUPTED, cancelled, dead
 from penstock.core.job import Holder, Lease
 from penstock.core.outcome import Outcome
 from penstock.errors import StoreError
-from penstock.events.emit import Emitter, JobEnded, StoreBack, StoreTrouble
+from penstock.events.emit import Emitter, StoreBack, StoreTrouble
 from penstock.pools import load_pool
 from penstock.worker import link as message
 from penstock.worker.board import Board
@@ -92,7 +92,8 @@ class Process:
         limits = Limits(board.limit, self._interrupt, None if kind.inline else self._condemn)
         self._limits = runner.limits = limits
         runner.joining = self._dispatcher.joining
-        self._pool = kind(slots, Work(runner, limits, emitter, verbose=verbose), done, board.note)
+        self._work = Work(runner, limits, emitter, verbose=verbose)
+        self._pool = kind(slots, self._work, done, board.note)
         runner.call = self._pool.call
         runner.judged += self._pool.errors
         if usable is not None:
@@ -229,9 +230,8 @@ class Process:
         if not self._wake.is_set():
             self._wake.set()
 
-    def _interrupt(self, lease: Lease, error: BaseException, claim: Callable[[], bool]) -> None:
-        if not self._runner.interrupt(lease, error, claim):
-            self._pool.interrupt(lease, error, claim)
+    def _interrupt(self, lease: Lease, error: BaseException, claim: Callable[[], bool]) -> bool:
+        return self._runner.interrupt(lease, error, claim) or self._pool.interrupt(lease, error, claim)
 
     def _condemn(self, limit: Limit) -> bool:
         """A job has passed its last moment in a process that others share: it has ended, and they may end in peace.
@@ -244,7 +244,7 @@ class Process:
         outcome = self._runner.condemned(lease, limit.error)
         if self._pool.condemn(lease):
             self._dispatcher.done(outcome)
-            self._emitter.emit(JobEnded(outcome, limit.seconds))
+            self._work.report_now(outcome, limit.seconds)
             self._leave()
             self._wake.set()
         return True

@@ -26,6 +26,7 @@ class Work:
         self._limits = limits
         self._emitter = emitter
         self._verbose = verbose
+        self._reported: set[bytes] = set()
         self.is_async = runner.is_async
 
     def run(self, lease: Lease, slot: int) -> Outcome:
@@ -35,12 +36,10 @@ class Work:
             outcome = self._runner.run(lease, slot)
         except BaseException:  # noqa: BLE001
             _end()
-        if self._runner.cancelled:
-            self._limits.leave(lease)
-            self._runner.forget(lease)
-        if outcome.ending is not Ending.DONE or outcome.follow_ups or self._verbose:
-            self._emitter.emit(JobEnded(outcome, time.perf_counter() - began))
-        return outcome
+        # What most jobs come to, without a further call.
+        if outcome.ending is Ending.DONE and not (outcome.follow_ups or self._verbose or self._runner.cancelled):
+            return outcome
+        return self._ended(outcome, began)
 
     async def run_async(self, lease: Lease, slot: int) -> Outcome:
         """See `pools.base.Work`."""
@@ -49,10 +48,21 @@ class Work:
             outcome = await self._runner.run_async(lease, slot)
         except BaseException:  # noqa: BLE001
             _end()
+        return self._ended(outcome, began)
+
+    def report_now(self, outcome: Outcome, seconds: float) -> None:
+        """Report how a job has ended that goes on; how it then ends nobody is told."""
+        self._reported.add(outcome.lease.id)
+        self._emitter.emit(JobEnded(outcome, seconds))
+
+    def _ended(self, outcome: Outcome, began: float) -> Outcome:
+        lease = outcome.lease
         if self._runner.cancelled:
             self._limits.leave(lease)
             self._runner.forget(lease)
-        if outcome.ending is not Ending.DONE or outcome.follow_ups or self._verbose:
+        if (
+            outcome.ending is not Ending.DONE or outcome.follow_ups or self._verbose
+        ) and lease.id not in self._reported:
             self._emitter.emit(JobEnded(outcome, time.perf_counter() - began))
         return outcome
 
