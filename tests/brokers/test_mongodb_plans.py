@@ -13,6 +13,7 @@ from penstock.brokers.inspect import Selection
 from penstock.brokers.mongodb import MongoBroker
 from penstock.core.ids import uuid7s
 from penstock.core.job import NewJob
+from penstock.core.limiter import Limit
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
 from penstock.testing.contract.harness import ALICE, BOB, NOW, QUEUE, beat, claim, hand_in, ids, job, jobs
@@ -181,6 +182,24 @@ def test_upkeep_looks_at_what_is_due_and_at_nobody_else(store: MongoBroker) -> N
         store.prune(now=NOW)
 
     check(store, work, 10)
+
+
+def test_limits_and_what_a_worker_looks_after(store: MongoBroker) -> None:
+    def work() -> None:
+        store.declare({"t": Limit("100/s", concurrency=10, burst=10)})
+        store.enqueue([*jobs(15, gate="t", queue="mine"), *jobs(5, queue="mine")], now=NOW)
+        leases = claim(store, 8, queues=["mine"]) + claim(store, 8, queues=["mine"])
+        assert {lease.gate for lease in leases} == {None, "t"}
+        assert store.inspector().cancel(Selection(ids=(leases[0].id,))) == 1
+        assert store.cancelled(ALICE.worker) == [(ALICE.process, leases[0].id)]
+        assert len(store.held(ALICE)) == len(leases)
+        assert store.backlog(["mine"], now=NOW + 10).ready > 0
+        assert hand_in(store, *[Outcome(lease) for lease in leases]) == []
+        store.promote(now=NOW)
+
+    check(store, work, 2 * 20 + 5)
+    store.declare({"t": None})
+    store.purge("mine")
 
 
 def test_a_look_at_one_job_or_one_batch(store: MongoBroker) -> None:
