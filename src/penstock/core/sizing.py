@@ -324,7 +324,8 @@ class _Batches:
         self._rate = 0.0
         self._hold = self._resting = _HOLD
         self._down = False
-        self._begin(float("-inf"))
+        self._from = self._since = float("-inf")
+        self._count = self._rows = 0
 
     def ended(self, size: int, seconds: float, now: float, *, full: bool) -> None:
         if self._most == 1:
@@ -370,7 +371,7 @@ class _Batches:
         self._begin(now)
 
 
-def _check(**counts: int) -> None:
+def _check(**counts: object) -> None:
     for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ConfigError(f"{name}= is a whole number, 1 or more, not {value!r}")
