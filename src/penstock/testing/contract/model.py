@@ -77,10 +77,11 @@ class Model:
             row.state, row.claim, row.holder = State.RUNNING, lease.claim, holder
             row.cancelled = False
 
-    def may_choose(self, leases: list[Lease], queue: str) -> bool:
-        """Whether these jobs of one queue, in this order, are the head of it."""
+    def may_choose(self, leases: list[Lease], queue: str, gate: str | None) -> bool:
+        """Whether these jobs of one queue, or of one line of it, are the head of it in this order."""
         chosen = [self.rows[lease.id] for lease in leases]
-        left = [row for row in self.in_state(State.READY) if row.job.queue == queue and row not in chosen]
+        ready = [row for row in self.in_state(State.READY) if (row.job.queue, row.job.gate) == (queue, gate)]
+        left = [row for row in ready if row not in chosen]
         priorities = [row.job.priority for row in chosen]
         if priorities != sorted(priorities, reverse=True):
             return False
