@@ -18,7 +18,12 @@ def death_of(child: Child, ended: Exit) -> Death:
     return Death(
         "was killed" if child.excess else str(ended),
         ended.peak,
-        (*lines, *child.board.last_words().splitlines()) if runs else (),
+        (*lines, *words_of(child).splitlines()) if runs else (),
         runs,
         child.interrupted,
     )
+
+
+def words_of(child: Child) -> str:
+    """What a process wrote as it booted, or as its interpreter crashed, without the list of modules at the end of that."""
+    return child.board.last_words().partition("\nExtension modules: ")[0].strip("\n")

@@ -34,7 +34,7 @@ from penstock.worker.crews import Crews
 from penstock.worker.lane import Lane
 from penstock.worker.link import Hello
 from penstock.worker.memory import resident
-from penstock.worker.obituary import death_of
+from penstock.worker.obituary import death_of, words_of
 from penstock.worker.presence import Presence
 from penstock.worker.probe import Report
 from penstock.worker.pulse import Pulse
@@ -321,7 +321,7 @@ class Supervisor:
             self._selector.unregister(child.descriptor)
         ended = child.reap()
         death = death_of(child, ended)
-        words = child.board.last_words()
+        words = words_of(child)
         crew = self._crews.of(child)
         self._watch.forget(child)
         self._crews.remove(child)
