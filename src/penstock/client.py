@@ -208,7 +208,7 @@ class Client:
             return ask(inspector)
 
     def cancel(self, selection: Selection) -> int:
-        """Cancel jobs that have not started; returns how many."""
+        """Cancel jobs, and have those that run cancelled; returns how many of both."""
         with self.inspector() as inspector:
             return inspector.cancel(selection)
 
