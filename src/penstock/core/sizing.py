@@ -207,7 +207,7 @@ _FAR_GROW = 1.5
 #: A fixed cost is told from batches of which one is at least so many times as large as the other.
 _LEVERAGE = 4
 #: The part of a call that its fixed cost may be. Once it is less, larger batches would bring little more through, only later.
-_PAID = 1 / 16
+_PAID = 1 / 32
 #: The weight of a new time in the mean of its size.
 _WEIGHT = 0.125
 #: By this factor a mean of larger batches must be below that of smaller ones before it is more than chance.
@@ -216,6 +216,9 @@ _FASTER = 0.75
 _ROUNDED = 1e-6
 #: A call that took more than this many times as long as foreseen counts as one that took so much.
 _JUMP = 8.0
+#: The factor by which calls must differ from what was foreseen, and how many in a row, before the sink is taken for another.
+_MOVED = 1.5
+_IN_A_ROW = 3
 
 
 class _Size:
@@ -228,7 +231,7 @@ class _Size:
         self._largest = largest
         self._step = 1.0
         self._starting = True
-        self._far = 0
+        self._far = self._slower = self._faster = 0
         self.changed_at = float("-inf")
         #: The mean size of the batches and the mean seconds of their calls, by the binary logarithm of the size.
         self._times: dict[int, tuple[float, float]] = {}
@@ -269,11 +272,15 @@ class _Size:
     def _learn(self, size: int, seconds: float) -> float:
         """Note a time; returns the mean of such batches."""
         fixed, each = self._line()
-        if each > 0:
+        if each > 0 and (1 << max(self._times)) > size:
             # What slows one size down is taken to slow all, until they are seen: sizes that a jam has no use for would stay as they
-            # were before it.
-            factor = 1 + _WEIGHT * (min(_JUMP, seconds / (fixed + each * size)) - 1)
-            self._times = {place: (rows, known * factor) for place, (rows, known) in self._times.items()}
+            # were before it. Chance does not move them: it takes several calls in a row that are far from what was foreseen.
+            times = min(_JUMP, seconds / (fixed + each * size))
+            self._slower = self._slower + 1 if times > _MOVED else 0
+            self._faster = self._faster + 1 if times < 1 / _MOVED else 0
+            if self._slower >= _IN_A_ROW or self._faster >= _IN_A_ROW:
+                factor = 1 + 2 * _WEIGHT * (times - 1)
+                self._times = {place: (rows, known * factor) for place, (rows, known) in self._times.items()}
         place = max(1, size).bit_length()
         rows, known = self._times.get(place, (size, seconds))
         mean = known + _WEIGHT * (seconds - known)
@@ -289,7 +296,8 @@ class _Size:
         if not self._times:
             return 0.0, 0.0
         few, least = self._times[min(self._times)]
-        many, most = self._times.get(int(self.value).bit_length(), (few, least))
+        here = int(self.value).bit_length()
+        many, most = self._times[max((place for place in self._times if place <= here), default=min(self._times))]
         if few < 2 and many < _LEVERAGE:
             return least, 0.0  # of one job and of some: nearly all of it is the call's
         if many < few * _LEVERAGE:
