@@ -70,7 +70,7 @@ class Endings:
         self._storing.gates.expect(lines, within=session is not None)
         good = self._end(prepared, holder) if session is None else self._end_within(prepared, session)
         self._storing.gates.open(lines)
-        self._storing.gates.ended([one.outcome for one in good])
+        self._storing.gates.ended([one.outcome for one in good], now)
         if any(one.births or one.outcome.ending is Ending.RELEASED for one in good):
             self._storing.ring(session)
         ended = {id(one.outcome) for one in good}

@@ -121,24 +121,24 @@ class Gates:
         kept = {"$set": {"keep": self._clock.now() + _TRANSACTION}} if within else {}
         self._lines.bulk_write([UpdateOne({"_id": name}, _known(name) | kept, upsert=True) for name in lines])
 
-    def open(self, lines: Iterable[str]) -> None:
-        """Jobs of these lines are ready."""
+    def open(self, lines: Iterable[str], when: float = 0.0) -> None:
+        """Jobs of these lines are ready; `when` puts them behind those that have waited longer."""
         wanted = [name for name in dict.fromkeys(lines) if limiter.gate_of(name) is not None]
         if wanted:
             self._maybe = True
-            update = {"$set": {"due": 0.0}, "$inc": {"news": 1}}
+            update = {"$set": {"due": when}, "$inc": {"news": 1}}
             self._lines.bulk_write([UpdateOne({"_id": name}, _known(name) | update, upsert=True) for name in wanted])
 
-    def freed(self, leases: Iterable[Lease]) -> None:
+    def freed(self, leases: Iterable[Lease], when: float = 0.0) -> None:
         """Places have become free: look again at what is before the same gates."""
         gates, queues = set[str](), set[str]()
         for lease in leases:
             for gate in self._passed_by(lease):
                 (queues.add(lease.queue) if gate.startswith(",") else gates.add(gate))
         if gates:
-            self._lines.update_many({"gate": {"$in": sorted(gates)}, "due": {"$gt": 0}}, {"$set": {"due": 0.0}})
+            self._lines.update_many({"gate": {"$in": sorted(gates)}, "due": {"$gt": when}}, {"$set": {"due": when}})
         if queues:
-            self._lines.update_many({"queue": {"$in": sorted(queues)}, "due": {"$gt": 0}}, {"$set": {"due": 0.0}})
+            self._lines.update_many({"queue": {"$in": sorted(queues)}, "due": {"$gt": when}}, {"$set": {"due": when}})
 
     def freed_by(self, names: Iterable[str]) -> None:
         """The same, by the stored queue names of jobs that are ready again or have ended."""
@@ -148,7 +148,7 @@ class Gates:
         self.open(known)
         self.freed(Lease(b"", 0, 0, "", b"", limiter.queue_of(name), gate=limiter.gate_of(name)) for name in known)
 
-    def ended(self, outcomes: Sequence[Outcome]) -> None:
+    def ended(self, outcomes: Sequence[Outcome], now: float) -> None:
         """Jobs have ended, or came back. Those that did not run at all are not counted against their rate."""
         any_limits = bool(self._limits)
         limited = [
@@ -167,8 +167,8 @@ class Gates:
         if refunds:
             back = [UpdateOne({"_id": gate}, {"$inc": {"paid_until": -seconds}}) for gate, seconds in refunds.items()]
             self._gates.bulk_write(back)
-        self.open(_line(one.lease) for one in limited if one.ending in AGAIN and one.delay <= 0)
-        self.freed(outcome.lease for outcome in limited)
+        self.open((_line(one.lease) for one in limited if one.ending in AGAIN and one.delay <= 0), now)
+        self.freed((outcome.lease for outcome in limited), now)
 
     def _passed_by(self, lease: Lease) -> list[str]:
         own = [] if lease.gate is None else [lease.gate]

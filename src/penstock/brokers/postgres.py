@@ -217,7 +217,7 @@ class PostgresBroker(Broker):
         born = [job for outcome in outcomes if id(outcome) not in late for job in outcome.follow_ups]
         _store(session, born, now, grow=False)
         if opens:
-            self._gates.ended(session, [outcome for outcome in outcomes if id(outcome) not in late])
+            self._gates.ended(session, [outcome for outcome in outcomes if id(outcome) not in late], now)
         return stale
 
     def _where(self, queues: Sequence[str], limit: int, holder: Holder) -> dict[str, object]:
@@ -327,7 +327,7 @@ def _store(
         if isinstance(session, Link):
             with session.transaction() as inside:
                 return _store(inside, jobs, now, grow=grow, always=always)
-        session.run("look", names=Array("text", lines))
+        session.run("look", names=Array("text", lines), due=0.0)
     stands = [job.id for job in jobs]
     missing = list(range(len(jobs)))
     while missing:

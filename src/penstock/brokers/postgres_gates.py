@@ -93,7 +93,7 @@ class Gates:
             return [outcome for outcome in outcomes if self._passed_by(outcome.lease)]
         return [outcome for outcome in outcomes if outcome.lease.gate is not None]
 
-    def ended(self, session: Session | Link, outcomes: Sequence[Outcome]) -> None:
+    def ended(self, session: Session | Link, outcomes: Sequence[Outcome], now: float | None) -> None:
         """Jobs have ended, or came back. Those that did not run at all are not counted against their rate."""
         outcomes = self.limited(outcomes)
         if not outcomes:
@@ -103,7 +103,7 @@ class Gates:
         if refunds:
             seconds = Array("float8", [count * (self._every(gate) or 0.0) for gate, count in refunds.items()])
             session.run("refund", gates=Array("text", list(refunds)), seconds=seconds)
-        session.run("look", names=Array("text", names))
+        session.run("look", names=Array("text", names), due=now)
 
     def _ended_lines(self, outcomes: Iterable[Outcome]) -> list[str]:
         leases = [outcome.lease for outcome in outcomes]
@@ -155,7 +155,7 @@ class Gates:
                     notes.append(_note(source, kept, view.now, empty=got[source.name] < count))
             taken += rows
             sources = sources[len(asked) :]
-        self._write(session, gates, notes, self._ended_lines(ended))
+        self._write(session, gates, notes, self._ended_lines(ended), view.now)
         return taken
 
     def _allot(
@@ -182,13 +182,12 @@ class Gates:
         self, view: View, ended: Sequence[Outcome], queues: Sequence[str], *, lines_first: bool
     ) -> list[Source]:
         plain = [Source(queue, queue, None) for queue in queues]
-        lines = {
-            line.name: line
-            for outcome in ended
-            if (gate := outcome.lease.gate) is not None and outcome.lease.queue in queues
-            for line in [Source(limiter.line(outcome.lease.queue, gate), outcome.lease.queue, gate)]
-        }
-        lines |= {line.name: line for line in view.lines}
+        # Those that have waited longest for a look come first, so that among many keys none is left out.
+        lines = {line.name: line for line in view.lines}
+        for lease in (outcome.lease for outcome in ended):
+            if lease.gate is not None and lease.queue in queues:
+                name = limiter.line(lease.queue, lease.gate)
+                lines.setdefault(name, Source(name, lease.queue, lease.gate))
         return [*lines.values(), *plain] if lines_first else [*plain, *lines.values()]
 
     def _lock(
@@ -208,6 +207,7 @@ class Gates:
         gates: Mapping[str, OpenGate],
         notes: Sequence[Note],
         ended: Sequence[str],
+        now: float,
     ) -> None:
         before = [source.gate or limiter.queue_gate(source.queue) for source, _, _ in notes]
         paced = {name: gate for name, gate in gates.items() if gate.limit.rate is not None}
@@ -221,6 +221,7 @@ class Gates:
             dues=Array("float8", [due for _, due, _ in notes]),
             idle=Array("float8", [idle for _, _, idle in notes]),
             ended=Array("text", ended),
+            now=now,
         )
 
 

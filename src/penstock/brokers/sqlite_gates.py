@@ -69,14 +69,14 @@ class Gates:
             line = (name, limiter.queue_of(name), limiter.gate_of(name), _NOW)
             connection.execute(self._sql["line_look"], line)
 
-    def open(self, connection: sqlite3.Connection, gates: Iterable[str | None]) -> None:
+    def open(self, connection: sqlite3.Connection, gates: Iterable[str | None], when: float = _NOW) -> None:
         """Places have become free: look at the lines before these gates."""
         for gate in dict.fromkeys(gates):
             if gate is not None:
                 statement, name = ("queue_open", gate[1:]) if gate.startswith(",") else ("gate_open", gate)
-                connection.execute(self._sql[statement], (name,))
+                connection.execute(self._sql[statement], (name, when))
 
-    def ended(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> None:
+    def ended(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome], now: float) -> None:
         """Jobs have ended or came back. Those that did not run at all are not counted against their rate."""
         if not self.seen:
             return
@@ -93,7 +93,7 @@ class Gates:
                 limit = limits.get(limiter.limit_name(gate))
                 if unrun and limit is not None and limit.every is not None:
                     connection.execute(self._sql["gate_refund"], (gate, unrun * limit.every))
-        self.open(connection, gates)
+        self.open(connection, gates, now)
 
     def claim(
         self,

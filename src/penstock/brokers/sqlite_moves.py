@@ -163,7 +163,7 @@ class Moves:
             connection.execute(self._sql["delete_jobs"], (json.dumps(done),))
         if released:
             self.release(connection, json.dumps(released))
-        self.gates.ended(connection, outcomes)
+        self.gates.ended(connection, outcomes, now)
         if born:
             self.insert(connection, born, now)
         for step in steps.values():

@@ -158,6 +158,18 @@ class LimitContract(ContractBase):
         found = [one.gate for _ in range(40) for one in claim(store, 4)]
         assert len(found) == len(set(found)) == 80
 
+    def test_keys_take_turns(self, store: Broker) -> None:
+        declare(store, t=Limit(concurrency=1))
+        for key in "ab":
+            store.enqueue(jobs(10, gate=f"t,{key}"), now=NOW)
+        outcomes: list[Outcome] = []
+        seen: list[str | None] = []
+        for turn in range(12):
+            (lease,) = store.exchange(outcomes, [QUEUE], 1, ALICE, now=NOW + turn).leases
+            outcomes = [Outcome(lease)]
+            seen.append(lease.gate)
+        assert 4 <= seen.count("t,a") <= 8
+
     def test_limited_jobs_hold_up_no_others(self, store: Broker) -> None:
         declare(store, t=Limit("1/h", concurrency=1))
         store.enqueue(jobs(2000, gate="t", priority=9), now=NOW)

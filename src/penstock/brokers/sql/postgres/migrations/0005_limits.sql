@@ -34,19 +34,20 @@ as $$ select case when name ~ '^,[^,]*,' then substr(name, length(split_part(nam
 
 create index lease_gate on penstock.lease (penstock.gate_of(queue)) where queue >= ',' and queue < '-';
 
--- Jobs of these queues and lines are ready, or have ended: know the lines, and look at all before the same gates again.
-create function penstock.look(_names text[]) returns void
+-- Jobs of these queues and lines are ready, or have ended: know the lines, and look at all before the same gates again, at a time that
+-- puts them behind those that have waited longer.
+create function penstock.look(_names text[], _due float8 default 0) returns void
 language plpgsql
 as $$
 begin
   insert into penstock.line (name, queue, gate, due)
-  select n, split_part(n, ',', 2), penstock.gate_of(n), 0
+  select n, split_part(n, ',', 2), penstock.gate_of(n), _due
   from (select distinct n from unnest(_names) as n where penstock.gate_of(n) is not null order by n) as lines
   on conflict do nothing;
-  update penstock.line set due = 0, idle_since = null
+  update penstock.line set due = _due, idle_since = null
   where name in (
     select l.name from penstock.line l
-    where l.due > 0 and (
+    where l.due > _due and (
       l.gate in (select penstock.gate_of(n) from unnest(_names) as n)
       or l.queue in (
         select q from (select coalesce(nullif(split_part(n, ',', 2), ''), n) as q from unnest(_names) as n) as queues
@@ -149,16 +150,17 @@ end
 $$;
 
 -- Note what gates let through, and when to look at lines again. In: gates and until when they are paid for; lines with their
--- queues and gates, when they are due (null: a queue that is open), since when they have been empty; lines whose jobs have ended.
+-- queues and gates, when they are due (null: a queue that is open), since when they have been empty; lines whose jobs have ended; the time.
 create function penstock.note_gates(
-  _gates text[], _paid_until float8[], _names text[], _queues text[], _before text[], _dues float8[], _idle float8[], _ended text[]
+  _gates text[], _paid_until float8[], _names text[], _queues text[], _before text[], _dues float8[], _idle float8[], _ended text[],
+  _now float8
 ) returns void
 language plpgsql
 as $$
 begin
   update penstock.gate g set paid_until = x.paid_until
   from unnest(_gates, _paid_until) as x (name, paid_until) where g.name = x.name;
-  perform penstock.look(_ended);
+  perform penstock.look(_ended, _now);
   insert into penstock.line (name, queue, gate, due)
   select x.name, x.queue, x.gate, x.due
   from unnest(_names, _queues, _before, _dues) as x (name, queue, gate, due) where x.due is not null order by x.name
