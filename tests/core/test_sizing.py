@@ -135,7 +135,7 @@ def test_a_target_that_the_fixed_cost_alone_exceeds_does_not_end_in_single_rows(
 
 
 @given(st.lists(st.tuples(st.integers(0, 20_000), st.floats(0, 100), st.floats(-1, 10)), max_size=200))
-@settings(max_examples=100)
+@settings(max_examples=30)
 def test_never_beyond_its_bounds_whatever_it_is_told(ends):
     policy = Adaptive(max_size=700, max_batches=3, max_wait=0.02)
     now = 0.0
@@ -149,7 +149,7 @@ def test_never_beyond_its_bounds_whatever_it_is_told(ends):
             assert 0 <= plan.wait <= 0.02
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.floats(0.0005, 0.03), st.floats(2e-6, 2e-4))
 def test_it_comes_to_rest_near_the_target_or_where_more_would_not_pay(fixed, each):
     sink = Sink(fixed=fixed, each=each)
@@ -168,7 +168,8 @@ STEADY = {
     "two lanes, far": Sink(fixed=0.02, each=8e-6, lanes=2),
     "heavy": Sink(fixed=0.0005, each=1e-4, lanes=1),
 }
-SIZES = (100, 300, 1000, 2000, 3000, 5000, 7000, 10_000) if FULL else (300, 2000, 5000)
+SIZES = (100, 300, 1000, 2000, 3000, 5000, 7000, 10_000) if FULL else (300, 2000)
+CALLS = (1, 2, 4) if FULL else (2, 4)
 
 
 def endless(now: float) -> float:
@@ -182,7 +183,7 @@ def reached(run: Run) -> float:
 @pytest.mark.parametrize("name", STEADY)
 def test_a_steady_load_gets_95_percent_of_the_best_fixed_size(name):
     sink = STEADY[name]
-    runs = [simulate(Fixed(size, batches=each), sink, endless, 15) for size in SIZES for each in (1, 2, 4)]
+    runs = [simulate(Fixed(size, batches=each), sink, endless, 15) for size in SIZES for each in CALLS]
     best = max(reached(run) for run in runs if run.late_calls(TARGET, 5) <= 0.05)
     mine = simulate(Adaptive(target=TARGET), sink, endless, 15)
     assert reached(mine) >= 0.95 * best
@@ -191,7 +192,7 @@ def test_a_steady_load_gets_95_percent_of_the_best_fixed_size(name):
 
 def test_on_swings_with_a_slow_down_no_fixed_size_does_as_well_on_the_sinks_together():
     mine = mean(scores(Adaptive).values())
-    for size in (1, 10, 100, 500, 1000, 2000, 5000, 10_000) if FULL else (1000, 2000, 5000):
+    for size in (1, 10, 100, 500, 1000, 2000, 5000, 10_000) if FULL else (2000,):
         for batches in (1, 2, 4) if FULL else (4,):
             assert mine > mean(scores(partial(Fixed, size, batches=batches)).values()), (size, batches)
 
