@@ -115,11 +115,6 @@ class Process:
             took = self._tick(room)
             if took is None:
                 continue
-            if took:
-                self._busy.set()
-                self._idle = False
-                if took >= room:
-                    self._link.send(message.MORE)
             if self._dispatcher.waiting or (took and self._pool.inline):
                 continue
             if not took and self._is_idle() and (self._leaving or (self._burst and self._is_empty())):
@@ -185,6 +180,12 @@ class Process:
             self._emitter.emit(StoreBack())
         self._exchanged_at = time.monotonic()
         self._relief.submitted += len(leases)
+        if leases:
+            # Before any of them runs: the first may be slow, and those behind it are then for others.
+            self._busy.set()
+            self._idle = False
+            if len(leases) >= room:
+                self._link.send(message.MORE)
         if not self._pool.inline:
             leases = self._part(leases)
         if leases:
