@@ -4,8 +4,10 @@ import pytest
 from yard import Yard, until
 
 from penstock.brokers.inspect import Selection
-from penstock.core.codec import decode_value
+from penstock.client import new_ids
+from penstock.core.codec import decode_value, encode_value
 from penstock.core.ids import format_id
+from penstock.core.job import NewJob
 from penstock.events.emit import ProcessDied, ProcessKilled
 from penstock.worker.lane import Lane
 
@@ -207,6 +209,22 @@ def test_what_waits_behind_a_slow_job_goes_to_the_worker_that_is_idle(yard: Yard
     (yard.folder / "gate").touch()
     until(lambda: state(yard, held.key) == "done", "it has ended, too")
     assert sorted(int(note.split()[0].partition("-")[2]) for note in yard.notes() if "good" in note) == list(range(400))
+
+
+@pytest.mark.parametrize("pool", LANES)
+def test_what_waits_behind_the_first_job_after_a_rest_goes_back_as_well(yard: Yard, pool: str) -> None:
+    for _ in range(2):
+        yard.start(Lane("yard_app:app", 1, pool, 1))
+    yard.app.tasks["good"].delay_many([(number,) for number in range(200)])
+    until(lambda: len(yard.notes()) == 200, "each takes many at a time by now")
+    # Of one commit, so that whoever comes first takes the slow one and those behind it.
+    hold, *good = new_ids(21)
+    jobs = [NewJob(id, "good", encode_value((0,))) for id in good]
+    yard.app.client.enqueue([NewJob(hold, "hold", encode_value(())), *jobs])
+    until(lambda: len(yard.notes()) == 221, "all but the slow one have ended")
+    assert state(yard, hold) == "running"
+    (yard.folder / "gate").touch()
+    until(lambda: state(yard, hold) == "done", "it has ended, too")
 
 
 def test_what_a_blocked_loop_does_not_come_to_goes_to_the_worker_that_is_idle(yard: Yard) -> None:
