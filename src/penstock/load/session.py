@@ -32,6 +32,8 @@ from penstock.worker.supervisor import Supervisor
 _ROUND_SECONDS = 0.1
 #: Failed attempts of a row after which its trouble is told: the first may have been a conflict that has passed.
 _TELLING = 2
+#: Looks at which more was written, and nothing was refused, until the trouble counts as over.
+_TAKING = 3
 _MANY = 256
 
 
@@ -82,13 +84,13 @@ class Session:
         self.plan = plan
         self._keep_queue = keep_queue
         self._emitter = emitter
-        self._trouble_at: int | None = None
-        self._retried = 0
+        self._refused = False
+        self._growing = 0
         self._app = Penstock(plan.queue) if plan.to is None else load_target(plan.to)[0]
         self._began = time.monotonic()
         self._before = BatchRecord(b"", 0, 0, 0, 0)
         self._progress = Progress(new_ids(1)[0], manner=plan.manner)
-        self._batch = self._before
+        self._batch = self._told = self._before
         self._looked = self._shown = 0.0
         arguments = {"plan": msgspec.json.encode(plan).decode()}
         reading = Lane(
@@ -176,7 +178,7 @@ class Session:
             broker.inspector().retry(Selection(ids=(self.plan.key,)))
         self._look()
         self._before = self._batch
-        self._retried = self._batch.retried
+        self._told = self._batch
 
     def _look(self) -> JobRecord | None:
         """Read how far reader and writers have got; None when another run has finished the load."""
@@ -190,19 +192,23 @@ class Session:
 
     def _tell_trouble(self) -> None:
         """Say once that the database refuses all rows, until it takes some again."""
-        batch = self._batch
-        if self._trouble_at is not None:
-            if batch.done > self._trouble_at:
-                self._trouble_at = None
+        batch, before = self._batch, self._told
+        self._told = batch
+        grown, retried = batch.done > before.done, batch.retried > before.retried
+        if self._refused:
+            # What was written just before may be counted a little after.
+            self._growing = 0 if retried else self._growing + grown
+            if self._growing >= _TAKING:
+                self._refused = False
                 self._emitter.emit(StoreBack())
             return
-        if self.plan.into is None or batch.retried <= self._retried:
+        if self.plan.into is None or not retried:
             return
         with self._app.client.inspector() as inspector:
             waiting = inspector.list(Selection(batch=batch.id, state=State.DELAYED), limit=_MANY)
         failures = [row.failure for row in waiting if row.failure is not None and row.attempt >= _TELLING]
         if failures:
-            self._retried, self._trouble_at = batch.retried, batch.done
+            self._refused, self._growing = True, 0
             self._emitter.emit(StoreTrouble(f"{failures[0].message}; waiting for it, and trying again"))
 
     def _is_complete(self) -> bool:
