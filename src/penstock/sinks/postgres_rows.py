@@ -86,33 +86,46 @@ class Rows:
         self._labels = labels(self.names)
         self._texts = [_text_of(column) for column in columns]
         self._types: list[str] = []
+        self._kinds: list[Any] = []
         self._json = [(index, _JSON[column.type]) for index, column in enumerate(columns) if column.type in _JSON]
-        #: The one that served last comes first.
+        #: The first serves nearly always; the last takes what it does not.
         self._forms: list[_Form] = []
         if all(column.type in _BINARY and not column.is_array for column in columns) and (
             list(self._labels) == list(self._labels.values())
         ):
             kinds = [_BINARY[column.type] for column in columns]
             self._types = [sent for _, sent in kinds]
-            self._forms = [_Form(self._typed([kind for kind, _ in kinds]), [])]
-            mixed = [index for index, kind in enumerate(kinds) if kind is _TEXT]
-            if mixed:
-                loose = [Any if index in mixed else kind for index, (kind, _) in enumerate(kinds)]
-                self._forms.append(_Form(self._typed(loose), mixed))
+            self._kinds = [kind for kind, _ in kinds]
+            self._forms = [self._mixed([])]
+            texts = [index for index, kind in enumerate(kinds) if kind is _TEXT]
+            if texts:
+                self._forms.append(self._mixed(texts))
 
     def decode(self, payload: bytes) -> Batch:
         """The rows of a payload; raises `PayloadError`."""
         for form in self._forms:
             try:
                 rows: list[Row] = [astuple(row) for row in form.decoder.decode(payload)]
+                if form is self._forms[-1] and form is not self._forms[0]:
+                    self._widen(rows)
                 if self._json or form.mixed:
                     rows = [self._written(row, form.mixed) for row in rows]
             except (ValueError, TypeError, RecursionError):
                 continue
-            if form is not self._forms[0]:
-                self._forms = self._forms[::-1]
             return Batch(rows, range(len(rows)), [], self._types)
         return self._as_text(payload)
+
+    def _mixed(self, columns: list[int]) -> _Form:
+        """The form in which these columns take any value."""
+        kinds = [Any if index in columns else kind for index, kind in enumerate(self._kinds)]
+        return _Form(self._typed(kinds), columns)
+
+    def _widen(self, rows: Sequence[Row]) -> None:
+        """Have the first form take these rows as well, and no more: each column that takes any value costs every row."""
+        plain = (str, type(None), UnsetType)
+        first, last = self._forms[0], self._forms[-1]
+        found = [index for index in last.mixed if not all(isinstance(row[index], plain) for row in rows)]
+        self._forms = [self._mixed(sorted({*first.mixed, *found})), last]
 
     def _written(self, row: Row, mixed: Sequence[int]) -> Row:
         """With what is no plain value in its written form."""
