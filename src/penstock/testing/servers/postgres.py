@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import psycopg
 
-from penstock.errors import ConfigError
+from penstock.errors import ConfigError, StoreUnavailable
 from penstock.testing.servers.process import LOOPBACK, ServerProcess
+
+_TRIES = 50
 
 
 class PostgresServer:
@@ -66,11 +70,23 @@ class PostgresServer:
             "unix_socket_directories": str(self.process.folder),
         }
         command = [str(self._programs / "postgres"), "-D", str(self.data)]
-        self.process.start([*command, *(f"--{name}={value}" for name, value in options.items())], self._is_ready)
+        self._started([*command, *(f"--{name}={value}" for name, value in options.items())])
         if first:
             with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
                 connection.execute("create database penstock")
         return self
+
+    def _started(self, command: Sequence[str]) -> None:
+        gate = threading.Event()
+        for _ in range(_TRIES):
+            try:
+                return self.process.start(command, self._is_ready)
+            except StoreUnavailable as error:
+                # The children of one that was killed leave a little after it.
+                if "pre-existing shared memory block" not in str(error):
+                    raise
+            gate.wait(0.1)
+        raise StoreUnavailable(f"{self.process.name} was killed, and its children do not leave")
 
     def stop(self) -> None:
         """Shut down at once but in order, ending every connection."""
