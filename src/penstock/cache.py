@@ -136,14 +136,9 @@ class Cache(Generic[K, V]):
             KeyError: it is not there, and there is nothing to load it with.
             Exception: whatever the loader raised.
         """
-        try:
-            with self._lock:
-                entry = self._store[key]
-                if self._ttl is None or entry[2] > self._clock():
-                    self._hits += 1
-                    return entry[0]
-        except KeyError:
-            pass
+        entry = self._fresh(key)
+        if entry is not None:
+            return entry[0]
         while True:
             mine = _Load(threading.get_ident())
             try:
@@ -162,14 +157,9 @@ class Cache(Generic[K, V]):
         """Like `get`, and awaits the value where the loader returns an awaitable. A plain loader is called in the event loop."""
         import asyncio
 
-        try:
-            with self._lock:
-                entry = self._store[key]
-                if self._ttl is None or entry[2] > self._clock():
-                    self._hits += 1
-                    return entry[0]
-        except KeyError:
-            pass
+        entry = self._fresh(key)
+        if entry is not None:
+            return entry[0]
         while True:
             mine = _Load(asyncio.current_task())
             try:
@@ -185,6 +175,18 @@ class Cache(Generic[K, V]):
                 return cast("V", await asyncio.wrap_future(other.future))
             except _Abandoned:
                 continue
+
+    def _fresh(self, key: K) -> tuple[V, int, float] | None:
+        """The entry of a key, which counts as a hit; None where there is none, or one that has had its time."""
+        try:
+            with self._lock:
+                entry = self._store[key]
+                if self._ttl is None or entry[2] > self._clock():
+                    self._hits += 1
+                    return entry
+        except KeyError:
+            pass
+        return None
 
     def put(self, key: K, value: V) -> None:
         """Keep a value, in place of what was there. One that alone is larger than the cache is not kept."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -180,17 +180,18 @@ class Intents:
 
     def settle_old(self) -> None:
         """Settle what was left half done long ago, by whomever."""
-        decided = {found["_id"] for found in self._layout.intents.find({"void": None}, {"_id": 1})}
-        for token in self._begun():
-            if self._age(token) > (_PATIENCE if token in decided else _ABANDONED_AFTER):
+        for token, decided in self._begun().items():
+            if self._age(token) > (_PATIENCE if decided else _ABANDONED_AFTER):
                 self.settle(token)
 
-    def _begun(self) -> Iterable[str]:
+    def _begun(self) -> dict[str, bool]:
+        """The tokens of what is half done, and of each whether there is an intent: then it is only to be finished."""
         jobs, inbox, intents = self._layout.jobs, self._layout.inbox, self._layout.intents
-        tokens: set[str] = {found["_id"] for found in intents.find({"void": None}, {"_id": 1})}
+        tokens: dict[str, bool] = {found["_id"]: True for found in intents.find({"void": None}, {"_id": 1})}
         for collection, field in ((jobs, "birth"), (jobs, "mark"), (inbox, ADOPTED)):
-            tokens.update(collection.distinct(field, {field: {"$gte": ""}}))
-        return sorted(tokens)
+            for token in collection.distinct(field, {field: {"$gte": ""}}):
+                tokens.setdefault(token, False)
+        return dict(sorted(tokens.items()))
 
     def _finish(self, token: str, plan: Plan, *, hidden: bool) -> None:
         """Do what an intent says, as often as it takes; with `hidden`, show the jobs that were hidden for it.

@@ -128,7 +128,7 @@ class Session:
             self._looked = now
             record = self._look()
             self._tell_trouble()
-            self._supervisor.peak_kilobytes()
+            self._supervisor.peak_bytes()
             if now - self._shown >= every:
                 self._shown = now
                 show(self.standing())
@@ -260,7 +260,7 @@ class Session:
             seconds=standing.seconds,
             records_per_second=standing.records_per_second,
             batch_sizes=dict(sorted(self._progress.sizes.items(), reverse=True)),
-            peak_memory=self._supervisor.peak_kilobytes() * 1024,
+            peak_memory=self._supervisor.peak_bytes(),
             resumed_at=self._before.done + self._before.failed,
         )
 

@@ -14,7 +14,7 @@ import msgspec
 
 from penstock.core.verdict import Excess
 from penstock.worker import link as message
-from penstock.worker import tree
+from penstock.worker import memory, tree
 from penstock.worker.board import Board
 from penstock.worker.lane import Lane, Orders
 
@@ -210,10 +210,7 @@ class Child:
 
     def sample_peak(self) -> int:
         """The most memory it has had so far, in bytes; 0 where the system does not tell."""
-        with suppress(OSError), open(f"/proc/{self.pid}/status", encoding="ascii", errors="replace") as status:
-            for line in status:
-                if line.startswith("VmHWM:"):
-                    self.peak_bytes = max(self.peak_bytes, int(line.split()[1]) * 1024)
+        self.peak_bytes = max(self.peak_bytes, memory.peak(self.pid))
         return self.peak_bytes
 
 

@@ -135,14 +135,12 @@ class Runner:
     async def run_async(self, lease: Lease, slot: int = 0) -> Outcome:
         """As `run`, in an event loop; awaits nothing for a task that is not async."""
         task = self._tasks.get(lease.task)
-        if task is None:
+        try:
+            policy = self.policy(lease)
+        except PayloadError as error:
+            return dead(lease, Failure("PayloadError", f"options: {error}"))
+        if task is None or policy is None:
             return Outcome(lease, Ending.DONE if lease.task == canary.TASK else Ending.PARKED)
-        policy = task.policy
-        if lease.options is not None:
-            try:
-                policy = decode_value(lease.options, JobOptions).applied_to(policy)
-            except PayloadError as error:
-                return dead(lease, Failure("PayloadError", f"options: {error}"))
         # A packed row that crashed is taken apart; its items count crashes of their own.
         if lease.crashes >= policy.crash_limit and (not lease.packed or lease.task in self._row_handlers):
             return dead(lease, Failure("Crashed", f"the process that ran it died, {lease.crashes} times over"))

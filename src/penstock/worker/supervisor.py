@@ -33,7 +33,7 @@ from penstock.worker.crew import Crew, LaneState
 from penstock.worker.crews import Crews
 from penstock.worker.lane import Lane
 from penstock.worker.link import Hello
-from penstock.worker.memory import resident
+from penstock.worker.memory import peak, resident
 from penstock.worker.obituary import death_of, words_of
 from penstock.worker.presence import Presence
 from penstock.worker.probe import Report
@@ -149,12 +149,9 @@ class Supervisor:
         """Was it told to stop, or could it not start?"""
         return self._deadline is not None or bool(self._stops)
 
-    def peak_kilobytes(self) -> int:
+    def peak_bytes(self) -> int:
         """The sum of the most memory that this process and each that runs has had."""
-        own = 0
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-            own = next((int(line.split()[1]) for line in status if line.startswith("VmHWM:")), 0)
-        alive = own + sum(child.sample_peak() // 1024 for child in self._crews.children)
+        alive = peak(os.getpid()) + sum(child.sample_peak() for child in self._crews.children)
         self._peak_of_the_gone = max(self._peak_of_the_gone, alive)
         return self._peak_of_the_gone
 
