@@ -20,6 +20,22 @@ class JobEnded(Event, frozen=True):
     seconds: float
 
 
+class BatchEnded(Event, frozen=True):
+    """A call of a batch task or a sink has ended.
+
+    Parameters:
+        task: whose call it was.
+        size: the jobs (or rows) that shared it.
+        seconds: what it took: for a sink, what the database took.
+        ok: False where the call failed as a whole, and is repeated or bisected.
+    """
+
+    task: str
+    size: int
+    seconds: float
+    ok: bool = True
+
+
 class WorkerStarted(Event, frozen=True):
     """A worker's first process is up. `lanes` are in words: the pool and the size of each."""
 
@@ -117,10 +133,6 @@ class Emitter:
     def subscribe(self, kind: type[Event], listener: Callable[[Event], None]) -> None:
         """Have `listener` called with events of a kind, or of any with `Event`."""
         self._listeners.append((kind, listener))
-
-    def wants(self, kind: type[Event]) -> bool:
-        """Does anyone listen for a kind? Lets a hot path skip what nobody hears."""
-        return any(issubclass(kind, wanted) for wanted, _ in self._listeners)
 
     def emit(self, event: Event) -> None:
         """Hand an event to its listeners."""
