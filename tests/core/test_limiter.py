@@ -9,6 +9,7 @@ from penstock.core.limiter import (
     bounded,
     gate,
     gate_of,
+    is_ordered,
     limit_name,
     line,
     look_again,
@@ -40,7 +41,7 @@ def test_what_is_no_rate_is_refused(rate: str) -> None:
 
 @pytest.mark.parametrize(
     "wrong", [{}, {"burst": 3}, {"burst": 3, "concurrency": 1}, {"concurrency": 0}, {"rate": "1/s", "burst": 0},
-              {"concurrency": 1.5}, {"concurrency": True}],
+              {"concurrency": 1.5}, {"concurrency": True}, {"ordered": True, "rate": "1/s"}, {"ordered": True, "concurrency": 1}],
 )  # fmt: skip
 def test_what_is_no_limit_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
@@ -144,3 +145,18 @@ def test_gates_without_keys_and_of_queues() -> None:
     assert gate("t") == gate("t", None) == "t"
     assert limit_name("t") == "t"
     assert limit_name(queue_gate("mail,x")) == queue_gate("mail,x")
+
+
+def test_a_gate_tells_whether_its_jobs_keep_their_order() -> None:
+    ordered = gate("store", "AAPL", ordered=True)
+    assert [is_ordered(name) for name in (ordered, gate("store", "AAPL"), None)] == [True, False, False]
+    assert ordered != gate("store", "MSFT", ordered=True) != gate("store", ordered=True)
+    assert gate_of(line("default", ordered)) == ordered
+    assert Limit(ordered=True).ordered
+
+
+@given(key=st.text(max_size=300))
+def test_no_key_is_taken_for_another_kind_of_gate(key: str) -> None:
+    assert is_ordered(gate("store", key, ordered=True))
+    assert not is_ordered(gate("store", key))
+    assert queue_of(line("default", gate("store", key, ordered=True))) == "default"

@@ -4,7 +4,8 @@ A rate is kept by the generic cell rate algorithm (ITU-T I.371, annex A; https:/
 programmers): of each gate one number is stored, the *theoretical arrival time*, at which all that was let through would be
 paid for at an even pace. Nothing has to tick, and a pause earns no more than the burst.
 
-The jobs of a limited task wait in a *line* of their own: a queue behind the queue, by a name that no queue can have.
+The jobs of a limited task wait in a *line* of their own: a queue behind the queue, by a name that no queue can have. A gate that is
+*ordered* lets the jobs of its line pass in the order in which they came, to one claim at a time.
 """
 
 from __future__ import annotations
@@ -34,15 +35,19 @@ _SET_BACK = 60.0
 #: Seconds by which a time that went through a database may differ from itself.
 _GRAIN = 1e-6
 _LONGEST_KEY = 120
+#: The first letter of a gate that is ordered.
+_ORDERED = "="
 
 
 class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How often jobs may start, and how many of them may run at a time, across all workers.
+    """How often jobs may start, how many of them may run at a time, across all workers, and whether they keep their order.
 
     Parameters:
         rate: "10/s", "600/m", "1000/h", "5/10s": so many jobs in so much time, evenly spaced.
         concurrency: jobs that run at the same time, at most.
         burst: jobs that may start at once after a pause; without it a tenth of a second's worth, and at least one.
+        ordered: jobs of one key are taken in the order in which they came, several at a time, and none while any of them is under way or
+            will be retried. Goes with no other limit.
 
     Raises:
         ConfigError: no limit at all, or one that makes no sense.
@@ -51,9 +56,13 @@ class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
     rate: str | None = None
     concurrency: int | None = None
     burst: int | None = None
+    ordered: bool = False
 
     def __post_init__(self) -> None:
-        if self.rate is not None:
+        if self.ordered:
+            if (self.rate, self.concurrency, self.burst) != (None, None, None):
+                raise ConfigError("what is ordered has no rate, concurrency or burst: limit its queue instead")
+        elif self.rate is not None:
             seconds_each(self.rate)
         elif self.concurrency is None:
             raise ConfigError('a limit has a rate="10/s" or a concurrency=3')
@@ -171,8 +180,10 @@ def look_again(next_in: float | None, *, fell_due: bool, is_due: bool) -> float 
     return None if wait == math.inf else wait
 
 
-def gate(task: str, key: object = None) -> str:
-    """The name of the gate that a task's jobs pass, or those of one key of their arguments."""
+def gate(task: str, key: object = None, *, ordered: bool = False) -> str:
+    """The name of the gate that a task's jobs pass, or those of one key of their arguments; in their order, where they keep one."""
+    if ordered:
+        return _ORDERED + gate(task, key)
     if key is None:
         return task
     text = storable(str(key)).replace("\0", "")
@@ -181,6 +192,11 @@ def gate(task: str, key: object = None) -> str:
 
         text = f"{text[:40]}~{blake2b(text.encode(), digest_size=16).hexdigest()}"
     return f"{task},{text}"
+
+
+def is_ordered(gate: str | None) -> bool:
+    """Do the jobs before a gate keep their order?"""
+    return gate is not None and gate.startswith(_ORDERED)
 
 
 def queue_gate(queue: str) -> str:
