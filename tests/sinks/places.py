@@ -43,6 +43,10 @@ class Place(ABC):
     def ledger(self) -> int:
         """How many batches are noted."""
 
+    @abstractmethod
+    def jobs(self) -> int:
+        """How many single jobs are noted."""
+
 
 class SqlitePlace(Place):
     duplicate = "UNIQUE constraint failed: orders.id"
@@ -58,6 +62,9 @@ class SqlitePlace(Place):
 
     def ledger(self) -> int:
         return int(self._run("select count(*) from penstock_ledger")[0][0])
+
+    def jobs(self) -> int:
+        return int(self._run("select count(*) from penstock_ledger where length(id) = 16")[0][0])
 
     def _run(self, statement: str) -> list[Any]:
         with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
@@ -80,6 +87,9 @@ class PostgresPlace(Place):
 
     def ledger(self) -> int:
         return int(self.run("select count(*) from penstock_ledger")[0][0])
+
+    def jobs(self) -> int:
+        return int(self.run("select count(*) from penstock_ledger where length(id) = 16")[0][0])
 
     def run(self, statement: str) -> list[Any]:
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -109,3 +119,7 @@ class MongoPlace(Place):
     def ledger(self) -> int:
         with self.client() as client:
             return client[self.database]["penstock_ledger"].count_documents({})
+
+    def jobs(self) -> int:
+        with self.client() as client:
+            return sum(len(each["ids"]) for each in client[self.database]["penstock_ledger_jobs"].find())

@@ -53,15 +53,18 @@ class Rejected(msgspec.Struct, frozen=True, gc=False, array_like=True):
 class Written(msgspec.Struct, frozen=True):
     """What became of a batch: how many rows went in, and which did not.
 
-    `repeated` says that it was in already, so that nothing was written now; the rest is as it was then.
+    `repeated` says that it was in already, so that nothing was written now; the rest is as it was then. `known` is how
+    many rows of single jobs were in already and so were not written: see `Sink.write_jobs`.
     """
 
     rows: int
     rejected: list[Rejected]
     repeated: bool = False
+    known: int = 0
 
 
-#: Ends what a batch came from in the transaction of its rows, which is the first argument; False rolls back.
+#: Ends what a batch came from, one job or many, in the transaction of its rows, which is the first argument. False
+#: rolls back all of it.
 End = Callable[[object, Written], bool]
 
 
@@ -71,8 +74,8 @@ class Sink(ABC):
     Parameters:
         url: of the database.
 
-    A sink keeps a ledger in the database it writes to: the id of each batch, stored in the same transaction as its
-    rows. A batch that is handed in again, after a crash say, is found there and not written twice. It is not
+    A sink keeps a ledger in the database it writes to: the id of each batch, or of each job, stored in the same
+    transaction as its rows. What is handed in again, after a crash say, is found there and not written twice. It is not
     thread-safe: whoever opens it owns it. Driver exceptions never leave a sink: they become
     `penstock.errors.StoreError` and `SinkError`.
     """
@@ -117,18 +120,48 @@ class Sink(ABC):
             StoreUnavailable: another try may succeed; nothing was written.
         """
 
+    @abstractmethod
+    def write_jobs(
+        self, ids: Sequence[bytes], payload: bytes, *, ended: Sequence[bytes] = (), now: float | None = None
+    ) -> Written:
+        """Write rows of single jobs, each job exactly once, however its rows come together the next time.
+
+        Rows whose job is in the ledger are in, and are not written again; of those that are refused nothing stays
+        there, so that their job may try again. A job that had some rows refused keeps the others, and is told the same
+        of them when it comes back.
+
+        Parameters:
+            ids: of the job that each row comes from, 16 bytes, one for each row in `payload`. All rows of a job go in
+                by one call.
+            payload: a msgpack array of maps, from column to value.
+            ended: ids of jobs that will never be handed in again, for the broker has their endings: they leave the
+                ledger, with the rows.
+            now: seconds since the epoch, noted in the ledger. The first call deletes what has been in it for 30 days.
+
+        Returns:
+            The rows that went in now, the refused ones, and how many were known to be in.
+
+        Raises:
+            As `write` does; and `ValueError` for ids that do not go with the payload.
+        """
+
+    @abstractmethod
+    def forget_jobs(self, ids: Sequence[bytes]) -> None:
+        """Take jobs whose endings the broker has out of the ledger, when there is nothing more to write with them."""
+
     def shares(self, broker_url: str) -> bool:
         """Can the endings of a broker's jobs be part of this sink's transactions? See `write_with`."""
         return False
 
     def write_with(self, payload: bytes, end: End) -> Written | None:
-        """Write a batch in one transaction with the ending of its job, which makes a ledger entry needless.
+        """Write a batch in one transaction with the endings of its jobs, which makes a ledger entry needless.
 
         Parameters:
-            end: called once, when the rows are written and before the commit.
+            end: called when the rows are written and before the commit; again, if the transaction has to be repeated.
 
         Returns:
-            None when `end` was False: then nothing was written.
+            None when `end` was False, as when one of the jobs has another holder now: then nothing was written, and the
+            rows of the other jobs can be handed in without it.
 
         Raises:
             As `write` does; and after `StoreUnavailable` the batch is in if its job is ended, else it is not.

@@ -83,6 +83,15 @@ class MongoSink(Sink):
 
         return self._written(payload, ledger_id, put)
 
+    def write_jobs(
+        self, ids: Sequence[bytes], payload: bytes, *, ended: Sequence[bytes] = (), now: float | None = None
+    ) -> Written:
+        """See `Sink.write_jobs`."""
+        raise ConfigError("rows of single jobs can't be written into MongoDB yet: use PostgreSQL or SQLite")
+
+    def forget_jobs(self, ids: Sequence[bytes]) -> None:
+        """See `Sink.forget_jobs`."""
+
     def shares(self, broker_url: str) -> bool:
         """See `Sink.shares`: with a queue on the same replica set, used by the same user."""
         if not self._replicated or not broker_url.startswith("mongodb://"):

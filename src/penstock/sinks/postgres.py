@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
-import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from penstock.core.bisect import bisect
 from penstock.errors import ConfigError, RowRejected, SinkError, StoreUnavailable
+from penstock.sinks import postgres_ledger as ledger
 from penstock.sinks.base import End, Rejected, Sink, Target, Written
+from penstock.sinks.job_rows import check_count, settle
 from penstock.sinks.postgres_columns import creation, quoted, statement, table_of
 from penstock.sinks.postgres_copy import Copier
 from penstock.sinks.postgres_errors import failure, is_rows_fault, line_of, reason
 from penstock.sinks.postgres_rows import Batch, Row
 from penstock.stores import postgres as store
 
-_RECORD = """
-insert into penstock_ledger (id, rows, rejected, at)
-values (%(id)s, %(rows)s, %(rejected)s, coalesce(to_timestamp(%(at)s), now()))
-"""
-_RECORDED = "select rows, rejected from penstock_ledger where id = %(id)s"
-_FORGET = "delete from penstock_ledger where id >= %(prefix)s and substr(id, 1, length(%(prefix)s)) = %(prefix)s"
-_rejections = msgspec.msgpack.Decoder(list[Rejected])
+T = TypeVar("T")
 
 #: A table that changes all the time is given up on.
 _TRIES = 5
@@ -47,6 +43,7 @@ class PostgresSink(Sink):
         self.target = target
         quoted(target.table.rpartition(".")[2])
         self._is_open = False
+        self._is_pruned = False
         self._connection: store.Connection | None = None
         self._copier: Copier | None = None
 
@@ -74,20 +71,40 @@ class PostgresSink(Sink):
     def write(self, ledger_id: bytes, payload: bytes, *, now: float | None = None) -> Written:
         """See `Sink.write`."""
 
-        def known(connection: store.Connection) -> Written | None:
-            found = connection.execute(_RECORDED, {"id": ledger_id}).fetchone()
-            if found is None:
-                return None
-            return Written(found[0], _rejections.decode(found[1]) if found[1] else [], repeated=True)
-
         def record(connection: store.Connection, written: Written) -> None:
-            packed = msgspec.msgpack.encode(written.rejected) if written.rejected else None
-            try:
-                connection.execute(_RECORD, {"id": ledger_id, "rows": written.rows, "rejected": packed, "at": now})
-            except psycopg.errors.UniqueViolation:
-                raise _Changed from None  # somebody else has just written the same batch
+            if not ledger.record(connection, ledger_id, written, now):
+                raise _Changed  # somebody else has just written the same batch
 
-        return self._write(payload, known, record)
+        return self._write(payload, lambda connection: ledger.recorded(connection, ledger_id), record)
+
+    def write_jobs(
+        self, ids: Sequence[bytes], payload: bytes, *, ended: Sequence[bytes] = (), now: float | None = None
+    ) -> Written:
+        """See `Sink.write_jobs`."""
+        if not self._is_pruned:
+            with self._using() as connection:
+                ledger.prune(connection, time.time() if now is None else now)
+            self._is_pruned = True
+
+        def attempt(copier: Copier) -> Written:
+            batch = copier.rows.decode(payload)
+            check_count(ids, len(batch.rows) + len(batch.rejected))
+            with self._transaction(copier.preamble) as connection:
+                claim = ledger.claim(connection, copier.table.oid, ids, ended, now)
+                if claim.version != copier.table.version:
+                    raise _Changed
+                connection.execute(b"savepoint part")
+                new = batch.without(ids, claim.known)
+                settled = settle(ids, claim.known, self._insert(connection, copier, new))
+                ledger.amend(connection, settled)
+            return settled.written
+
+        return self._tried(attempt)
+
+    def forget_jobs(self, ids: Sequence[bytes]) -> None:
+        """See `Sink.forget_jobs`."""
+        with self._using() as connection:
+            ledger.forget_jobs(connection, ids)
 
     def shares(self, broker_url: str) -> bool:
         """See `Sink.shares`: with a queue in the same database, used by the same user."""
@@ -115,7 +132,7 @@ class PostgresSink(Sink):
     def forget(self, prefix: bytes) -> None:
         """See `Sink.forget`."""
         with self._using() as connection:
-            connection.execute(_FORGET, {"prefix": prefix})
+            ledger.forget(connection, prefix)
 
     def _write(
         self,
@@ -123,26 +140,34 @@ class PostgresSink(Sink):
         known: Callable[[store.Connection], Written | None],
         settle: Callable[[store.Connection, Written], None],
     ) -> Written:
-        for _ in range(_TRIES):
-            copier = self._shape()
+        def attempt(copier: Copier) -> Written:
             batch = copier.rows.decode(payload)
+            with self._transaction(copier.preamble + b"; savepoint part") as connection:
+                version = connection.execute(statement("version"), {"oid": copier.table.oid}).fetchone()
+                if version is None or version[0] != copier.table.version:
+                    raise _Changed
+                before = known(connection)
+                if before is not None:
+                    return before
+                rejected = self._insert(connection, copier, batch)
+                written = Written(len(batch.rows) + len(batch.rejected) - len(rejected), rejected)
+                settle(connection, written)
+            return written
+
+        return self._tried(attempt)
+
+    def _tried(self, attempt: Callable[[Copier], T]) -> T:
+        """Write by what the table is like now, and again when that has changed."""
+        for _ in range(_TRIES):
             try:
-                with self._transaction(copier) as connection:
-                    before = known(connection)
-                    if before is not None:
-                        return before
-                    refused = self._insert(connection, copier, batch)
-                    rejected = [*batch.rejected, *(Rejected(batch.indexes[index], why) for index, why in refused)]
-                    rejected.sort(key=lambda row: row.index)
-                    written = Written(len(batch.rows) - len(refused), rejected)
-                    settle(connection, written)
-                return written
+                return attempt(self._shape())
             except _Changed:
                 self._copier = None
         raise SinkError(f"table {self.target.table!r} is being changed: load again when that is done")
 
-    def _insert(self, connection: store.Connection, copier: Copier, batch: Batch) -> list[tuple[int, str]]:
-        fresh = True  # the transaction begins with a savepoint
+    def _insert(self, connection: store.Connection, copier: Copier, batch: Batch) -> list[Rejected]:
+        """Write what can be written after the savepoint; returns what can't, in the order of the payload."""
+        fresh = True
 
         def insert(part: Sequence[Row]) -> None:
             nonlocal fresh
@@ -160,7 +185,8 @@ class PostgresSink(Sink):
                 fresh = True
                 raise RowRejected(reason(error), line_of(error)) from error
 
-        return bisect(insert, batch.rows)
+        refused = [Rejected(batch.indexes[index], why) for index, why in bisect(insert, batch.rows)]
+        return sorted([*batch.rejected, *refused], key=lambda row: row.index)
 
     def _shape(self) -> Copier:
         """How to write into the table as it is now."""
@@ -177,17 +203,14 @@ class PostgresSink(Sink):
         return self._copier
 
     @contextmanager
-    def _transaction(self, copier: Copier) -> Iterator[store.Connection]:
-        """A transaction in which the table is as the copier knows it; raises `_Changed` where it is not."""
+    def _transaction(self, beginning: bytes) -> Iterator[store.Connection]:
+        """A transaction that begins so; raises `_Changed` where the table it names is no more."""
         with self._using() as connection:
             try:
                 try:
-                    connection.execute(copier.preamble)
+                    connection.execute(beginning)
                 except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
                     raise _Changed from None
-                version = connection.execute(statement("version"), {"oid": copier.table.oid}).fetchone()
-                if version is None or version[0] != copier.table.version:
-                    raise _Changed
                 yield connection
                 connection.execute(b"commit")
             finally:

@@ -58,7 +58,7 @@ class Copier:
             # Here and not once for the connection: a pooler may have changed the session behind it.
             columns = ", ".join(map(quoted, self._names))
             statements.append(self._sql("staging", columns=columns))
-        return "; ".join([*statements, "savepoint part"])
+        return "; ".join(statements)
 
     def check(self, connection: Connection) -> None:
         """Refuse, before any row does, a key that the table has no index for."""

@@ -6,7 +6,7 @@ as binary means the same as text, so that a record's fate does not hang on its n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from types import GenericAlias
@@ -68,6 +68,14 @@ class Batch(msgspec.Struct, frozen=True):
     indexes: Sequence[int]
     rejected: list[Rejected]
     types: list[str] | None
+
+    def without(self, ids: Sequence[bytes], known: Collection[bytes]) -> Batch:
+        """The same, but the rows of jobs that are known; `ids` has the job of each record in the payload."""
+        if not known:
+            return self
+        left = [place for place, index in enumerate(self.indexes) if ids[index] not in known]
+        rows, indexes = [self.rows[place] for place in left], [self.indexes[place] for place in left]
+        return Batch(rows, indexes, self.rejected, self.types)
 
 
 class Rows:

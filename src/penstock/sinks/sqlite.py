@@ -10,24 +10,16 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
 
 from penstock.core.bisect import bisect
 from penstock.errors import ConfigError, RowRejected, SinkError, StoreError
+from penstock.sinks import sqlite_ledger as ledger
 from penstock.sinks.base import End, OnConflict, Rejected, Sink, Target, Written
+from penstock.sinks.job_rows import check_count, left_out, settle
 from penstock.sinks.sqlite_columns import columns_of, creation, primary_key, quoted
 from penstock.sinks.sqlite_rows import Row, Rows
 from penstock.stores import sqlite as store
-
-_CREATE_LEDGER = """
-create table if not exists penstock_ledger
-(id blob primary key, rows integer not null, rejected blob, at real not null)
-"""
-_RECORD = "insert into penstock_ledger (id, rows, rejected, at) values (?, ?, ?, ?)"
-_RECORDED = "select rows, rejected from penstock_ledger where id = ?"
-_FORGET = "delete from penstock_ledger where id >= ?1 and substr(id, 1, length(?1)) = ?1"
-_rejections = msgspec.msgpack.Decoder(list[Rejected])
 
 
 class SqliteSink(Sink):
@@ -52,13 +44,14 @@ class SqliteSink(Sink):
         self._lock = store.FileLock(self.path)
         self._connection: sqlite3.Connection | None = None
         self._schema: tuple[int, Rows] | None = None
+        self._is_pruned = False
 
     def open(self) -> None:
         """See `Sink.open`."""
         if self._connection is None:
             self._connection = store.connect(self.path, durability=self._durability)
             with self._transaction() as connection:
-                connection.execute(_CREATE_LEDGER)
+                ledger.create(connection)
 
     def close(self) -> None:
         """See `Sink.close`."""
@@ -90,11 +83,44 @@ class SqliteSink(Sink):
         """See `Sink.write`."""
         at = time.time() if now is None else now
 
-        def record(connection: sqlite3.Connection, written: Written) -> None:
-            packed = msgspec.msgpack.encode(written.rejected) if written.rejected else None
-            connection.execute(_RECORD, (ledger_id, written.rows, packed, at))
+        return self._write(
+            payload,
+            lambda connection: ledger.recorded(connection, ledger_id),
+            lambda connection, written: ledger.record(connection, ledger_id, written, at),
+        )
 
-        return self._write(payload, lambda connection: _recorded(connection, ledger_id), record)
+    def write_jobs(
+        self, ids: Sequence[bytes], payload: bytes, *, ended: Sequence[bytes] = (), now: float | None = None
+    ) -> Written:
+        """See `Sink.write_jobs`."""
+        at = time.time() if now is None else now
+        while True:
+            version, rows = self._rows()
+            decoded, indexes, rejected = rows.decode(payload)
+            check_count(ids, len(decoded) + len(rejected))
+            with self._transaction() as connection:
+                if _version(connection) != version:
+                    continue
+                if not self._is_pruned:
+                    ledger.prune(connection, at)
+                known = ledger.known(connection, ids)
+                new = ids
+                if known:
+                    new = [id for id in ids if id not in known]
+                    left = [place for place, index in enumerate(indexes) if ids[index] not in known]
+                    decoded, indexes = [decoded[place] for place in left], [indexes[place] for place in left]
+                refused = self._insert(connection, rows, decoded)
+                settled = settle(ids, known, [*rejected, *(Rejected(indexes[place], why) for place, why in refused)])
+                ledger.enter(connection, new, settled, at)
+                if ended:
+                    ledger.forget_jobs(connection, left_out(ended, ids))
+            self._is_pruned = True
+            return settled.written
+
+    def forget_jobs(self, ids: Sequence[bytes]) -> None:
+        """See `Sink.forget_jobs`."""
+        with self._transaction() as connection:
+            ledger.forget_jobs(connection, ids)
 
     def shares(self, broker_url: str) -> bool:
         """See `Sink.shares`: with a queue in the same file."""
@@ -139,7 +165,7 @@ class SqliteSink(Sink):
     def forget(self, prefix: bytes) -> None:
         """See `Sink.forget`."""
         with self._transaction() as connection:
-            connection.execute(_FORGET, (prefix,))
+            ledger.forget(connection, prefix)
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -239,11 +265,3 @@ class _Stale(Exception):
 def _version(connection: sqlite3.Connection) -> int:
     version: int = connection.execute("pragma schema_version").fetchone()[0]
     return version
-
-
-def _recorded(connection: sqlite3.Connection, ledger_id: bytes) -> Written | None:
-    found = connection.execute(_RECORDED, (ledger_id,)).fetchone()
-    if found is None:
-        return None
-    rows, rejected = found
-    return Written(rows, _rejections.decode(rejected) if rejected else [], repeated=True)
