@@ -19,6 +19,7 @@ from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.inspect import Inspector, LaneRecord, RunningJob
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
+from penstock.core.metrics import Point
 from penstock.core.outcome import Ending, Outcome
 from penstock.errors import MissingFeature
 
@@ -199,6 +200,20 @@ class Broker(ABC):
         limited = sorted(name.lstrip(",") for name, limit in limits.items() if limit is not None)
         if limited:
             raise MissingFeature(f"{type(self).__name__} keeps no limits, and {', '.join(limited)} have some")
+
+    def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:
+        """Keep what a worker has counted, for as long as `penstock.core.metrics.KEPT` says of its span.
+
+        Parameters:
+            worker: its id.
+            span: seconds that its points of this kind cover.
+            number: of the point; one of the same number is replaced.
+            now: in epoch seconds.
+
+        Returns:
+            Whether the store keeps such things.
+        """
+        return False
 
     def unpark(self, tasks: Sequence[str]) -> int:
         """Make parked jobs of these tasks ready again; returns how many."""

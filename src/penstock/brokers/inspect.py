@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from penstock.core.job import JobRecord
+from penstock.core.metrics import FINE, Sample
 from penstock.core.states import State
 
 
@@ -110,6 +111,9 @@ class Inspector(Protocol):
 
     def workers(self) -> Sequence[WorkerRecord]:
         """Every worker on the list."""
+
+    def metrics(self, since: float, *, span: int = FINE) -> Sequence[Sample]:
+        """What workers have counted, in points of a length (`FINE` or `COARSE` seconds) that ended after an epoch time, oldest first."""
 
     def result(self, id: bytes, *, now: float | None = None) -> bytes | None:
         """The encoded result of a job that ended well, if it is kept."""

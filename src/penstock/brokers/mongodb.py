@@ -29,10 +29,12 @@ from penstock.brokers.mongodb_inbox import Inbox
 from penstock.brokers.mongodb_inspector import MongoInspector
 from penstock.brokers.mongodb_layout import Layout
 from penstock.brokers.mongodb_listen import listening
+from penstock.brokers.mongodb_metrics import prune_metrics, record_metrics
 from penstock.brokers.mongodb_storing import Storing
 from penstock.core.clock import Steady
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
+from penstock.core.metrics import Point
 from penstock.core.outcome import Outcome
 from penstock.errors import ConfigError, StoreError
 from penstock.stores import mongodb as store
@@ -294,6 +296,14 @@ class MongoBroker(Broker):
             now = parts.clock.now() if now is None else now
             return backlog(parts.layout, parts.storing.gates.names(queues, now, _LINES), now)
 
+    def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:
+        """See `Broker.record`."""
+        parts = self._opened
+        with self._translating():
+            moment = parts.clock.now()
+            record_metrics(parts.layout, worker, span, number, point, moment if now is None else now, moment)
+        return True
+
     def unpark(self, tasks: Sequence[str]) -> int:
         """See `Broker.unpark`."""
         parts = self._opened
@@ -312,6 +322,7 @@ class MongoBroker(Broker):
         with self._translating():
             now = parts.clock.now() if now is None else now
             parts.storing.gates.prune(now)
+            prune_metrics(parts.layout, now)
             return parts.layout.results.delete_many({"expires": {"$lte": now}}).deleted_count
 
     def depth(self, queue: str) -> int:

@@ -14,10 +14,12 @@ from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, Worker
 from penstock.brokers.mongodb_documents import Update, record, to_the_back
 from penstock.brokers.mongodb_gates import of_queue
 from penstock.brokers.mongodb_layout import Layout
+from penstock.brokers.mongodb_metrics import samples
 from penstock.brokers.mongodb_repairs import Repair
 from penstock.brokers.mongodb_storing import Storing
 from penstock.core.job import JobRecord
 from penstock.core.limiter import queue_of
+from penstock.core.metrics import FINE, Sample
 from penstock.core.states import State
 from penstock.stores.mongodb import Document, translating
 from penstock.stores.mongodb_clock import ServerClock
@@ -88,6 +90,11 @@ class MongoInspector:
             running = {one["_id"]: one["count"] for one in self._layout.jobs.aggregate(held, hint="held")}
             found = self._layout.workers.find({"info": {"$exists": True}}).sort("_id", 1).to_list()
         return [_worker(one, now, running.get(one["_id"], 0)) for one in found]
+
+    def metrics(self, since: float, *, span: int = FINE) -> Sequence[Sample]:
+        """See `Inspector.metrics`."""
+        with translating(self._shown):
+            return samples(self._layout, since, span)
 
     def result(self, id: bytes, *, now: float | None = None) -> bytes | None:
         """See `Inspector.result`."""

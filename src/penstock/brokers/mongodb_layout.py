@@ -59,6 +59,7 @@ _INDEXES: dict[str, tuple[Index, ...]] = {
     "bell": (Index("at", ("at",), keep=60),),
     "batches": (),
     "workers": (),
+    "metrics": (Index("at", ("span", "at")), Index("gone", ("gone",), keep=0)),
     "meta": (),
     "limits": (),
     "gates": (Index("paid_until", ("paid_until",)),),
@@ -99,6 +100,7 @@ class Layout:
         self.results = self._collection("results")
         self.batches = self._collection("batches")
         self.workers = self._collection("workers")
+        self.metrics = self._collection("metrics")
         self.intents = self._collection("intents")
         self.inbox = self._collection("inbox")
         self.meta = self._collection("meta")

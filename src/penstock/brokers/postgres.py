@@ -31,6 +31,7 @@ from penstock.core.codec import encode_failure
 from penstock.core.decide import INTERRUPTED
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
+from penstock.core.metrics import KEPT, Point
 from penstock.core.outcome import Outcome
 from penstock.stores import postgres
 
@@ -301,12 +302,20 @@ class PostgresBroker(Broker):
         ready, waited = self._link.run("backlog", queues=Array("text", queues), most=COUNTED, lines=_LINES, at=now)[0]
         return Backlog() if waited is None else Backlog(ready, max(0.0, waited))
 
+    def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:
+        """See `Broker.record`."""
+        data = msgspec.msgpack.encode(point)
+        self._link.run("record_metrics", worker=worker, span=span, number=number, point=data, at=now)
+        return True
+
     def unpark(self, tasks: Sequence[str]) -> int:
         """See `Broker.unpark`."""
         return int(self._link.run("unpark", tasks=Array("text", tasks))[0][0])
 
     def prune(self, *, now: float | None = None) -> int:
         """See `Broker.prune`."""
+        for span, kept in KEPT.items():
+            self._link.run("prune_metrics", span=span, kept=kept, at=now)
         return int(self._link.run("prune", at=now)[0][0])
 
     def depth(self, queue: str) -> int:

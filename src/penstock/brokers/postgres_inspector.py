@@ -15,6 +15,7 @@ from penstock.brokers.postgres_arrays import Array
 from penstock.brokers.postgres_link import Link
 from penstock.core.job import Failure, JobRecord
 from penstock.core.limiter import gate_of, queue_of
+from penstock.core.metrics import FINE, Sample, decoded_sample
 from penstock.core.states import State
 
 #: state -> (its number in the table, whether a claim holds the job, where that makes a difference).
@@ -61,6 +62,10 @@ class PostgresInspector:
     def workers(self) -> Sequence[WorkerRecord]:
         """See `Inspector.workers`."""
         return [_worker(info, silent_for, running) for info, silent_for, running in self._link.run("workers")]
+
+    def metrics(self, since: float, *, span: int = FINE) -> Sequence[Sample]:
+        """See `Inspector.metrics`."""
+        return [decoded_sample(*row) for row in self._link.run("metrics", span=span, since=since)]
 
     def result(self, id: bytes, *, now: float | None = None) -> bytes | None:
         """See `Inspector.result`."""

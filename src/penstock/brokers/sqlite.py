@@ -24,6 +24,7 @@ from penstock.brokers.sqlite_moves import Moves, leases
 from penstock.core import limiter
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
+from penstock.core.metrics import KEPT, Point
 from penstock.core.outcome import Ending, Outcome
 from penstock.errors import ConfigError, StoreError
 from penstock.stores import doorbell, sqlite
@@ -290,6 +291,13 @@ class SqliteBroker(Broker):
             listeners = self._moves.listeners(connection)
         self._ring(listeners)
 
+    def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:
+        """See `Broker.record`."""
+        values = worker, span, number, time.time() if now is None else now, msgspec.msgpack.encode(point)
+        with self._transaction() as connection:
+            connection.execute(self._sql["record_metrics"], values)
+        return True
+
     def unpark(self, tasks: Sequence[str]) -> int:
         """See `Broker.unpark`."""
         names = json.dumps(list(tasks))
@@ -309,6 +317,8 @@ class SqliteBroker(Broker):
         now = time.time() if now is None else now
         with self._transaction() as connection:
             connection.execute(self._sql["prune_gates"], (now,))
+            for span, kept in KEPT.items():
+                connection.execute(self._sql["prune_metrics"], (span, now - kept, now + kept))
             return connection.execute(self._sql["prune_results"], (now,)).rowcount
 
     def depth(self, queue: str) -> int:

@@ -18,6 +18,7 @@ from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, Worker
 from penstock.brokers.sqlite_moves import Moves
 from penstock.core.job import Failure, JobRecord
 from penstock.core.limiter import gate_of, queue_of
+from penstock.core.metrics import FINE, Sample, decoded_sample
 from penstock.core.states import State
 from penstock.stores import sqlite
 from penstock.stores.statements import Statements
@@ -75,6 +76,12 @@ class SqliteInspector:
         return [
             _worker(msgspec.msgpack.decode(info, type=WorkerInfo), now - beat, running) for _, info, beat, _ in rows
         ]
+
+    def metrics(self, since: float, *, span: int = FINE) -> Sequence[Sample]:
+        """See `Inspector.metrics`."""
+        with sqlite.translating(self._path):
+            rows = self._connection.execute(self._sql["metrics"], (span, since)).fetchall()
+        return [decoded_sample(*row) for row in rows]
 
     def result(self, id: bytes, *, now: float | None = None) -> bytes | None:
         """See `Inspector.result`."""

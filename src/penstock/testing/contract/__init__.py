@@ -36,6 +36,7 @@ from penstock.testing.contract.lifecycle import LifecycleContract
 from penstock.testing.contract.limits import LimitContract
 from penstock.testing.contract.listening import ListenContract
 from penstock.testing.contract.machine import BrokerMachine, check_machine
+from penstock.testing.contract.metrics import MetricsContract
 from penstock.testing.contract.namespaces import NamespaceContract
 from penstock.testing.contract.ordering import OrderContract
 from penstock.testing.contract.rescuing import RescueContract
@@ -58,6 +59,7 @@ class BrokerContract(
     CancelContract,
     BacklogContract,
     LimitContract,
+    MetricsContract,
     NamespaceContract,
     ListenContract,
     ConcurrencyContract,
