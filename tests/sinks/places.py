@@ -64,7 +64,7 @@ class SqlitePlace(Place):
         return int(self._run("select count(*) from penstock_ledger")[0][0])
 
     def jobs(self) -> int:
-        return int(self._run("select count(*) from penstock_ledger where length(id) = 16")[0][0])
+        return int(self._run("select count(*) from penstock_ledger_jobs")[0][0])
 
     def _run(self, statement: str) -> list[Any]:
         with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
@@ -89,7 +89,7 @@ class PostgresPlace(Place):
         return int(self.run("select count(*) from penstock_ledger")[0][0])
 
     def jobs(self) -> int:
-        return int(self.run("select count(*) from penstock_ledger where length(id) = 16")[0][0])
+        return int(self.run("select count(*) from penstock_ledger_jobs")[0][0])
 
     def run(self, statement: str) -> list[Any]:
         with psycopg.connect(self.url, autocommit=True) as connection:

@@ -17,14 +17,18 @@ SCHEMES: dict[str, str] = {
 }
 
 
+def check_scheme(url: str) -> str:
+    """The scheme of a sink's URL; raises `ConfigError` for one that no sink has."""
+    scheme = url.partition("://")[0]
+    if scheme not in SCHEMES:
+        known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        raise ConfigError(f"can't write into {scheme or url!r}: a URL to load into starts with {known}")
+    return scheme
+
+
 def open_sink(url: str, target: Target) -> Sink:
     """Open the sink that a URL and a target name; raises `ConfigError` for a scheme that none has."""
-    scheme = url.partition("://")[0]
-    try:
-        module, _, name = SCHEMES[scheme].partition(":")
-    except KeyError:
-        known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-        raise ConfigError(f"can't write into {scheme or url!r}: a URL to load into starts with {known}") from None
+    module, _, name = SCHEMES[check_scheme(url)].partition(":")
     sink: Sink = getattr(import_module(module), name)(url, target)
     sink.open()
     return sink

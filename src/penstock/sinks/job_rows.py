@@ -36,15 +36,21 @@ def joined(ids: Sequence[bytes]) -> bytes:
     return found
 
 
-def taken_apart(ids: bytes) -> list[bytes]:
-    """The ids that were joined."""
-    return [ids[start : start + _ID] for start in range(0, len(ids), _ID)]
-
-
 def check_count(ids: Sequence[bytes], rows: int) -> None:
     """Raises `ValueError` where there is not one id for each row."""
     if len(ids) != rows:
         raise ValueError(f"{len(ids)} ids for {rows} rows: give the id of its job for each row")
+
+
+def places_of(ids: Sequence[bytes]) -> list[int]:
+    """The place of each row among those of its job."""
+    seen: dict[bytes, int] = {}
+    places: list[int] = []
+    for id in ids:
+        place = seen.get(id, 0)
+        places.append(place)
+        seen[id] = place + 1
+    return places
 
 
 def left_out(ended: Sequence[bytes], ids: Sequence[bytes]) -> Sequence[bytes]:

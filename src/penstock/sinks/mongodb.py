@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from bson import ObjectId
 from pymongo.errors import CollectionInvalid, InvalidName, OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from penstock.errors import ConfigError, SinkError
 from penstock.sinks.base import End, Rejected, Sink, Target, Written
-from penstock.sinks.mongodb_alone import write_alone
+from penstock.sinks.job_rows import check_count, joined, left_out
+from penstock.sinks.mongodb_alone import write_alone, write_jobs_alone
+from penstock.sinks.mongodb_jobs import JobLedger
 from penstock.sinks.mongodb_ledger import Ledger
-from penstock.sinks.mongodb_rows import ENCODE_ERRORS, Row, decode, storable
-from penstock.sinks.mongodb_transactions import Parts, write_at_once
+from penstock.sinks.mongodb_rows import ENCODE_ERRORS, Row, decode, made_of_batch, made_of_jobs, storable
+from penstock.sinks.mongodb_transactions import Parts, write_at_once, write_jobs
 from penstock.sinks.mongodb_writes import Destination
 from penstock.stores import mongodb as store
 
@@ -38,6 +42,7 @@ class MongoSink(Sink):
         self.target = target
         self._client: store.Client | None = None
         self._replicated = False
+        self._is_pruned = False
 
     def open(self) -> None:
         """See `Sink.open`."""
@@ -81,16 +86,30 @@ class MongoSink(Sink):
                 return Parts(client, destination, ledger, ledger_id, now).write(rows, rejected)
             return write_alone(destination, ledger, ledger_id, rows, rejected, now)
 
-        return self._written(payload, ledger_id, put)
+        return self._written(payload, made_of_batch(ledger_id), put)
 
     def write_jobs(
         self, ids: Sequence[bytes], payload: bytes, *, ended: Sequence[bytes] = (), now: float | None = None
     ) -> Written:
         """See `Sink.write_jobs`."""
-        raise ConfigError("rows of single jobs can't be written into MongoDB yet: use PostgreSQL or SQLite")
+        client, destination = self._opened(), self._destination()
+        joined(ids)
+        gone = left_out(ended, ids)
+        jobs = self._jobs(time.time() if now is None else now)
+
+        def put(rows: Sequence[Row], rejected: Sequence[Rejected]) -> Written:
+            check_count(ids, len(rows) + len(rejected))
+            if not self._replicated:
+                return write_jobs_alone(destination, jobs, ids, rows, rejected, gone, now)
+            with client.start_session() as session:
+                return write_jobs(session, destination, jobs, ids, rows, rejected, gone, now)
+
+        return self._written(payload, made_of_jobs(ids), put)
 
     def forget_jobs(self, ids: Sequence[bytes]) -> None:
         """See `Sink.forget_jobs`."""
+        with self._translating():
+            self._jobs(time.time()).forget(ids)
 
     def shares(self, broker_url: str) -> bool:
         """See `Sink.shares`: with a queue on the same replica set, used by the same user."""
@@ -118,8 +137,8 @@ class MongoSink(Sink):
             with client.start_session() as session:
                 return self._written(
                     payload,
-                    os.urandom(16),
-                    lambda rows, rejected: write_at_once(session, destination, rows, rejected, settle),
+                    made_of_batch(os.urandom(16)),
+                    lambda rows, rejected: write_at_once(session, destination, rows, rejected, end=settle),
                 )
         except _Stale:
             return None
@@ -129,11 +148,23 @@ class MongoSink(Sink):
         with store.translating(self._url.shown):
             Ledger(self._opened()[self._url.database]).forget(prefix)
 
+    def _jobs(self, now: float) -> JobLedger:
+        """The ledger of single jobs; `now` is when it is put in order, once."""
+        ledger = JobLedger(self._opened()[self._url.database])
+        if not self._is_pruned:
+            with self._translating():
+                ledger.prepare(now)
+            self._is_pruned = True
+        return ledger
+
     def _written(
-        self, payload: bytes, seed: bytes, put: Callable[[Sequence[Row], Sequence[Rejected]], Written]
+        self,
+        payload: bytes,
+        made: Callable[[int], ObjectId],
+        put: Callable[[Sequence[Row], Sequence[Rejected]], Written],
     ) -> Written:
         """Decode a batch, and write what BSON can hold of it."""
-        rows, rejected = decode(payload, seed, self.target.key)
+        rows, rejected = decode(payload, made, self.target.key)
         try:
             with self._translating():
                 return put(rows, rejected)

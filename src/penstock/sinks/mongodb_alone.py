@@ -10,7 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from penstock.sinks.base import OnConflict, Rejected, Written
+from penstock.sinks.job_rows import settle
+from penstock.sinks.mongodb_jobs import JobLedger, Met
 from penstock.sinks.mongodb_ledger import Ledger
 from penstock.sinks.mongodb_rows import Row, mark_of
 from penstock.sinks.mongodb_writes import DUPLICATE, Destination, Refusal
@@ -40,6 +44,36 @@ def write_alone(
         entry = ledger.find(ledger_id)
         return entry.written if entry.done else written
     return written
+
+
+def write_jobs_alone(
+    destination: Destination,
+    ledger: JobLedger,
+    ids: Sequence[bytes],
+    rows: Sequence[Row],
+    rejected: Sequence[Rejected],
+    ended: Sequence[bytes],
+    now: float | None,
+) -> Written:
+    """Write rows as `Sink.write_jobs` does. A document that is there just as it was to be written counts as known."""
+    known = ledger.known(ids)
+    left = [row for row in rows if ids[row.index] not in known]
+    met = destination.put(left, ordered=False)
+    refused = _foreign(destination, left, met, repeated=True)
+    found = [*rejected, *(Rejected(left[each.place].index, each.reason) for each in refused)]
+    settled = settle(ids, known, found)
+    there = 0 if destination.how is not OnConflict.ERROR else len(met) - len(refused)
+    entered = set(ids).difference(known)
+    while True:
+        try:
+            ledger.enter(list(entered), settled, now)
+            break
+        except Met:
+            # Another writes some of them as well, and has entered those.
+            entered -= set(ledger.known(ids))
+    ledger.forget(ended)
+    written = settled.written
+    return msgspec.structs.replace(written, rows=written.rows - there, known=written.known + there)
 
 
 def _foreign(

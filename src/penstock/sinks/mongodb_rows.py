@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -12,6 +12,7 @@ from bson import ObjectId
 from bson.errors import BSONError
 
 from penstock.sinks.base import Rejected
+from penstock.sinks.job_rows import places_of
 from penstock.sinks.records import raw_records
 from penstock.stores.mongodb import Document
 
@@ -31,17 +32,32 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     made: bool
 
 
-def decode(payload: bytes, ledger_id: bytes, key: Sequence[str]) -> tuple[list[Row], list[Rejected]]:
+def made_of_batch(id: bytes) -> Callable[[int], ObjectId]:
+    """By the index of a document in its batch, the `_id` it always gets there."""
+    base = blake2b(id, digest_size=9).digest()
+    return lambda index: ObjectId(base + index.to_bytes(3, "big"))
+
+
+def made_of_jobs(ids: Sequence[bytes]) -> Callable[[int], ObjectId]:
+    """By the index of a document, the `_id` that is made of its job and of its place among the rows of that."""
+    places = places_of(ids)
+
+    def made(index: int) -> ObjectId:
+        return ObjectId(blake2b(ids[index], digest_size=9).digest() + places[index].to_bytes(3, "big"))
+
+    return made
+
+
+def decode(payload: bytes, made: Callable[[int], ObjectId], key: Sequence[str]) -> tuple[list[Row], list[Rejected]]:
     """The documents of a payload, and the records that are none; raises `PayloadError`.
 
-    A document's `_id` is its own, or made of the key's fields, or of the batch's id and its place in it.
+    A document's `_id` is its own, or made of the key's fields, or what `made` gives for its index.
     """
     rejected: list[Rejected] = []
     try:
         found = list(enumerate(_documents.decode(payload)))
     except (ValueError, RecursionError):
         found = list(_one_by_one(payload, rejected))
-    base = blake2b(ledger_id, digest_size=9).digest()
     rows: list[Row] = []
     for index, document in found:
         if "_id" in document:
@@ -61,7 +77,7 @@ def decode(payload: bytes, ledger_id: bytes, key: Sequence[str]) -> tuple[list[R
             document["_id"] = document[key[0]] if len(key) == 1 else {name: document[name] for name in key}
             rows.append(Row(index, document, made=False))
         else:
-            document["_id"] = ObjectId(base + index.to_bytes(3, "big"))
+            document["_id"] = made(index)
             rows.append(Row(index, document, made=True))
     return rows, rejected
 

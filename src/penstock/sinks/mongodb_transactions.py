@@ -17,6 +17,8 @@ from pymongo.errors import OperationFailure, PyMongoError
 from penstock.core.bisect import bisect
 from penstock.errors import RowRejected, StoreUnavailable
 from penstock.sinks.base import OnConflict, Rejected, Written
+from penstock.sinks.job_rows import settle
+from penstock.sinks.mongodb_jobs import JobLedger, Met
 from penstock.sinks.mongodb_ledger import Entry, Ledger
 from penstock.sinks.mongodb_rows import Row
 from penstock.sinks.mongodb_writes import DUPLICATE, Destination
@@ -148,18 +150,23 @@ def write_at_once(
     destination: Destination,
     rows: Sequence[Row],
     rejected: Sequence[Rejected],
-    settle: Callable[[ClientSession, Written], None],
+    *,
+    begin: Callable[[ClientSession, Written], None] | None = None,
+    end: Callable[[ClientSession, Written], None] | None = None,
 ) -> Written:
-    """Write a batch in one transaction, with what `settle` does in it.
+    """Write a batch in one transaction, with what `begin` does in it before the rows go in, and `end` after that.
 
     Which rows are bad is found out first, where any is, in transactions that are rolled back.
     """
     good, refused = list(rows), list(rejected)
 
     def attempt(session: ClientSession) -> Written:
-        put_all(destination, good, session)
         written = Written(len(rows) - len(refused) + len(rejected), list(_sorted(refused)))
-        settle(session, written)
+        if begin is not None:
+            begin(session, written)
+        put_all(destination, good, session)
+        if end is not None:
+            end(session, written)
         return written
 
     def probe(part: Sequence[Row]) -> None:
@@ -190,6 +197,39 @@ def write_at_once(
             bad = {index for index, _ in found}
             refused += [Rejected(good[index].index, why) for index, why in found if good[index].index not in known]
             good = [row for index, row in enumerate(good) if index not in bad]
+
+
+def write_jobs(
+    session: ClientSession,
+    destination: Destination,
+    ledger: JobLedger,
+    ids: Sequence[bytes],
+    rows: Sequence[Row],
+    rejected: Sequence[Rejected],
+    ended: Sequence[bytes],
+    now: float | None,
+) -> Written:
+    """Write rows as `Sink.write_jobs` does, in one transaction; `rejected` are the records that were no documents."""
+    known: dict[bytes, Sequence[Rejected]] = {}
+
+    def begin(session: ClientSession, written: Written) -> None:
+        # Before the rows, so that those which are in are not met as duplicates of themselves.
+        settled = settle(ids, known, written.rejected)
+        if settled.void and ledger.known(settled.void, session):
+            # Refused, perhaps, because another has put them in since.
+            raise Met
+        ledger.enter([id for id in ids if id not in known] if known else ids, settled, now, session)
+        ledger.forget(ended, session)
+
+    while True:
+        left = [row for row in rows if ids[row.index] not in known]
+        bad = [each for each in rejected if ids[each.index] not in known]
+        try:
+            written = write_at_once(session, destination, left, bad, begin=begin)
+        except Met:
+            known.update(ledger.known(ids))
+        else:
+            return settle(ids, known, written.rejected).written
 
 
 class _Probed(Exception):

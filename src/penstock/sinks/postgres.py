@@ -12,9 +12,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from penstock.core.bisect import bisect
 from penstock.errors import ConfigError, RowRejected, SinkError, StoreUnavailable
+from penstock.sinks import postgres_jobs as jobs
 from penstock.sinks import postgres_ledger as ledger
 from penstock.sinks.base import End, Rejected, Sink, Target, Written
-from penstock.sinks.job_rows import check_count, settle
+from penstock.sinks.job_rows import check_count, joined, left_out, settle
 from penstock.sinks.postgres_columns import creation, quoted, statement, table_of
 from penstock.sinks.postgres_copy import Copier
 from penstock.sinks.postgres_errors import failure, is_rows_fault, line_of, reason
@@ -81,22 +82,34 @@ class PostgresSink(Sink):
         self, ids: Sequence[bytes], payload: bytes, *, ended: Sequence[bytes] = (), now: float | None = None
     ) -> Written:
         """See `Sink.write_jobs`."""
+        joined(ids)
+        at = time.time() if now is None else now
+        gone = left_out(ended, ids)
+        known: dict[bytes, Sequence[Rejected]] = {}
         if not self._is_pruned:
             with self._using() as connection:
-                ledger.prune(connection, time.time() if now is None else now)
+                jobs.prune(connection, at)
             self._is_pruned = True
 
         def attempt(copier: Copier) -> Written:
             batch = copier.rows.decode(payload)
             check_count(ids, len(batch.rows) + len(batch.rejected))
+            while True:
+                try:
+                    return write(copier, batch.without(ids, known))
+                except jobs.Met:
+                    with self._using() as connection:
+                        known.update(jobs.known(connection, ids))
+
+        def write(copier: Copier, batch: Batch) -> Written:
             with self._transaction(copier.preamble) as connection:
-                claim = ledger.claim(connection, copier.table.oid, ids, ended, now)
-                if claim.version != copier.table.version:
+                if jobs.begin(connection, copier.table.oid, gone) != copier.table.version:
                     raise _Changed
+                # Before the rows, so that those which are in are not met as duplicates of themselves.
+                jobs.enter(connection, (id for id in ids if id not in known) if known else ids, at)
                 connection.execute(b"savepoint part")
-                new = batch.without(ids, claim.known)
-                settled = settle(ids, claim.known, self._insert(connection, copier, new))
-                ledger.amend(connection, settled)
+                settled = settle(ids, known, self._insert(connection, copier, batch))
+                jobs.amend(connection, settled)
             return settled.written
 
         return self._tried(attempt)
@@ -104,7 +117,7 @@ class PostgresSink(Sink):
     def forget_jobs(self, ids: Sequence[bytes]) -> None:
         """See `Sink.forget_jobs`."""
         with self._using() as connection:
-            ledger.forget_jobs(connection, ids)
+            jobs.forget(connection, ids)
 
     def shares(self, broker_url: str) -> bool:
         """See `Sink.shares`: with a queue in the same database, used by the same user."""
@@ -236,9 +249,10 @@ class PostgresSink(Sink):
         if self._connection is None or self._connection.closed:
             self._connection = store.connect(self._url)
             with self._using() as connection:
-                found = connection.execute("select to_regclass('penstock_ledger')").fetchone()
-                if found is None or found[0] is None:
-                    _create(connection, statement("ledger").encode())
+                for name in ("ledger", "ledger_jobs"):
+                    found = connection.execute("select to_regclass(%s)", [f"penstock_{name}"]).fetchone()
+                    if found is None or found[0] is None:
+                        _create(connection, statement(name).encode())
         return self._connection
 
     def _disconnect(self) -> None:

@@ -14,6 +14,7 @@ from msgspec import UNSET
 
 from penstock.core.bisect import bisect
 from penstock.errors import ConfigError, RowRejected, SinkError, StoreError
+from penstock.sinks import sqlite_jobs as jobs
 from penstock.sinks import sqlite_ledger as ledger
 from penstock.sinks.base import End, OnConflict, Rejected, Sink, Target, Written
 from penstock.sinks.job_rows import check_count, left_out, settle
@@ -52,6 +53,7 @@ class SqliteSink(Sink):
             self._connection = store.connect(self.path, durability=self._durability)
             with self._transaction() as connection:
                 ledger.create(connection)
+                jobs.create(connection)
 
     def close(self) -> None:
         """See `Sink.close`."""
@@ -102,25 +104,23 @@ class SqliteSink(Sink):
                 if _version(connection) != version:
                     continue
                 if not self._is_pruned:
-                    ledger.prune(connection, at)
-                known = ledger.known(connection, ids)
-                new = ids
+                    jobs.prune(connection, at)
+                if ended:
+                    jobs.forget(connection, left_out(ended, ids))
+                known = jobs.enter(connection, ids, at)
                 if known:
-                    new = [id for id in ids if id not in known]
                     left = [place for place, index in enumerate(indexes) if ids[index] not in known]
                     decoded, indexes = [decoded[place] for place in left], [indexes[place] for place in left]
                 refused = self._insert(connection, rows, decoded)
                 settled = settle(ids, known, [*rejected, *(Rejected(indexes[place], why) for place, why in refused)])
-                ledger.enter(connection, new, settled, at)
-                if ended:
-                    ledger.forget_jobs(connection, left_out(ended, ids))
+                jobs.amend(connection, settled)
             self._is_pruned = True
             return settled.written
 
     def forget_jobs(self, ids: Sequence[bytes]) -> None:
         """See `Sink.forget_jobs`."""
         with self._transaction() as connection:
-            ledger.forget_jobs(connection, ids)
+            jobs.forget(connection, ids)
 
     def shares(self, broker_url: str) -> bool:
         """See `Sink.shares`: with a queue in the same file."""

@@ -1,16 +1,12 @@
-"""What a SQLite sink notes, in the transaction of the rows: the batches and the jobs that are in."""
+"""What a SQLite sink notes of batches, in the transaction of their rows: how they ended."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 
 import msgspec
 
 from penstock.sinks.base import Rejected, Written
-from penstock.sinks.job_rows import KEPT, Settled, joined, oldest
 
 _CREATE = """
 create table if not exists penstock_ledger
@@ -19,7 +15,6 @@ create table if not exists penstock_ledger
 _RECORD = "insert into penstock_ledger (id, rows, rejected, at) values (?, ?, ?, ?)"
 _RECORDED = "select rows, rejected from penstock_ledger where id = ?"
 _FORGET = "delete from penstock_ledger where id >= ?1 and substr(id, 1, length(?1)) = ?1"
-_AMEND = "update penstock_ledger set rejected = ? where id = ?"
 _rejections = msgspec.msgpack.Decoder(list[Rejected])
 
 
@@ -43,35 +38,6 @@ def record(connection: sqlite3.Connection, id: bytes, written: Written, now: flo
 def forget(connection: sqlite3.Connection, prefix: bytes) -> None:
     """Take out the batches whose ids begin so."""
     connection.execute(_FORGET, (prefix,))
-
-
-def known(connection: sqlite3.Connection, ids: Sequence[bytes]) -> Mapping[bytes, Sequence[Rejected]]:
-    """Those of the jobs that are in, each with what was refused to it."""
-    return {id: _decoded(rejected) for id, rejected in connection.execute(_statement("known"), {"ids": joined(ids)})}
-
-
-def enter(connection: sqlite3.Connection, ids: Sequence[bytes], settled: Settled, now: float) -> None:
-    """Enter jobs, none of which is in, with what was refused to them."""
-    void = set(settled.void)
-    entered = [id for id in ids if id not in void] if void else ids
-    connection.execute(_statement("enter"), {"ids": joined(entered), "at": now})
-    for id, rejected in settled.partial.items():
-        connection.execute(_AMEND, (msgspec.msgpack.encode(rejected), id))
-
-
-def forget_jobs(connection: sqlite3.Connection, ids: Sequence[bytes]) -> None:
-    """Take out jobs."""
-    connection.execute(_statement("forget_jobs"), {"ids": joined(ids)})
-
-
-def prune(connection: sqlite3.Connection, now: float) -> None:
-    """Take out jobs that will not come back."""
-    connection.execute(_statement("prune"), {"oldest": oldest(now), "before": now - KEPT})
-
-
-@cache
-def _statement(name: str) -> str:
-    return files("penstock.sinks").joinpath("sql", "sqlite", f"{name}.sql").read_text(encoding="utf-8")
 
 
 def _decoded(rejected: bytes | None) -> list[Rejected]:

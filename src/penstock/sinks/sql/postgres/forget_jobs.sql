@@ -1,2 +1,2 @@
--- Takes jobs out of the ledger. Parameters: ids. Result: none.
-delete from penstock_ledger where id = any(%(ids)s)
+-- Takes jobs out of the ledger. Parameters: ids, an array as text. Result: none.
+delete from penstock_ledger_jobs where id = any(%(ids)s::uuid[])

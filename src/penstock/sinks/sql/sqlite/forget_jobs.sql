@@ -5,4 +5,4 @@ with recursive given (place, id) as (
     union all
     select place + 16, substr(:ids, place + 16, 16) from given where place + 16 <= length(:ids)
 )
-delete from penstock_ledger where id in (select id from given)
+delete from penstock_ledger_jobs where id in (select id from given)

@@ -1,5 +1,5 @@
--- Takes out of the ledger what has been there for too long, of single jobs.
+-- Takes out of the ledger the jobs that have been there for too long.
 -- Parameters: oldest, an id; before, seconds since the epoch. Result: none.
 -- An id begins with the time it was made, which is before it is entered. So the primary key finds them, and the ledger
 -- needs no index by time.
-delete from penstock_ledger where id < :oldest and length(id) = 16 and at < :before
+delete from penstock_ledger_jobs where id < :oldest and at < :before
