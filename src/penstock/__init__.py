@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from penstock.app import Penstock
+from penstock.batch_task import BatchTask
 from penstock.cache import Cache
 from penstock.core.backoff import Backoff
 from penstock.core.control import GiveUp, Retry, Snooze
 from penstock.core.limiter import Limit
+from penstock.core.sizing import Adaptive, ByDepth, Fixed
 from penstock.core.states import State
-from penstock.errors import PenstockError
+from penstock.errors import BatchError, PenstockError
 from penstock.handles import Batch, Job
 from penstock.shared import shared_task
 from penstock.task import Task
 from penstock.worker.context import CurrentJob, current_job
 
 __all__ = [
+    "Adaptive",
     "Backoff",
     "Batch",
+    "BatchError",
+    "BatchTask",
+    "ByDepth",
     "Cache",
     "CurrentJob",
+    "Fixed",
     "GiveUp",
     "Job",
     "Limit",

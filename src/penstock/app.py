@@ -5,24 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from penstock import settings, shared
+from penstock.batch_task import BatchDecorator, BatchOptions, BatchTask, Key, SinkTask, declare_batch, declare_sink
+from penstock.batching.collector import grouped
+from penstock.batching.sharing import MAX_SIZE
 from penstock.brokers.inspect import Inspector
 from penstock.client import Client, new_id
 from penstock.core.job import DEFAULT_QUEUE, Holder, Lease, NewJob
 from penstock.core.limiter import Limit, queue_gate
 from penstock.core.outcome import Outcome
+from penstock.core.sizing import Sizing
 from penstock.declare import Decorator, TaskOptions, declare
 from penstock.errors import ConfigError, JobFailed, UnknownTask
+from penstock.sinks import check_scheme, open_sink
+from penstock.sinks.base import OnConflict, Target
 from penstock.task import Task
 
 if TYPE_CHECKING:
-    from penstock.worker.runner import RowHandler, Runner
+    from penstock.worker.runner import Runner
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Penstock:
@@ -40,8 +48,6 @@ class Penstock:
         self._queue_limits = dict(queue_limits or {})
         self.settings = settings.load(url, inline=inline)
         self.tasks: dict[str, Task[Any, Any]] = {}
-        #: Tasks that end a packed row as a whole, by name.
-        self.row_handlers: dict[str, RowHandler] = {}
         self._client = Client(self.settings.url)
         self._client.inline = self._run_inline if inline else None
         shared.join(self)
@@ -79,11 +85,105 @@ class Penstock:
         """
 
         def decorate(function: Callable[..., Any]) -> Task[Any, Any]:
-            task = declare(function, self._find_client, **options)
+            task = declare(function, self._find_client, kind=Task, **options)
             self.add(task)
             return task
 
         return decorate if function is None else decorate(function)
+
+    @overload
+    def batch_task(self, function: Callable[[list[T]], Coroutine[Any, Any, Any]], /) -> BatchTask[T]: ...
+    @overload
+    def batch_task(self, function: Callable[[list[T]], Any], /) -> BatchTask[T]: ...
+    @overload
+    def batch_task(
+        self,
+        function: None = None,
+        /,
+        *,
+        max_size: int = ...,
+        max_wait: float | None = ...,
+        sizing: Sizing | None = ...,
+        key: Key | None = ...,
+        **options: Unpack[TaskOptions],
+    ) -> BatchDecorator: ...
+
+    def batch_task(
+        self,
+        function: Any = None,
+        /,
+        *,
+        max_size: int = MAX_SIZE,
+        max_wait: float | None = None,
+        sizing: Sizing | None = None,
+        key: Key | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Any:
+        """Make a function of a list a task each job of which is one item: jobs that are there together share a call.
+
+        Every job is leased, retried and ended by itself. A call that raises is tried with parts of its items, until those
+        that are to blame are known; errors of the network or the database are the error of all, and so is a timeout. The
+        function may raise `BatchError` to say itself which items failed, and may return a list with a value for each.
+
+        Parameters:
+            max_size: jobs in one call, at most.
+            max_wait: seconds that a job may wait for others. It waits only while a call is under way: see `Adaptive`.
+            sizing: how many jobs go together, and when: `Adaptive()`, `ByDepth()` or `Fixed(size)`; the first without.
+            key: the name of a field, or a function of an item: items with equal keys are taken in the order in which they
+                were sent, on all workers, and none of them before the one ahead has ended for good.
+            options: those of `task`, but for rate_limit, burst, concurrency and limit_key. `timeout` is for one call.
+        """
+
+        def decorate(function: Callable[..., Any]) -> BatchTask[Any]:
+            task = declare_batch(
+                function, self._find_client, options, kind=BatchTask,
+                max_size=max_size, max_wait=max_wait, sizing=sizing, key=key,
+            )  # fmt: skip
+            self.add(task)
+            return task
+
+        return decorate if function is None else decorate(function)
+
+    def sink(
+        self,
+        url: str,
+        *,
+        table: str,
+        rows: Callable[[Any], Any] | None = None,
+        on_conflict: OnConflict | str = OnConflict.ERROR,
+        conflict_key: Sequence[str] = (),
+        create: bool = False,
+        max_size: int = MAX_SIZE,
+        max_wait: float | None = None,
+        sizing: Sizing | None = None,
+        key: Key | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> SinkTask[Any]:
+        """A batch task that writes its items into a table, each exactly once.
+
+        A row that the database refuses becomes a dead letter with the database's own words, and holds up no other. While
+        the database is away, jobs wait for it and burn no attempt.
+
+        Parameters:
+            url: of the database: `postgresql://`, `mongodb://` or `sqlite://`.
+            table: its name, or that of the collection.
+            rows: called in the worker with an item, whose type it may name; returns its row, a list of rows, or None where it
+                has none. A row is a dict, a msgspec Struct or a dataclass. Without it the item is its row.
+            on_conflict: what becomes of a row whose key is there already: "error", "ignore", "update" or "add".
+            conflict_key: the columns of that key; without, the primary key.
+            create: make the table from the first rows, where there is none.
+            max_size, max_wait, sizing, key, options: as `batch_task` has them; the name is "sink:TABLE" without one.
+
+        Raises:
+            ConfigError: no such scheme, or an option makes no sense.
+        """
+        target = Target(table, OnConflict(on_conflict), tuple(conflict_key))
+        check_scheme(url)
+        options.setdefault("name", f"sink:{table}")
+        batch = BatchOptions(max_size=max_size, max_wait=max_wait, sizing=sizing, key=key)
+        task = declare_sink(rows, self._find_client, options, partial(open_sink, url, target), batch, create=create)
+        self.add(task)
+        return task
 
     def add(self, task: Task[Any, Any]) -> None:
         """Have a task whose jobs go through this app; `ConfigError` where there is another of its name."""
@@ -132,7 +232,7 @@ class Penstock:
         # Here, because a program that only stores jobs should not pay for what runs them.
         from penstock.worker.runner import Runner
 
-        return Runner(self.tasks, self.row_handlers)
+        return Runner(self.tasks)
 
     def drain(self, *, delayed: bool = False, queues: Sequence[str] | None = None) -> int:
         """Run the jobs that are stored, here and now, until there are none; returns how many ran. For tests.
@@ -144,6 +244,8 @@ class Penstock:
             queues: which; all of the app's own without.
         """
         runner, holder, ran = self.runner(), Holder(f"drain-{new_id().hex()}"), 0
+        shared = runner.shared
+        most = max((sharing.max_size for sharing in shared.values()), default=1)
         outcomes: list[Outcome] = []
         with self._client.broker() as broker:
             broker.declare(dict.fromkeys(self.limits))
@@ -153,11 +255,12 @@ class Penstock:
                 with self._client.broker() as broker:
                     broker.exchange(outcomes, (), 0, holder)
                     broker.promote(now=float("inf") if delayed else None)
-                    leases = broker.exchange((), queues or self.queues, 1, holder).leases
+                    leases = broker.exchange((), queues or self.queues, most, holder).leases
                 if not leases:
                     return ran
-                outcomes = [runner.run(lease) for lease in leases]
                 ran += len(leases)
+                ended = [runner.run(lease) for lease in grouped(leases, shared)]
+                outcomes = [each for outcome in ended for each in outcome.parts or (outcome,)]
         finally:
             runner.close()
             with self._client.broker() as broker:

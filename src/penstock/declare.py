@@ -23,6 +23,7 @@ from penstock.task import Sending, Task, check_limits, check_sending
 
 P = ParamSpec("P")
 R = TypeVar("R")
+AnyTask = TypeVar("AnyTask", bound=Task[Any, Any])
 
 
 class TaskOptions(TypedDict, total=False):
@@ -68,11 +69,15 @@ def declare(
     burst: int | None = None,
     concurrency: int | None = None,
     limit_key: Callable[..., object] | None = None,
-) -> Task[Any, Any]:
+    order_key: Callable[[Any], object] | None = None,
+    kind: type[AnyTask],
+) -> AnyTask:
     """The task that a function makes; the options are those of `TaskOptions`, with their defaults.
 
     Parameters:
         find_client: finds the client that its jobs go through.
+        order_key: called with a job's one argument: jobs with equal keys run in the order in which they came.
+        kind: of task to make.
 
     Raises:
         ConfigError: an option makes no sense.
@@ -84,13 +89,15 @@ def declare(
     wait = Backoff(first=backoff) if isinstance(backoff, (int, float)) else backoff or Backoff()
     policy = Policy(
         retries, wait, result_ttl, crash_limit, timeout, kill_after,
-        None if memory is None else parse_bytes(memory), tuple(give_up),
+        None if memory is None else parse_bytes(memory), give_up=tuple(give_up),
     )  # fmt: skip
     check_limits(policy)
     full_name = name or f"{_module_name(function)}.{function.__qualname__}"
     is_limited = rate_limit is not None or burst is not None or concurrency is not None
     limit = Limit(rate_limit, concurrency, burst) if is_limited else None
-    return Task(function, full_name, find_client, sending, policy, limit, limit_key)
+    if order_key is not None:
+        limit, limit_key = Limit(ordered=True), order_key
+    return kind(function, full_name, find_client, sending, policy, limit, limit_key)
 
 
 class Decorator:

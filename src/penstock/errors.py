@@ -11,6 +11,7 @@
     │   ├── JobCancelled       waited for a job that was cancelled; raised in one that runs, too
     │   ├── TimeLimitExceeded  a job ran longer than its timeout
     │   ├── MemoryLimitExceeded  a job took more memory than it may
+    │   ├── BatchError         some of the jobs of a batch failed; raised by the batch task itself
     │   └── ResultTimeout      the job did not end within the timeout
     ├── PayloadError           bytes that can't be decoded, or arguments of the wrong type
     ├── StoreError             the database or broker refused
@@ -28,6 +29,8 @@ Control flow inside a task (`Retry`, `Snooze`, `GiveUp`) is not an error and liv
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class PenstockError(Exception):
@@ -76,6 +79,19 @@ class TimeLimitExceeded(TaskError, TimeoutError):
 
 class MemoryLimitExceeded(TaskError, MemoryError):
     """The process of a job took more than the job's `memory`, and was killed."""
+
+
+class BatchError(TaskError):
+    """Raised by a batch task: these of its items failed, and all others are done.
+
+    Parameters:
+        errors: what went wrong, by the item's index in the list that the task was called with. `Retry`, `Snooze` and
+            `GiveUp` mean what they mean in any task.
+    """
+
+    def __init__(self, errors: Mapping[int, Exception]) -> None:
+        self.errors = dict(errors)
+        super().__init__(f"{len(self.errors)} of the batch failed")
 
 
 class ResultTimeout(TaskError, TimeoutError):

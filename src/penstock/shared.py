@@ -52,7 +52,7 @@ def shared_task(function: Any = None, /, **options: Unpack[TaskOptions]) -> Any:
     """
 
     def decorate(function: Callable[..., Any]) -> Task[Any, Any]:
-        task = declare(function, lambda: _client_for(task.name), **options)
+        task = declare(function, lambda: _client_for(task.name), kind=Task, **options)
         if task.name in _tasks:
             raise ConfigError(f"there is a shared task {task.name!r} already: give one of them another name=")
         for app in list(_apps):

@@ -12,6 +12,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 import msgspec
 
+from penstock.batching.sharing import Sharing
 from penstock.client import Client, new_id, new_ids
 from penstock.core.codec import Signature, encode_value
 from penstock.core.decide import JobOptions, Policy, Terms
@@ -49,6 +50,9 @@ class Task(Generic[P, R]):
     Made by `@app.task`. A plain call runs the function here; `.delay` and its kin store a job.
     """
 
+    #: How the arguments of its jobs travel.
+    signature_type: type[Signature] = Signature
+
     def __init__(
         self,
         function: Callable[P, R] | Callable[P, Coroutine[Any, Any, R]],
@@ -66,8 +70,12 @@ class Task(Generic[P, R]):
         self.policy = policy
         self.function = function
         self.sending = sending
-        self.signature = Signature(name, function)
+        self.signature = self.signature_type(name, function)
         self.is_async = inspect.iscoroutinefunction(function)
+        #: How its jobs share calls; None where each has a call of its own.
+        self.sharing: Sharing | None = None
+        #: Is it called with the arguments of one job, and does not await anything?
+        self.is_plain = not self.is_async
         self._find_client = find_client
         update_wrapper(typing.cast(Callable[..., Any], self), function)
 
@@ -81,6 +89,12 @@ class Task(Generic[P, R]):
         task = copy.copy(self)
         task._find_client = find_client
         return task
+
+    def share(self, sharing: Sharing) -> None:
+        """Have jobs share calls."""
+        self.sharing = sharing
+        self.is_plain = False
+        self.policy = msgspec.structs.replace(self.policy, batched=True)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Run the function here and now."""

@@ -293,13 +293,6 @@ class TestAPackedRow:
         assert len({job.id for job in outcome.follow_ups}) == 2
         assert ran == []
 
-    def test_a_task_may_end_it_as_a_whole(self, bench: Bench) -> None:
-        @bench.app.task
-        def item(number: int) -> None: ...
-
-        bench.app.row_handlers[item.name] = lambda lease, joining: Outcome(lease, Ending.SNOOZE, delay=3)
-        assert Bench(bench.app).run_row(item, [1]).delay == 3
-
 
 def test_it_says_what_runs(bench: Bench) -> None:
     @bench.app.task(name="who", queue="mail")

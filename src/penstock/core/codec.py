@@ -170,6 +170,25 @@ class Signature:
         return f"{self._name}(): {text}"
 
 
+class ItemSignature(Signature):
+    """How one item travels to a function that is called with a list of them.
+
+    Raises:
+        ConfigError: the function takes more than the list.
+    """
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        super().__init__(name, function)
+        needed = [p for p in self._parameters if p.default is inspect.Parameter.empty]
+        if self.variadic or len(self._parameters) != 1 or len(needed) != 1 or self._named_only:
+            raise ConfigError(f"{name}() is called with a list of items: give it one parameter, `items: list[Item]`")
+
+    def _hints(self) -> dict[str, Any]:
+        hint = super()._hints().get(self.names[0], Any)
+        kinds = typing.get_args(hint)
+        return {self.names[0]: kinds[0] if kinds else Any}
+
+
 def _field(parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:
     hint: Any = hints.get(parameter.name, Any)
     if parameter.kind is _MANY:

@@ -32,6 +32,7 @@ class Terms(msgspec.Struct, frozen=True):
         timeout: seconds after which `TimeLimitExceeded` is raised in the job; None is never.
         kill_after: seconds that it has from then on until its process is killed.
         memory: bytes that the job's process may have while it runs.
+        batched: many of its jobs share a call.
     """
 
     retries: int = DEFAULT_RETRIES
@@ -41,6 +42,7 @@ class Terms(msgspec.Struct, frozen=True):
     timeout: float | None = None
     kill_after: float = DEFAULT_KILL_AFTER
     memory: int | None = None
+    batched: bool = False
 
 
 class Policy(Terms, frozen=True):

@@ -42,6 +42,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     `delay` and `result_ttl` are in seconds. `payload` replaces the job's own when it goes on later (what is left
     of a packed row, say). `follow_ups` are stored in the same transaction, and so are the counter `steps`.
     `committed` says that all this is in the store already, by a transaction that did more than end the lease.
+    The outcome of a bundle is no more than its `parts`, one for each of its leases.
     """
 
     lease: Lease
@@ -55,6 +56,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     follow_ups: tuple[NewJob, ...] = ()
     steps: tuple[Step, ...] = ()
     committed: bool = False
+    parts: tuple[Outcome, ...] = ()
 
 
 def called_off(outcome: Outcome) -> Outcome:

@@ -23,7 +23,7 @@ MAX_WAIT = 0.05
 TARGET = 0.1
 
 #: The depths from which on a batch is larger, each with the size.
-STEPS = ((0, 1), (100, 100), (1000, 500), (10_001, 1000), (100_001, 5000))
+STEPS = ((0, 1), (100, 100), (1000, 500), (10_001, 1000))
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -55,6 +55,11 @@ class Plan(msgspec.Struct, frozen=True):
 class Sizing(Protocol):
     """A policy of batch sizes."""
 
+    @property
+    def deepest(self) -> int:
+        """How many jobs that wait in the store it tells from more; 0 where it does not look there."""
+        ...
+
     def next(self, depth: int, in_flight: int, now: float) -> Plan:
         """What to do next, with so many jobs to be taken and so many calls under way. To ask has no effect of its own."""
         ...
@@ -80,6 +85,7 @@ class Fixed:
         _check(size=size, batches=batches)
         _check_seconds(wait=wait)
         self._plan = Plan(size, wait, batches)
+        self.deepest = 0
 
     def next(self, depth: int, in_flight: int, now: float) -> Plan:
         """The same plan, whatever there is to do."""
@@ -98,7 +104,6 @@ class ByDepth:
     | 100 to 999 | 100 |
     | 1,000 to 10,000 | 500 |
     | more than 10,000 | 1,000 |
-    | more than 100,000 | 5,000 |
 
     Parameters:
         steps: pairs of a depth and the size from that depth on; the first begins at 0, and both grow.
@@ -116,6 +121,7 @@ class ByDepth:
         depths, sizes = [depth for depth, _ in steps], [size for _, size in steps]
         if depths[0] != 0 or depths != sorted(set(depths)) or sizes != sorted(sizes):
             raise ConfigError(f"steps= are pairs of a depth and a size, from depth 0 on, and both grow, not {steps!r}")
+        self.deepest = depths[-1]
         self._plans = [(depth, Plan(min(size, max_size), 0.0, batches)) for depth, size in reversed(steps)]
 
     def next(self, depth: int, in_flight: int, now: float) -> Plan:
@@ -171,6 +177,7 @@ class Adaptive:
         self._batches = _Batches(max_batches)
         self._max_wait = max_wait
         self._seconds = max_wait
+        self.deepest = 0
 
     def next(self, depth: int, in_flight: int, now: float) -> Plan:
         """The size as it is found so far; a smaller batch only while nothing is under way, or after the wait."""

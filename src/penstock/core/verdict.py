@@ -70,8 +70,9 @@ def judge(death: Death, held: Sequence[Lease], terms: Mapping[str, Terms], chanc
     """Decide about the jobs that a dead process held.
 
     Who used more than it may has failed. Where nobody did, each job that ran is a suspect, and counts a crash: it runs
-    alone from then on, and dies for good at its crash limit. A packed row only counts crashes: it is taken apart when
-    it runs again, and each of its items is judged by itself.
+    alone from then on, and dies for good at its crash limit. So does each of the jobs whose task was in a call that they
+    shared, over a limit or not. A packed row only counts crashes: it is taken apart when it runs again, and each of its
+    items is judged by itself.
 
     Parameters:
         held: its leases.
@@ -82,10 +83,15 @@ def judge(death: Death, held: Sequence[Lease], terms: Mapping[str, Terms], chanc
         return Verdict()
     runs = {run.id: run for run in death.runs}
     killed = any(run.excess for run in death.runs)
+    shared = _shared_calls(held, runs, terms)
     outcomes: list[Outcome] = []
     crashed: list[bytes] = []
     for lease in held:
         run = runs.get(lease.id)
+        if lease.task in shared and not lease.packed and not lease.crashes:
+            if not (killed and shared[lease.task].excess is None) and shared[lease.task].excess not in _BLAMELESS:
+                crashed.append(lease.id)
+            continue
         if run is None or (killed and run.excess is None) or run.excess in _BLAMELESS:
             # One that was asked to end is cancelled by the store as it goes back.
             continue
@@ -95,6 +101,15 @@ def judge(death: Death, held: Sequence[Lease], terms: Mapping[str, Terms], chanc
         else:
             outcomes.append(outcome)
     return Verdict(tuple(outcomes), tuple(crashed))
+
+
+def _shared_calls(held: Sequence[Lease], runs: Mapping[bytes, Run], terms: Mapping[str, Terms]) -> dict[str, Run]:
+    """The runs that were calls of many jobs together, by task: each of those that it held may be to blame."""
+    return {
+        lease.task: runs[lease.id]
+        for lease in held
+        if lease.id in runs and not lease.packed and not lease.crashes and terms.get(lease.task, Terms()).batched
+    }
 
 
 def _outcome(lease: Lease, run: Run, death: Death, terms: Terms, chance: float) -> Outcome | None:

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from penstock.app import Penstock, load_app
+from penstock.batch_task import declare_sink
 from penstock.client import new_ids
 from penstock.core.backoff import Backoff
 from penstock.core.codec import Signature
 from penstock.core.control import Continue
-from penstock.core.job import Failure, Lease, NewJob
-from penstock.core.outcome import Ending, Outcome, Step
+from penstock.core.job import Failure, NewJob
+from penstock.core.outcome import Step
 from penstock.core.packed import pack, row_size, rows
-from penstock.errors import ConfigError, PayloadError, SinkError, SourceError
+from penstock.errors import ConfigError, SinkError, SourceError
 from penstock.load.infer import with_numbers
 from penstock.load.plan import READ, WRITE, Plan, Progress
 from penstock.load.slices import RAW_CHARACTERS, Slice
 from penstock.load.sources import Source
 from penstock.sinks import open_sink
-from penstock.sinks.base import Sink, Written
 from penstock.task import Task
-from penstock.worker.runner import Joining
 
 #: Records that are read for one transaction, and their text in bytes.
 _SLICE_RECORDS = 16_000
@@ -49,13 +48,21 @@ def build(plan: str) -> Penstock:
     # What a reader can't read it can't read on the next attempt either; the store may come back.
     app.task(name=READ, queue=told.read_lane, retries=8, give_up=(SourceError, SinkError, ConfigError))(reader.read)
     if told.into is not None:
-        writer = _Writer(told)
         # A store that is full or away comes back; a table that refuses a row as a whole does not change its mind.
         wait = Backoff(first=0.5, longest=15.0)
-        app.task(name=WRITE, queue=told.lane, retries=_NEVER_GIVE_UP, backoff=wait, give_up=(SinkError, ConfigError))(
-            _written_as_a_whole
-        )
-        app.row_handlers[WRITE] = writer.write
+        task = declare_sink(
+            None,
+            lambda: app.client,
+            {
+                "name": WRITE, "queue": told.lane, "retries": _NEVER_GIVE_UP, "backoff": wait,
+                "give_up": (SinkError, ConfigError),
+            },
+            partial(open_sink, told.into, told.target),
+            {},
+            bare=True,
+            ledger_id=lambda lease: ledger_key(lease.batch or b"", lease.id),
+        )  # fmt: skip
+        app.add(task)
     return app
 
 
@@ -66,11 +73,6 @@ def load_target(to: str) -> tuple[Penstock, Any]:
         raise ConfigError(f"--to takes package.module:app.task, not {to!r}")
     app = load_app(target)
     return app, app.find(name)
-
-
-def _written_as_a_whole(record: dict[str, Any]) -> None:
-    """Stands for the rows that are written; they never come one record at a time."""
-    raise PayloadError("a single record of a load can't be written: start the load again")
 
 
 class _Reader:
@@ -188,67 +190,6 @@ class _Reader:
         return NewJob(
             new_ids(1)[0], self._task, payload, self._queue, batch=batch, item=line, failure=failure, dead=True
         )
-
-
-class _Writer:
-    """Writes packed rows of records into the sink, each exactly once."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._sink: Sink | None = None
-        self._shares = False
-        self._decoder = msgspec.msgpack.Decoder(tuple[msgspec.Raw, int, list[int] | None])
-
-    def write(self, lease: Lease, joining: Joining | None) -> Outcome:
-        """Write one row; the records that were refused become dead letters with the reason."""
-        try:
-            items, first, numbers = self._decoder.decode(lease.payload)
-        except msgspec.MsgspecError as error:
-            raise PayloadError(str(error)) from None
-        if self._sink is None:
-            self._sink = open_sink(str(self._plan.into), self._plan.target)
-            self._shares = self._sink.shares(self._plan.queue)
-
-        def ended(written: Written) -> Outcome:
-            return _ended(lease, written, items, range(first, first + lease.items) if numbers is None else numbers)
-
-        if self._shares and joining is not None:
-            return self._together(self._sink, lease, bytes(items), joining, ended)
-        return ended(self._sink.write(ledger_key(lease.batch or b"", lease.id), bytes(items)))
-
-    def _together(
-        self, sink: Sink, lease: Lease, payload: bytes, joining: Joining, ended: Callable[[Written], Outcome]
-    ) -> Outcome:
-        """Write a row into the database that the queue is in: it ends by the commit of its records."""
-        outcome = Outcome(lease, Ending.RELEASED)
-        with joining() as end_within:
-
-            def end(tx: object, written: Written) -> bool:
-                nonlocal outcome
-                outcome = ended(written)
-                return end_within(outcome, tx)
-
-            if sink.write_with(payload, end) is None:
-                # The job is another's: handed in as it is, this comes too late, and is reported so.
-                return Outcome(lease, Ending.RELEASED)
-        return msgspec.structs.replace(outcome, committed=True)
-
-
-def _ended(lease: Lease, written: Written, items: msgspec.Raw, numbers: Sequence[int]) -> Outcome:
-    """How a row ends that was written but for what was refused."""
-    batch = lease.batch or b""
-    if not written.rejected:
-        return Outcome(lease, steps=(Step(batch, done=lease.items),))
-    records = msgspec.msgpack.decode(items, type=list[msgspec.Raw])
-    dead = [
-        NewJob(
-            id, lease.task, _encoder.encode([records[each.index]]), lease.queue, batch=lease.batch, dead=True,
-            item=numbers[each.index], failure=Failure("Rejected", each.reason),
-        )
-        for id, each in zip(new_ids(len(written.rejected)), written.rejected, strict=True)
-    ]  # fmt: skip
-    step = Step(batch, done=lease.items - len(dead), failed=len(dead))
-    return Outcome(lease, follow_ups=tuple(dead), steps=(step,))
 
 
 def ledger_key(batch: bytes, row: bytes) -> bytes:

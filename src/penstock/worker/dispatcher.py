@@ -8,13 +8,16 @@ before a slow one, and gives back those behind it, so that neither waits for it.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from penstock.brokers.base import Broker
 from penstock.core.job import Holder, Lease
+from penstock.core.joining import EndWithin
 from penstock.core.outcome import Ending, Outcome
+from penstock.events.meter import Meter
 
 
 class Dispatcher:
@@ -26,6 +29,8 @@ class Dispatcher:
         queues: to take from.
         stale: is told the outcomes that came too late.
         count: is told how many jobs have ended, with each exchange.
+        meter: counts what has ended.
+        settled: is told the outcomes that the store knows, where somebody waits for that.
     """
 
     def __init__(
@@ -35,12 +40,16 @@ class Dispatcher:
         queues: Sequence[str],
         stale: Callable[[Sequence[Outcome]], None],
         count: Callable[[int], None],
+        meter: Meter,
+        settled: Callable[[Sequence[Outcome]], None] | None = None,
     ) -> None:
         self._broker = broker
         self._holder = holder
         self._queues = tuple(queues)
         self._stale = stale
         self._count = count
+        self._meter = meter
+        self._settled = settled
         #: Queues to take from with the next exchange that takes anything, beside its own.
         self.once: tuple[str, ...] = ()
         #: Jobs that have ended, and the store knows.
@@ -70,6 +79,11 @@ class Dispatcher:
             if self._outcomes:
                 self._exchange(0)
 
+    def behind(self) -> int:
+        """How many jobs of the queues wait in the store, as far as it counts."""
+        with self._lock:
+            return self._broker.backlog(self._queues).ready
+
     def is_work_left(self) -> bool:
         """Is any job of the queues ready?"""
         with self._lock:
@@ -85,44 +99,49 @@ class Dispatcher:
         self._outcomes.extend(Outcome(lease, Ending.RELEASED) for lease in leases)
 
     @contextmanager
-    def joining(self) -> Iterator[Callable[[Outcome, object], bool]]:
+    def joining(self) -> Iterator[EndWithin]:
         """Have the broker for a transaction of somebody else's, in which a job is to end.
 
         Taken before that transaction begins: where the two share a lock, as in a SQLite file, a helper that hands in
         outcomes must not hold the broker and wait for it.
 
         Returns:
-            What ends a job in the transaction that it is given; False where the lease is no longer in force.
+            What ends jobs in the transaction that it is given, and returns those whose leases are no longer in force.
         """
         with self._lock:
             yield self._end_within
 
-    def _end_within(self, outcome: Outcome, tx: object) -> bool:
-        return not self._broker.exchange([outcome], (), 0, self._holder, tx=tx).stale
+    def _end_within(self, outcomes: Sequence[Outcome], tx: object) -> list[Outcome]:
+        return self._broker.exchange(outcomes, (), 0, self._holder, tx=tx).stale
 
     def _exchange(self, limit: int) -> list[Lease]:
-        outcomes: list[Outcome] = []
-        handed = ended = 0
+        taken: list[Outcome] = []
         while self._outcomes:
             outcome = self._outcomes.popleft()
-            handed += 1
-            ended += outcome.ending is not Ending.RELEASED
-            if not outcome.committed:
-                outcomes.append(outcome)
+            if outcome.parts:
+                taken += outcome.parts
+            else:
+                taken.append(outcome)
+        outcomes = [outcome for outcome in taken if not outcome.committed]
         queues = self._queues
         if self.once and limit:
             queues, self.once = (*queues, *self.once), ()
+        began = time.perf_counter()
         try:
             exchange = self._broker.exchange(outcomes, queues, limit, self._holder)
         except BaseException:
             # Nothing that ended is forgotten: it goes with the next exchange. One that did go through is then stale.
-            self._outcomes.extendleft(reversed(outcomes))
+            self._outcomes.extendleft(reversed(taken))
             self._doubtful.update((outcome.lease.key, outcome.lease.claim) for outcome in outcomes)
             raise
-        self.held += len(exchange.leases) - handed
+        self.held += len(exchange.leases) - len(taken)
+        ended = self._meter.exchanged(taken, exchange.stale, time.perf_counter() - began, time.monotonic())
         if ended:
             self.ended += ended
             self._count(ended)
+        if self._settled is not None and outcomes:
+            late = {each.lease.id for each in exchange.stale}
+            self._settled([each for each in outcomes if each.lease.id not in late])
         stale = [each for each in exchange.stale if (each.lease.key, each.lease.claim) not in self._doubtful]
         self._doubtful.clear()
         if stale:

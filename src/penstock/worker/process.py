@@ -11,17 +11,21 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from penstock.batching.collector import Collectors
 from penstock.brokers.base import Broker
+from penstock.core.bundle import Bundle, unbundled
 from penstock.core.canary import queue_of
 from penstock.core.decide import INTERRUPTED, cancelled, dead
 from penstock.core.job import Holder, Lease
 from penstock.core.outcome import Outcome
 from penstock.errors import StoreError
 from penstock.events.emit import Emitter, StoreBack, StoreTrouble
+from penstock.events.meter import CountedCache, Meter
 from penstock.pools import load_pool
 from penstock.worker import link as message
 from penstock.worker.board import Board
@@ -43,6 +47,8 @@ _GATHER = 0.005
 _SHORTEST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _HAND_IN_AGAIN = 0.2
+#: Seconds between looks at how much waits in the store, where a batch task's sizes depend on it.
+_DEPTH_EVERY = 0.25
 
 
 class Process:
@@ -86,13 +92,18 @@ class Process:
         self._idle = False
         self._pause = 0.0
         self._exchanged_at = 0.0
-        self._dispatcher = Dispatcher(broker, holder, queues, self._report_stale, board.count)
+        self._counted_at = 0.0
+        meter = Meter(board.counters, _caches)
+        meter.subscribe(emitter)
+        settled = runner.settled if runner.writers else None
+        self._dispatcher = Dispatcher(broker, holder, queues, self._report_stale, board.count, meter, settled)
         kind = load_pool(pool)
+        self._collectors = Collectors(runner.shared, 1 if kind.inline else slots)
         done = self._dispatcher.done if kind.inline else self._done
         limits = Limits(board.limit, self._interrupt, None if kind.inline else self._condemn)
         self._limits = runner.limits = limits
         runner.joining = self._dispatcher.joining
-        self._work = Work(runner, limits, emitter, verbose=verbose)
+        self._work = Work(runner, limits, emitter, meter, self._collectors.ended, verbose=verbose)
         self._pool = kind(slots, self._work, done, board.note)
         runner.call = self._pool.call
         runner.judged += self._pool.errors
@@ -108,7 +119,7 @@ class Process:
         threading.Thread(target=self._listen, name="penstock-link", daemon=True).start()
         threading.Thread(target=self._relieve, name="penstock-relief", daemon=True).start()
         while not self._stopping:
-            if not self._pool.inline:
+            if not self._pool.inline or self._collectors.due_in(time.monotonic()):
                 self._gather()
             self._wake.clear()
             room = self._room()
@@ -143,7 +154,7 @@ class Process:
             self._leaving = True
             self._link.send(message.LEAVING)
             self._cut_rows(self._pool.running())
-            self._dispatcher.release(self._pool.take_back())
+            self._dispatcher.release(self._unstarted())
             self._wake.set()
 
     def _room(self) -> int:
@@ -151,7 +162,7 @@ class Process:
             self._leave()
         if self._leaving or self._suspects.waiting:
             return 0
-        room = self._pool.room()
+        room = self._collectors.room(self._pool.room(), time.monotonic())
         if self._max_jobs is None:
             return room
         return max(0, min(room, self._max_jobs - self._dispatcher.ended - self._dispatcher.held))
@@ -162,7 +173,7 @@ class Process:
         One by itself is handed in at once, and so is the last.
         """
         left = self._exchanged_at + _GATHER - time.monotonic()
-        if left > 0 and not self._pool.idle():
+        if left > 0 and not self._is_idle():
             time.sleep(left)
 
     def _tick(self, room: int) -> int | None:
@@ -186,18 +197,32 @@ class Process:
             self._idle = False
             if len(leases) >= room:
                 self._link.send(message.MORE)
+        starting = self._collectors.sort(leases, time.monotonic())
         if not self._pool.inline:
-            leases = self._part(leases)
-        if leases:
-            self._pool.submit(leases)
+            starting = self._part(starting)
+        if not self._suspects.waiting:
+            starting += self._bundles()
+        if starting:
+            self._pool.submit(starting)
         return len(leases)
+
+    def _bundles(self) -> list[Bundle]:
+        """The calls that jobs share and that start now. The ends of one are handed in before the slot begins another."""
+        now = time.monotonic()
+        if self._collectors.deepest() and now - self._counted_at > _DEPTH_EVERY:
+            self._counted_at = now
+            try:
+                self._collectors.behind(self._dispatcher.behind())
+            except StoreError as error:
+                self._trouble(error)
+        return self._collectors.ready(now, 1 if self._pool.inline else None)
 
     def _part(self, leases: list[Lease]) -> list[Lease]:
         """Of new leases, those to start now: a suspect starts when nothing else runs, and what came with it goes back."""
         suspects = self._suspects
         if not suspects.waiting and not any(lease.crashes for lease in leases):
             return leases
-        self._dispatcher.release(suspects.meet(leases))
+        self._dispatcher.release(self._collectors.unbundled(suspects.meet(leases)))
         if suspects.tired_of_waiting:
             self._leave()
         following = suspects.next()
@@ -210,10 +235,12 @@ class Process:
         if not self._idle and not self._leaving and self._pool.room():
             self._idle = True
             self._link.send(message.IDLE)
-        self._wake.wait(_SLOW if self._suspects.waiting else random.uniform(*_POLL))
+        due = self._collectors.due_in(time.monotonic())
+        wait = _SLOW if self._suspects.waiting else random.uniform(*_POLL)
+        self._wake.wait(wait if due is None else min(wait, due))
 
     def _is_idle(self) -> bool:
-        return not self._suspects.waiting and self._pool.idle()
+        return not self._suspects.waiting and not self._collectors.waiting and self._pool.idle()
 
     def _finish(self) -> None:
         """Wait for what runs and hand it in, however long the store refuses: the supervisor's grace ends it."""
@@ -222,9 +249,15 @@ class Process:
             self._wake.clear()
             if self._dispatcher.waiting:
                 self._relinquish(())
-        while not self._relinquish([*self._pool.take_back(), *self._suspects.take_back()]):
+        while not self._relinquish(self._unstarted()):
             self._wake.clear()
             self._wake.wait(_HAND_IN_AGAIN)
+        self._runner.close()
+
+    def _unstarted(self) -> list[Lease]:
+        """Take back every lease that has not started."""
+        leases = [*self._pool.take_back(), *self._suspects.take_back()]
+        return [*self._collectors.unbundled(leases), *self._collectors.take_back()]
 
     def _done(self, outcome: Outcome) -> None:
         self._dispatcher.done(outcome)
@@ -253,13 +286,18 @@ class Process:
     def _cancel(self, id: bytes) -> None:
         """Interrupt a job that is to be cancelled; one that has not started ends at once."""
         for lease in self._pool.running():
-            if lease.id == id:
+            if isinstance(lease, Bundle):
+                # It shares its call with others: whatever it raises counts as cancelled, and nothing is interrupted.
+                if any(each.id == id for each in lease.leases):
+                    self._runner.cancel(next(each for each in lease.leases if each.id == id))
+                    return
+            elif lease.id == id:
                 slot, policy = self._pool.slot_of(lease), self._runner.policy(lease)
                 if slot is not None and policy is not None:
                     self._runner.cancel(lease)
                     self._limits.cancel(slot, lease, policy)
                 return
-        for lease in self._pool.take_back():
+        for lease in self._unstarted():
             if lease.id == id:
                 self._dispatcher.done(cancelled(lease))
             else:
@@ -283,7 +321,7 @@ class Process:
     def _obey(self, command: bytes) -> None:
         if command == message.STOP:
             self.stop()
-            self._relinquish(self._pool.take_back())
+            self._relinquish(self._unstarted())
         elif command == message.DRAIN:
             self._leave()
         elif command == message.CANCEL:
@@ -295,7 +333,7 @@ class Process:
 
     def _give_up(self) -> None:
         self._pool.stop()
-        unstarted, running = [*self._pool.take_back(), *self._suspects.take_back()], self._pool.running()
+        unstarted, running = self._unstarted(), list(unbundled(self._pool.running()))
         for lease in running:
             if lease.at_most_once:
                 # Given back, it would run twice.
@@ -323,7 +361,9 @@ class Process:
             time.sleep(_SLOW)
             slow = self._relief.look()
             self._cut_rows(slow)
-            behind = self._relief.hostages()
+            behind = self._collectors.unbundled(self._relief.hostages())
+            if slow and self._pool.inline:
+                behind += self._collectors.take_back()
             # With many slots the main thread is free to hand in what has ended.
             if behind or (slow and self._pool.inline and self._dispatcher.waiting):
                 self._relinquish(behind)
@@ -332,3 +372,12 @@ class Process:
         for lease in leases:
             if lease.packed:
                 self._runner.cut(lease)
+
+
+def _caches() -> Iterable[CountedCache]:
+    """The caches of this process; a task that has one has loaded them."""
+    if "penstock.cache" not in sys.modules:
+        return ()
+    from penstock.cache import caches
+
+    return caches()

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import random
-import traceback
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
 
+from penstock.batching.rows import RunningRow, scatter
+from penstock.batching.sharing import Sharing, Writer
 from penstock.core import canary
+from penstock.core.bundle import Bundle, bundle
 from penstock.core.codec import Signature, decode_value, encode_value
 from penstock.core.decide import JobOptions, Policy, cancelled, dead, failed, succeeded
 from penstock.core.job import Failure, Lease
+from penstock.core.joining import Joining
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.packed import Packed
-from penstock.core.text import storable
+from penstock.core.tracebacks import format_traceback
 from penstock.errors import PayloadError
+from penstock.worker.bundles import Bundles, value_of
 from penstock.worker.context import current_lease, current_row
-from penstock.worker.rows import RunningRow, scatter
 
 if TYPE_CHECKING:
     from penstock.worker.limits import Limit, Limits
     from penstock.worker.loops import Guide
-
-_TRACEBACK_LIMIT = 20_000
-#: The parts of Penstock that a call of the user's code goes through, by their folders and files.
-_OWN_CODE = (
-    os.path.dirname(__file__),
-    os.path.join(os.path.dirname(os.path.dirname(__file__)), "pools"),
-    Signature.call.__code__.co_filename,
-)
 
 #: Bytes of a result, at most. A store that refuses one for its size would be asked again for ever, and so hold up its
 #: process.
@@ -58,11 +51,13 @@ class Runnable(Protocol):
     def is_async(self) -> bool:
         """Is what the call returns to be awaited?"""
 
+    @property
+    def sharing(self) -> Sharing | None:
+        """How its jobs share calls; None where each has a call of its own."""
 
-#: Has the broker ready for a transaction of somebody else's; see `Dispatcher.joining`.
-Joining = Callable[[], AbstractContextManager[Callable[[Outcome, object], bool]]]
-#: Ends a whole packed row by itself; a task of `penstock load`, say. Without a `Joining` it can join no transaction.
-RowHandler = Callable[[Lease, Joining | None], Outcome]
+    @property
+    def is_plain(self) -> bool:
+        """Is it called with the arguments of one job, and does not await anything?"""
 
 
 class Runner:
@@ -70,13 +65,11 @@ class Runner:
 
     Parameters:
         tasks: by name.
-        row_handlers: by task name, for tasks that take a packed row as a whole.
     """
 
-    def __init__(self, tasks: Mapping[str, Runnable], row_handlers: Mapping[str, RowHandler] | None = None) -> None:
+    def __init__(self, tasks: Mapping[str, Runnable]) -> None:
         self._tasks = tasks
-        self._row_handlers = row_handlers or {}
-        #: How row handlers end a job in a transaction of their own; whoever has a broker sets it.
+        #: How writers end jobs in a transaction of their own; whoever has a broker sets it.
         self.joining: Joining | None = None
         #: What a task may raise and be judged for. Anything else, a KeyboardInterrupt say, ends the process.
         self.judged: tuple[type[BaseException], ...] = (Exception, SystemExit)
@@ -89,13 +82,14 @@ class Runner:
         self._guides: dict[bytes, Guide] = {}
         self._packed: dict[str, msgspec.msgpack.Decoder[Any]] = {}
         self._rows: dict[bytes, RunningRow] = {}
+        self._bundles = Bundles(self._call_with, lambda: self.judged, self._returned, self._raised)
         #: The leases that are to end as cancelled, by the ids of their jobs.
         self.cancelled: set[bytes] = set()
 
     def run(self, lease: Lease, slot: int = 0) -> Outcome:
         """Run a lease to its outcome. Raises only what is meant for the process, such as KeyboardInterrupt."""
         task = self._tasks.get(lease.task)
-        if task is None or lease.packed or lease.crashes or lease.options is not None or task.is_async:
+        if task is None or lease.packed or lease.crashes or lease.options is not None or not task.is_plain:
             return self._run_special(task, lease, slot)
         policy = task.policy
         if policy.timeout is not None or policy.memory is not None:
@@ -141,14 +135,20 @@ class Runner:
             return dead(lease, Failure("PayloadError", f"options: {error}"))
         if task is None or policy is None:
             return Outcome(lease, Ending.DONE if lease.task == canary.TASK else Ending.PARKED)
-        # A packed row that crashed is taken apart; its items count crashes of their own.
-        if lease.crashes >= policy.crash_limit and (not lease.packed or lease.task in self._row_handlers):
+        if task.sharing is not None and not lease.packed:
+            # Whoever takes jobs one by one, a test say, has not put it into a bundle.
+            return (await self.run_async(bundle([lease]), slot)).parts[0]
+        # A packed row that crashed is taken apart; its items count crashes of their own. In a bundle each has its own end.
+        whole = not lease.packed or (task.sharing is not None and task.sharing.writer is not None)
+        if lease.crashes >= policy.crash_limit and whole and not isinstance(lease, Bundle):
             return dead(lease, Failure("Crashed", f"the process that ran it died, {lease.crashes} times over"))
         limit = None
         if self.limits is not None and (policy.timeout is not None or policy.memory is not None):
             limit = self.limits.enter(slot, lease, policy)
         token = current_lease.set(lease)
         try:
+            if isinstance(lease, Bundle) and task.sharing is not None:
+                return await self._bundles.run(task.sharing, task.signature, lease, policy, self.joining)
             if lease.packed:
                 return await self._run_packed(task, policy, lease, limit)
             return await self._run_single(task, policy, lease)
@@ -196,6 +196,8 @@ class Runner:
 
     def condemned(self, lease: Lease, error: BaseException) -> Outcome:
         """What becomes of a lease that should have ended and goes on: it failed, or was cancelled."""
+        if isinstance(lease, Bundle):
+            return self._bundles.failed(lease, error)
         row = self._rows.get(lease.id)
         policy = self.policy(lease) or Policy()
         if row is None:
@@ -203,52 +205,115 @@ class Runner:
         row.cut = True
         return row.without_present(error)
 
+    def shares_calls(self, task: str) -> bool:
+        """Is it a batch task's name?"""
+        known = self._tasks.get(task)
+        return known is not None and known.sharing is not None
+
+    @property
+    def shared(self) -> dict[str, Sharing]:
+        """How jobs share calls, by the names of their tasks."""
+        return {name: task.sharing for name, task in self._tasks.items() if task.sharing is not None}
+
+    @property
+    def writers(self) -> dict[str, Writer]:
+        """The tasks whose jobs are ended by who writes them, by name."""
+        return {name: sharing.writer for name, sharing in self.shared.items() if sharing.writer is not None}
+
+    def settled(self, outcomes: Sequence[Outcome]) -> None:
+        """Tell the writers which of their jobs have ended, and the store knows."""
+        ended: dict[str, list[bytes]] = {}
+        for outcome in outcomes:
+            if outcome.ending in (Ending.DONE, Ending.DEAD, Ending.CANCELLED):
+                ended.setdefault(outcome.lease.task, []).append(outcome.lease.id)
+        writers = self.writers
+        for task, ids in ended.items():
+            if task in writers:
+                writers[task].settled(ids)
+
     def close(self) -> None:
-        """Let go of the calling thread's event loop."""
+        """Let go of what the tasks' writers hold, and of the calling thread's event loop."""
+        for writer in self.writers.values():
+            writer.close()
         if self._has_loops:
             from penstock.worker import loops
 
             loops.close()
 
-    def _failed(self, policy: Policy, lease: Lease, error: BaseException) -> Outcome:
+    def _failed(self, policy: Policy, lease: Lease, error: BaseException, text: str | None = None) -> Outcome:
         if lease.id in self.cancelled:
             return cancelled(lease)
-        return failed(lease, policy, error, format_traceback(error), random.random())
+        return failed(lease, policy, error, format_traceback(error) if text is None else text, random.random())
+
+    def _raised(self, lease: Lease, error: BaseException, text: str) -> Outcome:
+        """As `_failed`, for one of those that share a call."""
+        try:
+            policy = self.policy(lease) or Policy()
+        except PayloadError as wrong:
+            return dead(lease, Failure("PayloadError", f"options: {wrong}"))
+        return self._failed(policy, lease, error, text)
+
+    def _returned(self, lease: Lease, value: Any) -> Outcome:
+        """The outcome of a job whose shared call went well."""
+        task = self._tasks[lease.task]
+        try:
+            policy = self.policy(lease) or Policy()
+            return succeeded(lease, policy) if value is None else _kept(task, policy, lease, value)
+        except PayloadError as error:
+            return dead(lease, Failure("PayloadError", str(error)))
+
+    async def _call_with(self, lease: Lease, items: list[Any]) -> Any:
+        """Call the function of a batch task."""
+        task = self._tasks[lease.task]
+        assert task.sharing is not None
+        handler = task.sharing.handler
+        arguments = handler.struct(items)
+        if task.is_async:
+            return await self._await(handler, lease, arguments)
+        return self._call(handler, arguments)
 
     async def _run_single(self, task: Runnable, policy: Policy, lease: Lease) -> Outcome:
         arguments = task.signature.decode(lease.payload)
         try:
-            value = await self._await(task, lease, arguments) if task.is_async else self._call(task, arguments)
+            value = (
+                await self._await(task.signature, lease, arguments)
+                if task.is_async
+                else self._call(task.signature, arguments)
+            )
         except self.judged as error:
             return self._failed(policy, lease, error)
         return succeeded(lease, policy) if value is None else _kept(task, policy, lease, value)
 
-    def _call(self, task: Runnable, arguments: Any) -> Any:
+    def _call(self, signature: Signature, arguments: Any) -> Any:
         if self.call is None:
-            return task.signature.call(arguments)
-        return self.call(task.signature.call, arguments)
+            return signature.call(arguments)
+        return self.call(signature.call, arguments)
 
-    async def _await(self, task: Runnable, lease: Lease, arguments: Any) -> Any:
+    async def _await(self, signature: Signature, lease: Lease, arguments: Any) -> Any:
         if self._guide is None:
             from penstock.worker.loops import Guide
 
             self._guide = Guide
-        guide = self._guides[lease.id] = self._guide(task.signature.call(arguments))
+        guide = self._guides[lease.id] = self._guide(signature.call(arguments))
         try:
             return await guide.run()
         finally:
             del self._guides[lease.id]
 
     async def _run_packed(self, task: Runnable, policy: Policy, lease: Lease, limit: Limit | None) -> Outcome:
-        handler = self._row_handlers.get(lease.task)
-        if handler is not None:
-            return handler(lease, self.joining)
+        sharing = task.sharing
+        if sharing is not None and sharing.writer is not None:
+            return sharing.writer.row(lease, policy, self.joining)
         packed = self._decode_packed(task, lease.payload)
         if lease.crashes:
             return scatter(task, lease, packed)
         row = self._rows[lease.id] = RunningRow(task, policy, lease, packed)
         token = current_row.set(row)
         try:
+            if sharing is not None:
+                restart = _nothing if limit is None else limit.restart
+                items = [_item(task, each) for each in packed.items]
+                return await self._bundles.run_row(sharing, row, lease, items, restart)
             return await self._run_items(task, lease, row, limit)
         finally:
             current_row.reset(token)
@@ -266,9 +331,9 @@ class Runner:
             try:
                 arguments = decode(bytes(item)) if type(item) is msgspec.Raw else item
                 if is_async:
-                    await self._await(task, lease, arguments)
+                    await self._await(task.signature, lease, arguments)
                 else:
-                    self._call(task, arguments)
+                    self._call(task.signature, arguments)
                 row.done()
             except self.judged as error:
                 if row.cancelled:
@@ -305,6 +370,18 @@ def _kept(task: Runnable, policy: Policy, lease: Lease, value: Any) -> Outcome:
     return succeeded(lease, policy, result)
 
 
+def _item(task: Runnable, item: Any) -> Any:
+    """An item of a batch task's packed row, or the error of decoding it."""
+    try:
+        return value_of(task.signature.decode(bytes(item)) if type(item) is msgspec.Raw else item)
+    except PayloadError as error:
+        return error
+
+
+def _nothing() -> None:
+    """A call without limits begins."""
+
+
 def _driven(running: Coroutine[Any, Any, Outcome]) -> Outcome:
     """What a coroutine returns that awaits nothing."""
     try:
@@ -313,16 +390,3 @@ def _driven(running: Coroutine[Any, Any, Outcome]) -> Outcome:
         outcome: Outcome = stop.value
         return outcome
     raise RuntimeError("a task that is not async awaited something")
-
-
-def format_traceback(error: BaseException) -> str:
-    """The traceback as text, from the task's own frame on."""
-    inner = error.__traceback__
-    while inner is not None and inner.tb_frame.f_code.co_filename.startswith(_OWN_CODE):
-        inner = inner.tb_next
-    text = storable("".join(traceback.format_exception(type(error), error, inner or error.__traceback__)))
-    return (
-        text
-        if len(text) <= _TRACEBACK_LIMIT
-        else f"{text[: _TRACEBACK_LIMIT // 2]}\n...\n{text[-_TRACEBACK_LIMIT // 2 :]}"
-    )

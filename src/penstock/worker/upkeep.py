@@ -45,6 +45,9 @@ class Spokesman(Protocol):
     def info(self) -> WorkerInfo:
         """What each heartbeat says."""
 
+    def record(self, broker: Broker, *, last: bool = False) -> None:
+        """Write what the worker has counted, where it is time, or where it is the last time; raises nothing."""
+
     def heard_bell(self) -> None:
         """There may be new work. May block while nobody is idle."""
 
@@ -182,6 +185,7 @@ class Upkeep:
                 self._emitter.emit(StoreBack())
             self._nudge.wait(wait)
         self._judge_dead(broker)
+        self._worker.record(broker, last=True)
         broker.depart(self._worker.worker)
 
     def _round(self, broker: Broker) -> float:
@@ -206,6 +210,7 @@ class Upkeep:
             self._done("prune", _PRUNE)
         self._ask_for_cancels(broker)
         self._see_to_canary(broker)
+        self._worker.record(broker)
         next_due = broker.promote()
         wait = _PROMOTE if next_due is None else max(0.001, min(_PROMOTE, next_due))
         return min(wait, max(0.0, min(self._due[name] for name in ("beat", "rescue")) - time.monotonic()))
@@ -261,7 +266,9 @@ class Upkeep:
             if (process, id) not in self._kill_after:
                 held = (lease for lease in broker.held(Holder(self._worker.worker, process)) if lease.id == id)
                 terms = (self._terms.get(lease.task) for lease in held)
-                self._kill_after[process, id] = next(filter(None, terms), Terms()).kill_after
+                known = next(filter(None, terms), Terms())
+                # A call that jobs share is not ended for one of them.
+                self._kill_after[process, id] = math.inf if known.batched else known.kill_after
             self._worker.cancel(process, id, self._kill_after[process, id])
 
     def _heard(self) -> None:

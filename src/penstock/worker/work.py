@@ -5,24 +5,37 @@ from __future__ import annotations
 import os
 import time
 import traceback
+from collections.abc import Callable
 from typing import NoReturn
 
+from penstock.core.bundle import unbundled
 from penstock.core.job import Lease
 from penstock.core.outcome import Ending, Outcome
-from penstock.events.emit import Emitter, JobEnded
+from penstock.events.emit import BatchEnded, Emitter, JobEnded
+from penstock.events.meter import QUICK, Meter
 from penstock.worker.limits import Limits
 from penstock.worker.runner import Runner
+
+#: Is told of a call that jobs have shared: their task, how many they were, what it took, and when it ended, both in
+#: monotonic seconds.
+Called = Callable[[str, int, float, float], None]
 
 
 class Work:
     """Runs leases, and reports how they ended; what may not end a slot ends the process.
 
     Parameters:
+        meter: is told how long jobs ran.
+        called: is told of each call that jobs have shared.
         verbose: report the jobs that ended well, too.
     """
 
-    def __init__(self, runner: Runner, limits: Limits, emitter: Emitter, *, verbose: bool = False) -> None:
+    def __init__(
+        self, runner: Runner, limits: Limits, emitter: Emitter, meter: Meter, called: Called, *, verbose: bool = False
+    ) -> None:
         self._runner = runner
+        self._ran, self._quick = meter.ran, meter.quick
+        self._called = called
         self._limits = limits
         self._emitter = emitter
         self._verbose = verbose
@@ -37,7 +50,14 @@ class Work:
         except BaseException:  # noqa: BLE001
             _end()
         # What most jobs come to, without a further call.
-        if outcome.ending is Ending.DONE and not (outcome.follow_ups or self._verbose or self._runner.cancelled):
+        if outcome.ending is Ending.DONE and not (
+            outcome.follow_ups or lease.packed or self._verbose or self._runner.cancelled
+        ):
+            seconds = time.perf_counter() - began
+            if seconds < QUICK:
+                self._quick(seconds)
+            else:
+                self._ran(lease, seconds)
             return outcome
         return self._ended(outcome, began)
 
@@ -53,17 +73,25 @@ class Work:
     def report_now(self, outcome: Outcome, seconds: float) -> None:
         """Report how a job has ended that goes on; how it then ends nobody is told."""
         self._reported.add(outcome.lease.id)
-        self._emitter.emit(JobEnded(outcome, seconds))
+        for each in outcome.parts or (outcome,):
+            self._emitter.emit(JobEnded(each, seconds))
 
     def _ended(self, outcome: Outcome, began: float) -> Outcome:
-        lease = outcome.lease
+        lease, seconds = outcome.lease, time.perf_counter() - began
+        if not outcome.parts and outcome.ending is not Ending.PARKED:
+            self._ran(lease, seconds)
+        if outcome.parts and not lease.crashes:
+            self._called(lease.task, lease.items, seconds, time.monotonic())
+        if lease.packed and self._runner.shares_calls(lease.task):
+            failed = outcome.follow_ups or any(part.failure is not None for part in outcome.parts)
+            self._emitter.emit(BatchEnded(lease.task, lease.items, seconds, not failed))
         if self._runner.cancelled:
             self._limits.leave(lease)
-            self._runner.forget(lease)
-        if (
-            outcome.ending is not Ending.DONE or outcome.follow_ups or self._verbose
-        ) and lease.id not in self._reported:
-            self._emitter.emit(JobEnded(outcome, time.perf_counter() - began))
+            for each in unbundled([lease]):
+                self._runner.forget(each)
+        for part in outcome.parts or (outcome,):
+            if (part.ending is not Ending.DONE or part.follow_ups or self._verbose) and lease.id not in self._reported:
+                self._emitter.emit(JobEnded(part, seconds))
         return outcome
 
 

@@ -77,17 +77,24 @@ class RunningRow:
             outcome = dead(self._lease, Failure("PayloadError", str(error)))
         else:
             outcome = failed(self._lease, self._policy, error, traceback, random.random())
-        job = _single(self._task, self._lease, self.packed, self.index, new_ids(1)[0])
-        if outcome.ending is Ending.DEAD:
-            self._failed += 1
-            job = msgspec.structs.replace(job, dead=True, failure=outcome.failure, attempt=job.attempt + 1)
-        else:
-            retried = outcome.ending is Ending.RETRY
-            self._retried += retried
-            job = msgspec.structs.replace(
-                job, delay=outcome.delay, failure=outcome.failure, attempt=job.attempt + retried
-            )
-        self._gone.append(job)
+        if outcome.ending is Ending.DEAD and outcome.failure is not None:
+            self.die(outcome.failure)
+            return
+        job = self._leaving()
+        retried = outcome.ending is Ending.RETRY
+        self._retried += retried
+        self._gone.append(
+            msgspec.structs.replace(job, delay=outcome.delay, failure=outcome.failure, attempt=job.attempt + retried)
+        )
+
+    def die(self, failure: Failure) -> None:
+        """The present item leaves the row as a dead letter."""
+        job = self._leaving()
+        self._failed += 1
+        self._gone.append(msgspec.structs.replace(job, dead=True, failure=failure, attempt=job.attempt + 1))
+
+    def _leaving(self) -> NewJob:
+        return _single(self._task, self._lease, self.packed, self.index, new_ids(1)[0])
 
     def without_present(self, error: BaseException) -> Outcome:
         """The end while the present item goes on: it failed, what is behind it goes back. Safe from any thread."""

@@ -1,0 +1,242 @@
+"""Jobs on their way into a shared call: kept until the policy of their task says how many go together, and when."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from penstock.core.bundle import Bundle, bundle
+from penstock.core.job import Lease
+from penstock.core.sizing import Plan, Sizing
+
+
+class Collector:
+    """The jobs of one batch task in one process. Reads no clock: times are monotonic seconds that it is told.
+
+    Parameters:
+        sizing: says how many go together; this collector's own.
+        most: jobs in one call, whatever the policy says.
+        slots: calls that the process can have under way.
+    """
+
+    def __init__(self, sizing: Sizing, most: int, slots: int) -> None:
+        self._sizing = sizing
+        self._most = most
+        self._slots = slots
+        self._held: deque[tuple[Lease, float]] = deque()
+        self._in_flight = 0
+        #: How many jobs are known to wait in the store.
+        self.behind = 0
+        #: How deep into the store the policy wants to see; 0 is not at all.
+        self.deepest = sizing.deepest
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, lease: Lease, now: float) -> None:
+        """A job has come."""
+        self._held.append((lease, now))
+
+    def next(self, now: float) -> Bundle | None:
+        """The jobs of the next call, if there is to be one now."""
+        if not self._held:
+            return None
+        plan = self._plan(now)
+        held = len(self._held)
+        # What waits in the store counts as there: it comes with the next claims.
+        count = min(held, plan.go(held + self.behind, self._in_flight, now - self._held[0][1]))
+        if not count:
+            return None
+        self._in_flight += 1
+        return bundle([self._held.popleft()[0] for _ in range(count)])
+
+    def due_in(self, now: float) -> float | None:
+        """Seconds until the jobs that wait go, whatever else comes; None where there are none, or the end of a call decides."""
+        if not self._held:
+            return None
+        plan = self._plan(now)
+        if self._in_flight >= plan.batches:
+            return None
+        return max(0.0, self._held[0][1] + plan.wait - now)
+
+    def appetite(self, now: float) -> int:
+        """How many jobs more would go into the calls that may start now."""
+        plan = self._plan(now)
+        return max(0, plan.size * max(0, plan.batches - self._in_flight) - len(self._held))
+
+    def ended(self, size: int, seconds: float, now: float) -> None:
+        """A call has ended, well or not."""
+        self._in_flight -= 1
+        self._sizing.ended(size, seconds, now)
+
+    def called_off(self) -> None:
+        """A call has not started after all."""
+        self._in_flight -= 1
+
+    def take_back(self) -> list[Lease]:
+        """The jobs that wait; they are the caller's again."""
+        taken = []
+        while self._held:
+            taken.append(self._held.popleft()[0])
+        return taken
+
+    def _plan(self, now: float) -> Plan:
+        plan = self._sizing.next(len(self._held) + self.behind, self._in_flight, now)
+        return Plan(min(plan.size, self._most), plan.wait, min(plan.batches, self._slots))
+
+
+class Collected(Protocol):
+    """What is to be known of a task whose jobs share calls."""
+
+    def collector(self, slots: int) -> Collector:
+        """A new collector for a process of so many slots."""
+
+
+class Sized(Protocol):
+    """What has a size."""
+
+    @property
+    def max_size(self) -> int:
+        """Jobs in one call, at most."""
+
+
+class Collectors:
+    """The batch tasks of one process. For its main thread, but for `ended` and `take_back`, which any may call.
+
+    Parameters:
+        tasks: those whose jobs share calls, by name.
+        slots: of the process.
+    """
+
+    def __init__(self, tasks: Mapping[str, Collected], slots: int) -> None:
+        self._tasks = tasks
+        self._slots = slots
+        self._collectors: dict[str, Collector] = {}
+        self._ended: deque[tuple[str, int, float, float]] = deque()
+        self._lock = threading.Lock()
+        #: How many jobs the last claim brought, of others and of batch tasks.
+        self._strange = self._own = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return sum(map(len, self._collectors.values()))
+
+    def sort(self, leases: Sequence[Lease], now: float) -> list[Lease]:
+        """Keep the jobs of batch tasks; returns the others, and packed rows and suspects, which go by themselves."""
+        if not self._tasks:
+            return list(leases)
+        others: list[Lease] = []
+        with self._lock:
+            for lease in leases:
+                if lease.task not in self._tasks or lease.packed:
+                    others.append(lease)
+                elif lease.crashes:
+                    others.append(bundle([lease]))
+                else:
+                    self._of(lease.task).add(lease, now)
+        if leases:
+            self._strange, self._own = len(others), len(leases) - len(others)
+        return others
+
+    def ready(self, now: float, most: int | None = None) -> list[Bundle]:
+        """The calls to start now, up to so many."""
+        if not self._collectors:
+            return []
+        self._learn()
+        found: list[Bundle] = []
+        with self._lock:
+            for collector in self._collectors.values():
+                while most is None or len(found) < most:
+                    following = collector.next(now)
+                    if following is None:
+                        break
+                    found.append(following)
+        if len(self._collectors) > 1 and found:
+            # Whoever came first this time comes last the next: among several tasks none is left out.
+            first = next(iter(self._collectors))
+            self._collectors[first] = self._collectors.pop(first)
+        return found
+
+    def due_in(self, now: float) -> float | None:
+        """Seconds until something is to start, whatever else comes; None where nothing waits for its time."""
+        dues = [due for each in self._collectors.values() if (due := each.due_in(now)) is not None]
+        return min(dues, default=None)
+
+    def room(self, slots: int, now: float) -> int:
+        """How many jobs to claim.
+
+        Claims are by queue, and may bring jobs of batch tasks and others: where the last one brought only the first, as many as go into the
+        next calls; where it brought both, no more than twice as many as it brought of them, and what the others need.
+
+        Parameters:
+            slots: how many leases the pool has room for.
+        """
+        if not self._own:
+            return slots
+        self._learn()
+        wanted = sum(each.appetite(now) for each in self._collectors.values())
+        if self._strange:
+            return slots + min(wanted, 2 * self._own)
+        return max(wanted, 0 if self.waiting else min(1, slots))
+
+    def deepest(self) -> int:
+        """How deep into the store any policy wants to see; 0 is not at all."""
+        return max((each.deepest for each in self._collectors.values()), default=0)
+
+    def behind(self, jobs: int) -> None:
+        """So many jobs wait in the store."""
+        for each in self._collectors.values():
+            each.behind = jobs if each.deepest else 0
+
+    def ended(self, task: str, size: int, seconds: float, now: float) -> None:
+        """A call has ended. Safe from any thread."""
+        self._ended.append((task, size, seconds, now))
+
+    def unbundled(self, leases: Iterable[Lease]) -> list[Lease]:
+        """Leases that a pool gives back unstarted, as the store knows them: those in a bundle, which is under way no more, in its
+        place. Safe from any thread.
+        """
+        found: list[Lease] = []
+        for lease in leases:
+            if not isinstance(lease, Bundle):
+                found.append(lease)
+                continue
+            found += lease.leases
+            if not lease.crashes:
+                with self._lock:
+                    self._of(lease.task).called_off()
+        return found
+
+    def take_back(self) -> list[Lease]:
+        """The jobs that wait; they are the caller's again. Safe from any thread."""
+        with self._lock:
+            return [lease for each in self._collectors.values() for lease in each.take_back()]
+
+    def _learn(self) -> None:
+        while self._ended:
+            task, size, seconds, now = self._ended.popleft()
+            self._of(task).ended(size, seconds, now)
+
+    def _of(self, task: str) -> Collector:
+        collector = self._collectors.get(task)
+        if collector is None:
+            collector = self._collectors[task] = self._tasks[task].collector(self._slots)
+        return collector
+
+
+def grouped(leases: Iterable[Lease], batches: Mapping[str, Sized]) -> list[Lease]:
+    """Leases with those of batch tasks in bundles, as large as may be; for whoever runs them one after another."""
+    found: list[Lease] = []
+    together: dict[str, list[Lease]] = {}
+    for lease in leases:
+        if lease.task in batches and not lease.packed:
+            together.setdefault(lease.task, []).append(lease)
+        else:
+            found.append(lease)
+    for task, group in together.items():
+        size = batches[task].max_size
+        found += [bundle(group[start : start + size]) for start in range(0, len(group), size)]
+    return found
