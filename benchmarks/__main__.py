@@ -31,6 +31,7 @@ SUBJECTS = (
     "limits",
     "start",
     "cache",
+    "metrics",
 )
 _HEAD = ("what", "measured", "(least - most)", "raw", "ratio (least - most)", "goal", "met")
 

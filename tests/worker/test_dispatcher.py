@@ -10,6 +10,8 @@ from penstock.core.ids import uuid7s
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
 from penstock.errors import StoreError
+from penstock.events.counters import ROOM, Counters
+from penstock.events.meter import Meter
 from penstock.worker.dispatcher import Dispatcher
 
 HOLDER = Holder("worker", 1)
@@ -22,7 +24,9 @@ class Setup:
         self.stale: list[Outcome] = []
         self.ran: list[Lease] = []
         self.counted: list[int] = []
-        self.dispatcher = Dispatcher(self.broker, HOLDER, ("default",), self.stale.extend, self.counted.append)
+        self.counters = Counters(memoryview(bytearray(ROOM)))
+        meter = Meter(self.counters, tuple)
+        self.dispatcher = Dispatcher(self.broker, HOLDER, ("default",), self.stale.extend, self.counted.append, meter)
 
     def tick(self, room: int = 1) -> int:
         leases = self.dispatcher.tick(room)

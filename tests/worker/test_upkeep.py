@@ -41,6 +41,7 @@ class Spokesman:
         self.rang = threading.Event()
         self.cancels: list[tuple[int, bytes, float]] = []
         self.canaries: list[bool] = []
+        self.recorded: list[bool] = []
         self.sent = threading.Event()
 
     def info(self) -> WorkerInfo:
@@ -51,6 +52,9 @@ class Spokesman:
 
     def cancel(self, *asked: Any) -> None:
         self.cancels.append(asked)
+
+    def record(self, broker: Broker, *, last: bool = False) -> None:
+        self.recorded.append(last)
 
     def wants_canary(self) -> bool:
         return bool(self.canaries)

@@ -13,6 +13,8 @@ import msgspec
 
 from penstock.brokers.inspect import RunningJob
 from penstock.core.job import Lease
+from penstock.events import counters
+from penstock.events.counters import Counters
 from penstock.worker import lines
 from penstock.worker.lines import LastLines
 from penstock.worker.memory import resident
@@ -56,7 +58,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Board:
-    """One entry a slot, a count of the jobs that ended, and the last lines that the process logged.
+    """One entry a slot, a count of the jobs that ended, the last lines that the process logged, and its figures.
 
     Parameters:
         descriptor: of the memory; inherited by the process that writes.
@@ -67,13 +69,16 @@ class Board:
         self.descriptor = descriptor
         self.slots = slots
         self._size = _HEADER.size + slots * _ENTRY.size
-        self._memory = mmap.mmap(descriptor, self._size + lines.ROOM)
+        self._end = _end(slots)
+        self._memory = mmap.mmap(descriptor, self._end)
         self._view = memoryview(self._memory)
         self._doubles = self._view[: self._size].cast("d")
         #: Called in the process when a job with a limit starts and its supervisor may not be looking.
         self.limited: Callable[[], object] = _nobody
         #: The last lines that the process logged.
-        self.lines = LastLines(self._view[self._size :])
+        self.lines = LastLines(self._view[self._size : self._size + lines.ROOM])
+        #: What the process has counted.
+        self.counters = Counters(self._view[self._end - counters.ROOM :])
 
     @classmethod
     def create(cls, slots: int) -> Board:
@@ -85,7 +90,7 @@ class Board:
 
             descriptor, path = tempfile.mkstemp(prefix="penstock-board-")
             os.unlink(path)
-        size = _HEADER.size + slots * _ENTRY.size + lines.ROOM
+        size = _end(slots)
         os.ftruncate(descriptor, size)
         # What is written to the file, and not to the memory, goes behind: see `last_words`.
         os.lseek(descriptor, size, os.SEEK_SET)
@@ -171,19 +176,20 @@ class Board:
     def last_words(self) -> str:
         """What was written to the descriptor itself: as the process booted, or by the interpreter as it crashed."""
         end = os.fstat(self.descriptor).st_size
-        start = max(self._size + lines.ROOM, end - _LAST_WORDS)
+        start = max(self._end, end - _LAST_WORDS)
         return os.pread(self.descriptor, end - start, start).decode("utf-8", "replace")
 
     def take_words(self) -> str:
         """The same, and no more of it is kept."""
         words = self.last_words()
-        os.ftruncate(self.descriptor, self._size + lines.ROOM)
+        os.ftruncate(self.descriptor, self._end)
         os.lseek(self.descriptor, 0, os.SEEK_END)
         return words
 
     def close(self) -> None:
         """Let go of the memory."""
         self.lines.close()
+        self.counters.close()
         self._doubles.release()
         self._view.release()
         self._memory.close()
@@ -195,6 +201,10 @@ class Board:
     def _column(self, number: int) -> Sequence[float]:
         # One slice for all slots: of 1,000, in some 20 us.
         return self._doubles[_FIRST + number :: _STRIDE].tolist()
+
+
+def _end(slots: int) -> int:
+    return _HEADER.size + slots * _ENTRY.size + lines.ROOM + counters.ROOM
 
 
 def _nobody() -> None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from penstock.brokers.inspect import LaneRecord, RunningJob
+from penstock.core.metrics import Figures, plus, without_holdings
 from penstock.worker import link as message
 from penstock.worker.child import Child
 from penstock.worker.crew import Crew, LaneState
@@ -24,6 +25,7 @@ class Crews:
         self._anyone_idle = threading.Event()
         # In processes that are gone.
         self._ended_before = 0
+        self._figures_before = Figures()
 
     def __iter__(self) -> Iterator[Crew]:
         return iter(self._crews)
@@ -57,6 +59,7 @@ class Crews:
         """A process is gone."""
         with self._lock:
             self._ended_before += child.board.ended
+            self._figures_before = plus(self._figures_before, without_holdings(child.board.counters.read()))
             del self.of(child).members[child.number]
             child.board.close()
         self.show_idle()
@@ -93,6 +96,19 @@ class Crews:
         """How many jobs have ended, so far as the store knows. Safe from any thread."""
         with self._lock:
             return self._ended_before + sum(child.board.ended for child in self.children)
+
+    def figures(self) -> Figures:
+        """What all processes have counted, and those that are gone. Safe from any thread."""
+        with self._lock:
+            total = self._figures_before
+            for child in self.children:
+                total = plus(total, child.board.counters.read())
+            return total
+
+    def pids(self) -> list[int]:
+        """Of all processes. Safe from any thread."""
+        with self._lock:
+            return [child.pid for child in self.children]
 
     def states(self) -> list[LaneState]:
         """How each lane stands. Safe from any thread."""

@@ -10,14 +10,16 @@ from collections.abc import Callable
 
 import msgspec
 
-from penstock.brokers.base import WorkerInfo
+from penstock.brokers.base import Broker, WorkerInfo
 from penstock.core.decide import Terms
 from penstock.core.health import LaneVitals, Vitals, trouble
 from penstock.core.text import without_password
 from penstock.events.emit import Emitter, WorkerStarted
 from penstock.worker.crews import Crews
 from penstock.worker.link import Hello
+from penstock.worker.meters import Meters
 from penstock.worker.pulse import Pulse
+from penstock.worker.recorder import Recorder
 from penstock.worker.upkeep import Upkeep
 
 
@@ -36,6 +38,9 @@ class Presence:
         self._ring = ring
         self._emitter = emitter
         self._terms: dict[str, Terms] = {}
+        #: What the worker has counted.
+        self.meters = Meters(crews, emitter)
+        self._recorder: Recorder | None = None
         self._info = WorkerInfo(worker, socket.gethostname(), os.getpid(), "", 0, (), time.time())
         #: None until a process has said where the store is.
         self.upkeep: Upkeep | None = None
@@ -58,6 +63,7 @@ class Presence:
         slots = sum(lane.most or lane.processes * lane.slots for lane in lanes)
         pool = "+".join(sorted({lane.pool for lane in lanes}))
         self._info = msgspec.structs.replace(self._info, pool=pool, slots=slots, queues=queues)
+        self._recorder = Recorder(self.worker, queues, self.meters)
         self.upkeep = Upkeep(hello.url, self, self._terms, self._emitter)
         self.upkeep.start()
         shapes = tuple(lane.shape if len(lanes) == 1 else f"{lane.name}: {lane.shape}" for lane in lanes)
@@ -86,6 +92,11 @@ class Presence:
         occupied = any(state.booted for state in states) and all(state.busy >= state.booted for state in states)
         stalled = self._pulse.stalled_for(time.monotonic())
         return trouble(Vitals(lanes, self.silent_for, self._pulse.proven, occupied, stalled, self.stopping))
+
+    def record(self, broker: Broker, *, last: bool = False) -> None:
+        """In the upkeep's thread: write what has been counted, where it is time."""
+        if self._recorder is not None:
+            self._recorder.round(broker, last=last)
 
     def heard_bell(self) -> None:
         """In the listening thread: hold it here while nobody is idle, so that rings cost a busy worker nothing."""
