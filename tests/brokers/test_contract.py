@@ -4,10 +4,17 @@ from collections.abc import Callable
 
 import pytest
 
-from penstock.testing.contract import BrokerContract, check_machine
+from penstock.testing.contract import BrokerContract, KeyContract, KeyOpeningContract, check_machine
 
 
 class TestContract(BrokerContract):
+    @pytest.fixture
+    def url(self, new_url: Callable[[], str]) -> str:
+        return new_url()
+
+
+@pytest.mark.parametrize("new_url", ["sqlite"], indirect=True)
+class TestKeys(KeyContract, KeyOpeningContract):
     @pytest.fixture
     def url(self, new_url: Callable[[], str]) -> str:
         return new_url()

@@ -47,9 +47,13 @@ MAY_SCAN = {
     "sockets": FEW,
     "workers": FEW,
     "next_due": HEAD,
+    "order_any": HEAD,
+    "backlog": HEAD,
+    "depth": "through the jobs that keep an order, which it counts",
     "holder_key": HEAD,
     "limits": LIMITS,
     "lines_of": GIVEN,
+    "order_of": GIVEN,
     "prune_gates": "once a minute, through the gates that let something pass lately",
 }
 SCAN = re.compile(r"^SCAN (?!json_each|\w+ VIRTUAL TABLE|CONSTANT ROW|\(subquery|sqlite_master)|TEMP B-TREE")

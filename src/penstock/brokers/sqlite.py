@@ -143,9 +143,11 @@ class SqliteBroker(Broker):
             return Exchange([], [])
         with self._transaction() as connection:
             good, stale = self._moves.fence(connection, outcomes)
-            self._moves.apply(connection, good, now)
+            opened = self._moves.apply(connection, good, now)
             taken = self._moves.claim(connection, queues, limit, holder, now) if limit > 0 else []
             news = any(outcome.follow_ups or outcome.ending is Ending.RELEASED for outcome in good)
+            # Who found a key held, and is idle, has not heard of what waits behind it.
+            news |= opened and sum(len(rows) for _, _, rows in taken) >= limit
             listeners = self._moves.listeners(connection) if news else []
         self._ring(listeners)
         return Exchange(leases(taken), stale)
@@ -177,7 +179,7 @@ class SqliteBroker(Broker):
         with self._transaction() as connection:
             rows = connection.execute(self._sql["queued"], (queue,)).fetchall()
             keys = json.dumps([seq for (seq,) in rows])
-            for statement in ("batch_shrink", "undelay", "unready", "delete_jobs"):
+            for statement in ("batch_shrink", "undelay", "unready", "order_unready", "delete_jobs"):
                 connection.execute(self._sql[statement], (keys,))
         return len(rows)
 
@@ -283,7 +285,9 @@ class SqliteBroker(Broker):
         gates = self._moves.gates
         with sqlite.translating(self._path):
             known = gates.limits(self._open)
-        changed = {name: limit for name, limit in limits.items() if known.get(name) != limit}
+        # The order of jobs is kept by their gates' names: what is ordered has no other limit.
+        wanted = {name: None if limit is None or limit.ordered else limit for name, limit in limits.items()}
+        changed = {name: limit for name, limit in wanted.items() if known.get(name) != limit}
         if not changed:
             return
         with self._transaction() as connection:

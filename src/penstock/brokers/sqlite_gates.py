@@ -60,14 +60,17 @@ class Gates:
     def stored(self, connection: sqlite3.Connection, jobs: Iterable[NewJob]) -> None:
         """Jobs have come: know their lines."""
         for queue, gate in dict.fromkeys((job.queue, job.gate) for job in jobs if job.gate is not None):
+            if limiter.is_ordered(gate):
+                continue
             name = limiter.line(queue, gate)
             connection.execute(self._sql["line_add"], (name, queue, gate))
 
     def back(self, connection: sqlite3.Connection, keys: str) -> None:
         """Jobs are ready again: look at their lines. `keys` is a JSON array of their seqs."""
         for (name,) in connection.execute(self._sql["lines_of"], (keys,)).fetchall():
-            line = (name, limiter.queue_of(name), limiter.gate_of(name), _NOW)
-            connection.execute(self._sql["line_look"], line)
+            gate = limiter.gate_of(name)
+            if not limiter.is_ordered(gate):
+                connection.execute(self._sql["line_look"], (name, limiter.queue_of(name), gate, _NOW))
 
     def open(self, connection: sqlite3.Connection, gates: Iterable[str | None], when: float = _NOW) -> None:
         """Places have become free: look at the lines before these gates."""
@@ -86,6 +89,8 @@ class Gates:
         gates: dict[str, int] = {}
         for outcome in limited:
             for gate in _gates(outcome.lease, self._limited):
+                if limiter.is_ordered(gate):
+                    continue
                 gates[gate] = gates.get(gate, 0) + (outcome.ending is Ending.RELEASED)
         if any(gates.values()):
             limits = self.limits(connection)

@@ -102,13 +102,15 @@ class SqliteInspector:
         with self._transaction() as connection:
             seqs = self._in_states(selection, _WAITING)
             keys = json.dumps(seqs)
-            for statement in ("undelay", "unready", "unpark_jobs", "cancel_jobs"):
+            lines = self._moves.order.lines(connection, keys)
+            for statement in ("undelay", "unready", "order_unready", "unpark_jobs", "cancel_jobs"):
                 connection.execute(self._sql[statement], (keys,))
+            self._moves.order.open(connection, lines)
             connection.execute(self._sql["end_all"], (keys, "cancelled", time.time()))
             connection.execute(self._sql["batch_failed"], (keys, 1))
             running = json.dumps(self._in_states(selection, (State.RUNNING,)))
             marked = connection.execute(self._sql["mark_cancelled"], (running,)).rowcount
-            listeners = self._moves.listeners(connection) if marked else []
+            listeners = self._moves.listeners(connection) if marked or lines else []
         self._ring(listeners)
         return len(seqs) + marked
 
@@ -134,8 +136,12 @@ class SqliteInspector:
             gone = set(json.loads(keys))
             # A job that ended is counted in its batch already; one that waits takes its items with it.
             connection.execute(self._sql["batch_shrink"], (json.dumps(sorted(gone.difference(ended))),))
-            for statement in ("undelay", "unready", "unpark_jobs", "unend", "delete_jobs"):
+            lines = self._moves.order.lines(connection, keys)
+            for statement in ("undelay", "unready", "order_unready", "unpark_jobs", "unend", "delete_jobs"):
                 connection.execute(self._sql[statement], (keys,))
+            self._moves.order.open(connection, lines)
+            listeners = self._moves.listeners(connection) if lines else []
+        self._ring(listeners)
         return len(gone)
 
     def _in_states(self, selection: Selection, states: Sequence[State]) -> builtins.list[int]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 import msgspec
 
 from penstock.brokers.sqlite_gates import Gates
+from penstock.brokers.sqlite_order import Order, ordered_lines
 from penstock.core.codec import encode_failure
 from penstock.core.decide import INTERRUPTED
 from penstock.core.job import Holder, Lease, NewJob, due_at
@@ -19,8 +20,8 @@ from penstock.core.limiter import gate_of, line, queue_gate, queue_of
 from penstock.core.outcome import AGAIN, Ending, Outcome, Step, called_off
 from penstock.stores.statements import Statements
 
-#: A queue, the number of the claim, and the rows of `claim_select`.
-Taken = tuple[str, int, list[tuple[Any, ...]]]
+#: A stored queue or, where the rows tell it themselves in their last column, None; the number of the claim; the rows of `claim_select`.
+Taken = tuple[str | None, int, list[tuple[Any, ...]]]
 
 
 class Moves:
@@ -30,6 +31,7 @@ class Moves:
         self._sql = sql
         self._turn = 0
         self.gates = Gates(sql)
+        self.order = Order(sql)
 
     def enqueue(
         self, connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float
@@ -63,6 +65,7 @@ class Moves:
         alive: list[tuple[object, ...]] = []
         dead: list[NewJob] = []
         delayed = limited = False
+        lines: dict[str, int] = {}
         for job in jobs:
             limited |= job.gate is not None
             if job.dead:
@@ -73,17 +76,36 @@ class Moves:
                 alive.append(_row(before + 1 + len(alive), job, run_at, now))
         if limited:
             self.gates.stored(connection, jobs)
+            lines = ordered_lines(jobs)
         if alive:
-            connection.executemany(self._sql["insert_job"], alive)
-            connection.execute(self._sql["ready_new"], (before,))
+            self._insert(connection, alive, lines)
+            connection.execute(self._sql["ready_unordered" if lines else "ready_new"], (before,))
             if delayed:
                 connection.execute(self._sql["delay_new"], (before,))
         if dead:
             last = before + len(alive)
             rows = [_row(seq, job, None, now) for seq, job in enumerate(dead, last + 1)]
-            connection.executemany(self._sql["insert_job"], rows)
+            self._insert(connection, rows, lines, placed=False)
             connection.execute(self._sql["dead_new"], (last, now))
+        self.order.open(connection, lines.values())
         return before, sockets.split("/") if sockets else []
+
+    def _insert(
+        self,
+        connection: sqlite3.Connection,
+        rows: Sequence[tuple[Any, ...]],
+        lines: Mapping[str, int],
+        *,
+        placed: bool = True,
+    ) -> None:
+        """Store rows; those of these lines have a place in their order from now on, if they are `placed` and not delayed."""
+        if not lines:
+            connection.executemany(self._sql["insert_job"], rows)
+            return
+        more = (_turn(row, lines.get(row[2]), placed=placed) for row in rows)
+        connection.executemany(
+            self._sql["insert_ordered"], [(*row, *turn) for row, turn in zip(rows, more, strict=True)]
+        )
 
     def fence(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
         """End the leases that are still in force; returns the outcomes of those, and the stale ones.
@@ -136,8 +158,9 @@ class Moves:
             ended.discard(mark)
         return good, stale
 
-    def apply(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome], now: float) -> None:
-        """Write down outcomes whose leases were in force."""
+    def apply(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome], now: float) -> bool:
+        """Write down outcomes whose leases were in force; returns whether others of their keys may start now, where these keep an order."""
+        lines = self.order.ended(connection, outcomes)
         done: list[int] = []
         released: list[int] = []
         steps: dict[bytes, Step] = {}
@@ -162,12 +185,15 @@ class Moves:
         if done:
             connection.execute(self._sql["delete_jobs"], (json.dumps(done),))
         if released:
-            self.release(connection, json.dumps(released))
+            self._release(connection, json.dumps(released))
         self.gates.ended(connection, outcomes, now)
+        # Not before all of them have been written down: what is first in a line may be among the last.
+        self.order.open(connection, lines)
         if born:
             self.insert(connection, born, now)
         for step in steps.values():
             connection.execute(self._sql["batch_step"], (step.batch, step.done, step.failed, step.retried, step.total))
+        return bool(lines)
 
     def _apply_slow(self, connection: sqlite3.Connection, outcome: Outcome, now: float) -> None:
         """The endings that are rarer, one statement or two each."""
@@ -181,7 +207,7 @@ class Moves:
                 if outcome.delay > 0:
                     connection.execute(self._sql["delay"], (run_at, seq))
                 else:
-                    self.to_the_back(connection, json.dumps([seq]), now)
+                    self._to_the_back(connection, json.dumps([seq]), now)
             case Ending.DEAD | Ending.CANCELLED:
                 attempts = 1 if outcome.ending is Ending.DEAD and failure is not None else 0
                 connection.execute(self._sql["end_job"], (seq, attempts, failure))
@@ -191,13 +217,22 @@ class Moves:
                 connection.execute(self._sql["park"], (seq,))
 
     def to_the_back(self, connection: sqlite3.Connection, keys: str, now: float) -> None:
-        """Make jobs ready behind all others; `keys` is a JSON array of their seqs."""
-        connection.execute(self._sql["reserve_places"], (keys,))
-        connection.execute(self._sql["to_the_back"], (keys, now))
-        self.release(connection, keys)
+        """Make jobs ready behind all others, or where they were in the order of their key; `keys` is a JSON array of their seqs."""
+        self._to_the_back(connection, keys, now)
+        self.order.open(connection, self.order.lines(connection, keys))
 
     def release(self, connection: sqlite3.Connection, keys: str) -> None:
         """Put jobs where they belong in the ready set; `keys` is a JSON array of their seqs."""
+        self._release(connection, keys)
+        self.order.open(connection, self.order.lines(connection, keys))
+
+    def _to_the_back(self, connection: sqlite3.Connection, keys: str, now: float) -> None:
+        """As `to_the_back`, where the caller opens the lines that keep an order."""
+        connection.execute(self._sql["reserve_places"], (keys,))
+        connection.execute(self._sql["to_the_back"], (keys, now))
+        self._release(connection, keys)
+
+    def _release(self, connection: sqlite3.Connection, keys: str) -> None:
         connection.execute(self._sql["release"], (keys,))
         self.gates.back(connection, keys)
 
@@ -212,12 +247,14 @@ class Moves:
         if not queues:
             return []
         claim: int = connection.execute(self._sql["next_claim"]).fetchone()[0]
-        key, limited = self.holder_key(connection, holder)
+        key, limited, ordered = self.holder_key(connection, holder)
         self._turn += 1
         start = self._turn % len(queues)
         turned = (*queues[start:], *queues[:start])
 
         def take(name: str, most: int, gate: str | None, queue: str | None) -> list[tuple[Any, ...]]:
+            if ordered:
+                return self.order.claim(connection, name, most, (key, claim, gate, queue))
             rows = connection.execute(self._sql["claim_select"], (name, most)).fetchall()
             for rank, group in groupby(rows, key=_rank):
                 *_, last = group
@@ -232,24 +269,24 @@ class Moves:
         if limited:
             lines_first = self._turn // len(queues) % 2 == 0
             found = self.gates.claim(connection, turned, limit, take, now, lines_first=lines_first)
-            return [(name, claim, rows) for name, rows in found]
+            return [(None if ordered else name, claim, rows) for name, rows in found]
         taken: list[Taken] = []
         for queue in turned:
             rows = take(queue, limit, None, None)
-            taken.append((queue, claim, rows))
+            taken.append((None if ordered else queue, claim, rows))
             limit -= len(rows)
             if limit <= 0:
                 break
         return taken
 
-    def holder_key(self, connection: sqlite3.Connection, holder: Holder) -> tuple[int, bool]:
-        """The key of a holder, which is known from its first claim on; and whether anything may be limited."""
+    def holder_key(self, connection: sqlite3.Connection, holder: Holder) -> tuple[int, bool, bool]:
+        """The key of a holder, which is known from its first claim on; whether anything may be limited, and any job keeps an order."""
         # Asked at every claim: a worker that was given up for dead, and lives, must not go on under a key that is gone.
         found = connection.execute(self._sql["holder_key"], (holder.worker, holder.process)).fetchone()
         if found is None:
             connection.execute(self._sql["holder_add"], (holder.worker, holder.process, time.monotonic()))
             found = connection.execute(self._sql["holder_key"], (holder.worker, holder.process)).fetchone()
-        return int(found[0]), bool(found[1])
+        return int(found[0]), bool(found[1]), bool(found[2])
 
     def give_back(self, connection: sqlite3.Connection, key: int, crashed: frozenset[bytes], now: float) -> int:
         """Give back what a holder held; returns how many jobs."""
@@ -258,15 +295,16 @@ class Moves:
             return 0
         connection.execute(self._sql["drop_running"], (json.dumps([row[0] for row in rows]),))
         connection.execute(self._sql["count_crash"], (json.dumps([row[0] for row in rows if row[1] in crashed]),))
-        self.release(connection, json.dumps([row[0] for row in rows if not (row[2] or row[3])]))
+        self._release(connection, json.dumps([row[0] for row in rows if not (row[2] or row[3])]))
         self.gates.open(connection, (gate for row in rows for gate in (row[6], row[7] and queue_gate(row[7]))))
-        for seq, _, at_most_once, cancelled, batch, items, _, _ in rows:
+        for seq, _, at_most_once, cancelled, batch, items, *_ in rows:
             if at_most_once or cancelled:
                 failure = msgspec.msgpack.encode(INTERRUPTED) if at_most_once else None
                 connection.execute(self._sql["end_job"], (seq, 1 if at_most_once else 0, failure))
                 connection.execute(self._sql["ended"], (seq, "dead" if at_most_once else "cancelled", now))
                 if batch is not None:
                     connection.execute(self._sql["batch_step"], (batch, 0, items, 0, 0))
+        self.order.open(connection, {row[8] for row in rows if row[8] is not None})
         return len(rows)
 
     def forget_worker(self, connection: sqlite3.Connection, worker: str) -> int:
@@ -313,12 +351,23 @@ def _row(seq: int, job: NewJob, run_at: float | None, now: float) -> tuple[objec
     # fmt: on
 
 
+def _turn(row: tuple[Any, ...], line: int | None, *, placed: bool) -> tuple[int | None, int | None]:
+    """The number of a job's line, and its place in that; `row` is as `_row` makes it."""
+    if line is None:
+        return None, None
+    seq, run_at = row[0], row[14]
+    return line, seq if placed and run_at is None else 0
+
+
 def leases(taken: Sequence[Taken]) -> list[Lease]:
     """What was claimed, for its holder. Made after the commit, so that others can write meanwhile."""
     made: list[Lease] = []
     for name, claim, rows in taken:
-        queue, gate = queue_of(name), gate_of(name)
-        made += [_lease(row, queue, claim, gate) for row in rows]
+        if name is None:
+            made += [_lease((*row[:13], None, None), queue_of(row[-1]), claim, gate_of(row[-1])) for row in rows]
+        else:
+            queue, gate = queue_of(name), gate_of(name)
+            made += [_lease(row, queue, claim, gate) for row in rows]
     return made
 
 

@@ -32,6 +32,8 @@ from penstock.testing.contract.endings import EndingContract
 from penstock.testing.contract.enqueueing import EnqueueContract
 from penstock.testing.contract.fencing import FencingContract
 from penstock.testing.contract.inspecting import InspectorContract
+from penstock.testing.contract.keys import KeyContract
+from penstock.testing.contract.keys_opening import KeyOpeningContract
 from penstock.testing.contract.lifecycle import LifecycleContract
 from penstock.testing.contract.limits import LimitContract
 from penstock.testing.contract.listening import ListenContract
@@ -68,4 +70,4 @@ class BrokerContract(
     """The whole contract. Subclass it, and give it a `url` fixture."""
 
 
-__all__ = ["BrokerContract", "BrokerMachine", "check_machine"]
+__all__ = ["BrokerContract", "BrokerMachine", "KeyContract", "KeyOpeningContract", "check_machine"]
