@@ -184,6 +184,15 @@ def test_upkeep_looks_at_what_is_due_and_at_nobody_else(store: MongoBroker) -> N
     check(store, work, 10)
 
 
+def test_whether_a_batch_has_jobs_left_takes_one_look_however_many(store: MongoBroker) -> None:
+    batches = [bytes([n]) * 16 for n in range(3)]
+    for batch in batches:
+        store.enqueue(jobs(200, batch=batch, dead=True), now=NOW)
+    check(store, lambda: store.prune(now=NOW), 10)
+    for batch in batches:
+        store.inspector().delete(Selection(batch=batch))
+
+
 def test_limits_and_what_a_worker_looks_after(store: MongoBroker) -> None:
     def work() -> None:
         store.declare({"t": Limit("100/s", concurrency=10, burst=10)})

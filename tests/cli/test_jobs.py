@@ -1,5 +1,6 @@
 """`penstock jobs` and `penstock show`."""
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -83,6 +84,17 @@ def test_a_delayed_job_says_when_it_runs(penstock):
     assert "(in 10 min)" in shown
     assert "unique     k" in shown
     assert "runs in 10 min" in penstock("jobs", "shop:app").out
+
+
+def test_a_limited_job_shows_its_gate(penstock, folder):
+    job = penstock("enqueue", "shop:app", "call", '["1"]').out.strip()
+    assert "gate" not in penstock("show", "shop:app", job).out
+    assert penstock("show", "shop:app", job, "--json").json["gate"] is None
+    with sqlite3.connect(folder / "jobs.db") as queue:
+        queue.execute("update penstock_job set queue = ',default,shop.call,1'")
+    queue.close()
+    assert re.search(r"gate +shop\.call,1\n", penstock("show", "shop:app", job).out)
+    assert penstock("show", "shop:app", job, "--json").json["gate"] == "shop.call,1"
 
 
 def test_a_packed_row_shows_its_first_items(penstock, folder):

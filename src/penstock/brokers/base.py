@@ -25,6 +25,10 @@ from penstock.errors import MissingFeature
 
 #: Jobs that `Broker.backlog` counts, at most.
 COUNTED = 10_000
+#: Seconds between two looks of `Broker.prune` at a batch: its counters go when it has had no job for so long.
+EVERY_BATCH = 86_400.0
+#: Batches that one `Broker.prune` looks at.
+SOME_BATCHES = 1000
 
 
 class Feature(StrEnum):
@@ -220,7 +224,7 @@ class Broker(ABC):
         return 0
 
     def prune(self, *, now: float | None = None) -> int:
-        """Delete results that have expired; returns how many rows."""
+        """Delete results that have expired; returns how many. Counters of batches go as well that have had no job for a day."""
         return 0
 
     def depth(self, queue: str) -> int:

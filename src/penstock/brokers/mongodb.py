@@ -18,9 +18,10 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
 from penstock.brokers import mongodb_doctor
-from penstock.brokers.base import Backlog, Broker, Exchange, Feature, WorkerInfo
+from penstock.brokers.base import EVERY_BATCH, SOME_BATCHES, Backlog, Broker, Exchange, Feature, WorkerInfo
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.mongodb_backlog import backlog
+from penstock.brokers.mongodb_batches import prune_batches
 from penstock.brokers.mongodb_claims import Claims
 from penstock.brokers.mongodb_documents import to_its_place, to_the_back
 from penstock.brokers.mongodb_endings import Endings
@@ -322,6 +323,7 @@ class MongoBroker(Broker):
         with self._translating():
             now = parts.clock.now() if now is None else now
             parts.storing.gates.prune(now)
+            prune_batches(parts.layout, now, EVERY_BATCH, SOME_BATCHES)
             prune_metrics(parts.layout, now)
             return parts.layout.results.delete_many({"expires": {"$lte": now}}).deleted_count
 

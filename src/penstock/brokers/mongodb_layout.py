@@ -17,7 +17,7 @@ from penstock.errors import ConfigError, SchemaTooNew
 from penstock.stores.mongodb import Client, Document
 
 #: The number of the layout that this version knows, and of the oldest version that can work with it.
-VERSION = 3
+VERSION = 4
 _OLDEST = 2
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
 _EXISTS_ALREADY = 48
@@ -57,7 +57,7 @@ _INDEXES: dict[str, tuple[Index, ...]] = {
     "results": (Index("expires", ("expires",)), Index("gone", ("gone",), keep=0)),
     "intents": (Index("gone", ("gone",), where="gone", keep=0),),
     "bell": (Index("at", ("at",), keep=60),),
-    "batches": (),
+    "batches": (Index("look", ("look",)),),
     "workers": (),
     "metrics": (Index("at", ("span", "at")), Index("gone", ("gone",), keep=0)),
     "meta": (),

@@ -16,7 +16,7 @@ import msgspec
 from penstock.brokers import postgres_columns as columns
 from penstock.brokers import postgres_doctor as doctor
 from penstock.brokers import postgres_schema as schemas
-from penstock.brokers.base import COUNTED, Backlog, Broker, Exchange, Feature, WorkerInfo
+from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Broker, Exchange, Feature, WorkerInfo
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.postgres_arrays import Array
 from penstock.brokers.postgres_gates import Gates, View, lines_of, terms_of
@@ -314,6 +314,7 @@ class PostgresBroker(Broker):
 
     def prune(self, *, now: float | None = None) -> int:
         """See `Broker.prune`."""
+        self._link.run("prune_batches", at=now, every=EVERY_BATCH, most=SOME_BATCHES)
         for span, kept in KEPT.items():
             self._link.run("prune_metrics", span=span, kept=kept, at=now)
         return int(self._link.run("prune", at=now)[0][0])

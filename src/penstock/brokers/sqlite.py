@@ -17,7 +17,7 @@ from typing import ClassVar
 import msgspec
 
 from penstock.brokers import sqlite_doctor
-from penstock.brokers.base import COUNTED, Backlog, Broker, Exchange, Feature, WorkerInfo
+from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Broker, Exchange, Feature, WorkerInfo
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.sqlite_inspector import SqliteInspector
 from penstock.brokers.sqlite_moves import Moves, leases
@@ -321,6 +321,8 @@ class SqliteBroker(Broker):
         now = time.time() if now is None else now
         with self._transaction() as connection:
             connection.execute(self._sql["prune_gates"], (now,))
+            connection.execute(self._sql["prune_batches"], (now, SOME_BATCHES))
+            connection.execute(self._sql["look_at_batches"], (now, SOME_BATCHES, EVERY_BATCH))
             for span, kept in KEPT.items():
                 connection.execute(self._sql["prune_metrics"], (span, now - kept, now + kept))
             return connection.execute(self._sql["prune_results"], (now,)).rowcount

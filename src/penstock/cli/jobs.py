@@ -46,8 +46,8 @@ def jobs(
 
     JSON: an array of objects of `id`, `task`, `queue`, `state`, `priority`, `attempt` (how many have failed), `crashes`
     (how often its process died), `created_at`, `run_at` (while it is delayed), `ended_at` (once it is dead or
-    cancelled), `unique`, `worker` (who runs it, as worker/process), `batch` and `item` (where it came from), `packed`
-    and `items`, and `failure` (`kind` and `message`). What does not apply is null.
+    cancelled), `unique`, `gate` (what it is limited by), `worker` (who runs it, as worker/process), `batch` and `item`
+    (where it came from), `packed` and `items`, and `failure` (`kind` and `message`). What does not apply is null.
     """
     from penstock.brokers.inspect import Selection
     from penstock.cli.place import find_place
@@ -193,6 +193,8 @@ def _show(record: JobRecord, names: list[str] | None) -> None:
         ("queue", f"{shown(record.queue)}, priority {record.priority}"),
         ("created", moment(record.created_at)),
     ]
+    if record.gate is not None:
+        rows.append(("gate", shown(record.gate)))
     if record.run_at is not None:
         rows.append(("runs", moment(record.run_at)))
     if record.ended_at is not None:

@@ -149,6 +149,7 @@ def job_fields(record: JobRecord) -> dict[str, Any]:
         "run_at": iso(record.run_at),
         "ended_at": iso(record.ended_at),
         "unique": record.unique,
+        "gate": record.gate,
         "worker": record.worker,
         "batch": None if record.batch is None else format_id(record.batch),
         "packed": record.packed,

@@ -20,7 +20,7 @@ from penstock.core.text import without_password
 from penstock.errors import ConfigError, PenstockError, SinkError, SourceError
 from penstock.events.emit import Emitter, StoreBack, StoreTrouble
 from penstock.load.files import STDIN
-from penstock.load.plan import READ, Plan, Progress
+from penstock.load.plan import READ, WRITE, Plan, Progress
 from penstock.load.program import load_target
 from penstock.load.rejects import export_rejects
 from penstock.load.sources import Source
@@ -165,7 +165,11 @@ class Session:
                     raise SinkError(
                         f"there is no table {self.plan.table} in {self.plan.into}: --create makes one from the records"
                     )
-        job = NewJob(self.plan.key, READ, encode_value((self._progress,)), self.plan.read_lane)
+        # Without items of its own it belongs to the batch, whose counters stay for as long as it may go on.
+        job = NewJob(
+            self.plan.key, READ, encode_value((self._progress,)), self.plan.read_lane,
+            batch=self._progress.batch, items=0,
+        )  # fmt: skip
         with self._app.client.broker() as broker:
             broker.enqueue([job])
             stored = broker.inspector().get(self.plan.key)
@@ -205,7 +209,7 @@ class Session:
         if self.plan.into is None or not retried:
             return
         with self._app.client.inspector() as inspector:
-            waiting = inspector.list(Selection(batch=batch.id, state=State.DELAYED), limit=_MANY)
+            waiting = inspector.list(Selection(batch=batch.id, state=State.DELAYED, task=WRITE), limit=_MANY)
         failures = [row.failure for row in waiting if row.failure is not None and row.attempt >= _TELLING]
         if failures:
             self._refused, self._growing = True, 0
@@ -234,7 +238,8 @@ class Session:
         if plan.to is not None or self._keep_queue:
             with self._app.client.inspector() as inspector:
                 if plan.to is None:
-                    inspector.delete(Selection(batch=self._progress.batch))
+                    for state in (State.DEAD, State.CANCELLED):
+                        inspector.delete(Selection(batch=self._progress.batch, state=state))
                 # The reader's job is what the same command looks for, so it goes last.
                 inspector.delete(Selection(ids=(plan.key,)))
         self.close()

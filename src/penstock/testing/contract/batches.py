@@ -21,6 +21,8 @@ from penstock.testing.contract.harness import (
     new_id,
 )
 
+DAY = 86_400.0
+
 
 def counters(store: Broker, id: bytes) -> BatchRecord:
     """A batch that must be there."""
@@ -100,6 +102,40 @@ class BatchContract(ContractBase):
         store.promote(now=NOW)
         end(store, claim_one(store), Ending.DEAD, failure=failure, steps=(Step(batch, failed=1),))
         assert counters(store, batch) == BatchRecord(batch, total=1, done=0, failed=1, retried=1)
+
+    def test_the_counters_of_one_that_has_ended_go_when_it_has_had_no_job_for_a_day(self, store: Broker) -> None:
+        batch, failed, waits = new_id(), new_id(), new_id()
+        store.enqueue([job(batch=batch), job(batch=failed), job(batch=waits)], now=NOW)
+        store.enqueue([job(batch=waits, items=0, run_at=NOW + 9 * DAY)], now=NOW)
+        (good, bad, other) = claim(store)
+        for looked_at in (NOW, NOW + DAY):
+            store.prune(now=looked_at)
+            assert counters(store, batch).total == 1
+        end(store, good, steps=(Step(batch, done=1),))
+        end(store, bad, Ending.DEAD, failure=Failure("E", "m"), steps=(Step(failed, failed=1),))
+        end(store, other, steps=(Step(waits, done=1),))
+        store.prune(now=NOW + 2 * DAY)
+        store.prune(now=NOW + 2.9 * DAY)
+        assert counters(store, batch).done == 1
+        store.prune(now=NOW + 3.1 * DAY)
+        assert store.inspector().batch(batch) is None
+        assert counters(store, waits) == BatchRecord(waits, total=1, done=1, failed=0, retried=0)
+        # A dead letter may be retried, and counts again then.
+        assert counters(store, failed).failed == 1
+        assert store.inspector().retry(Selection(batch=failed)) == 1
+        assert counters(store, failed).failed == 0
+
+    def test_counters_that_changed_between_two_looks_stay(self, store: Broker) -> None:
+        batch = new_id()
+        store.enqueue([job(batch=batch)], now=NOW)
+        end(store, claim_one(store), steps=(Step(batch, done=1),))
+        store.prune(now=NOW)
+        store.enqueue([job(batch=batch)], now=NOW)
+        end(store, claim_one(store), steps=(Step(batch, done=1),))
+        store.prune(now=NOW + 1.1 * DAY)
+        assert counters(store, batch).done == 2
+        store.prune(now=NOW + 2.2 * DAY)
+        assert store.inspector().batch(batch) is None
 
     def test_a_batch_is_seen_by_every_connection(self, store: Broker, open_store: Callable[..., Broker]) -> None:
         batch = new_id()
