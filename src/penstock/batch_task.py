@@ -89,7 +89,7 @@ def declare_batch(
     find_key = None if key is None else _key_of(key)
     task = declare(function, find_client, kind=kind, order_key=find_key, **options)
     handler = Signature(task.name, function)
-    task.share(Sharing(handler, max_size=max_size, max_wait=max_wait, sizing=sizing, key=find_key))
+    task.share(Sharing(handler, max_size=max_size, max_wait=max_wait, sizing=sizing, ordered=key is not None))
     return task
 
 

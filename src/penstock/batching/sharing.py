@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from penstock.batching.collector import Collector
 from penstock.core.codec import Signature
@@ -46,7 +46,7 @@ class Sharing:
         max_size: jobs in one call, at most.
         max_wait: seconds that a job may wait for others, at most; of the policy's own where there is one.
         sizing: a policy of sizes; `Adaptive` without.
-        key: of an item: those with equal keys go one after another, in the order in which they came.
+        ordered: jobs with the same gate go one after another, in the order in which they came.
 
     Raises:
         ConfigError: a size below 1, or a wait below 0.
@@ -59,7 +59,7 @@ class Sharing:
         max_size: int = MAX_SIZE,
         max_wait: float | None = None,
         sizing: Sizing | None = None,
-        key: Callable[[Any], Hashable] | None = None,
+        ordered: bool = False,
     ) -> None:
         if max_size < 1:
             raise ConfigError(f"max_size= is a whole number of jobs, 1 or more, not {max_size!r}")
@@ -67,7 +67,7 @@ class Sharing:
             raise ConfigError("a sizing= has a wait of its own: leave max_wait= out")
         self.handler = handler
         self.max_size = max_size
-        self.key = key
+        self.ordered = ordered
         #: Does what the handler would, where there is one.
         self.writer: Writer | None = None
         self._max_wait = max_wait
@@ -75,8 +75,8 @@ class Sharing:
         self._new_sizing(1)
 
     def collector(self, slots: int) -> Collector:
-        """See `collector.Collected`. With a key one call at a time, or a later one could overtake."""
-        calls = slots if self.key is None else 1
+        """See `collector.Collected`. Where there is an order one call at a time, or a later one could overtake."""
+        calls = 1 if self.ordered else slots
         return Collector(self._new_sizing(calls), self.max_size, calls)
 
     def _new_sizing(self, calls: int) -> Sizing:

@@ -120,11 +120,18 @@ class SinkWriter:
         """See `sharing.Writer`."""
         found: dict[int, Outcome | Exception] = {}
         rows = Rows()
+        failed: set[str] = set()
         for index, lease in enumerate(leases):
+            if lease.gate in failed:
+                # Nothing of a key goes in before what is ahead of it.
+                found[index] = Outcome(lease, Ending.RELEASED)
+                continue
             try:
                 rows.add(index, self._rows_of(lease.payload))
             except Exception as error:  # noqa: BLE001
                 found[index] = error
+                if lease.gate is not None:
+                    failed.add(lease.gate)
         try:
             with self._sink(rows) as sink:
                 if joining is not None and sink.shares(self._broker_url()):

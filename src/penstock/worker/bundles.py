@@ -77,7 +77,8 @@ class Bundles:
                 leases.append(lease)
             except PayloadError as error:
                 parts[lease.id] = dead(lease, Failure("PayloadError", str(error)))
-        found = await self._converse(fates(len(items), self._key(sharing, items)), bundle, items)
+        gate_of = (lambda index: leases[index].gate) if sharing.ordered else None
+        found = await self._converse(fates(len(items), gate_of), bundle, items)
         texts = _Texts()
         parts.update((lease.id, self._outcome(lease, fate, texts)) for lease, fate in zip(leases, found, strict=True))
         return Outcome(bundle, parts=tuple(parts[lease.id] for lease in bundle.leases))
@@ -104,7 +105,7 @@ class Bundles:
             restart()
             part = items[start : start + sharing.max_size]
             good = [each for each in part if not isinstance(each, PayloadError)]
-            found = iter(await self._converse(fates(len(good), self._key(sharing, good)), lease, good))
+            found = iter(await self._converse(fates(len(good)), lease, good))
             for index, each in enumerate(part, start):
                 row.index = index
                 error = each if isinstance(each, PayloadError) else next(found).error
@@ -139,11 +140,6 @@ class Bundles:
         if isinstance(fate.error, PayloadError):
             return dead(lease, Failure("PayloadError", str(fate.error)))
         return self._raised(lease, fate.error, texts.of(fate.error))
-
-    @staticmethod
-    def _key(sharing: Sharing, items: Sequence[Any]) -> Callable[[int], Any] | None:
-        key = sharing.key
-        return None if key is None else lambda index: key(items[index])
 
 
 def value_of(arguments: msgspec.Struct) -> Any:
