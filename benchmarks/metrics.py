@@ -18,7 +18,7 @@ from penstock.events.counters import ROOM, Counters
 from penstock.events.emit import Emitter
 from penstock.events.meter import Meter
 from penstock.pools.prefork import PreforkPool
-from penstock.worker.board import Board
+from penstock.worker.board import _ENTRY, _FREE, _HEADER, Board
 from penstock.worker.dispatcher import Dispatcher
 from penstock.worker.limits import Limits
 from penstock.worker.runner import Runner
@@ -33,18 +33,16 @@ class Blind(Meter):
         return sum(outcome.ending is not Ending.RELEASED for outcome in outcomes)
 
 
-class Untimed(Work):
-    """Runs jobs as `Work` does, and looks at no clock when they end."""
+class Timeless(Board):
+    """Notes what runs as `Board` does, and nothing of how long it ran."""
 
-    def run(self, lease: Lease, slot: int) -> Outcome:
-        """See `Work.run`."""
-        began = time.perf_counter()
-        outcome = self._runner.run(lease, slot)
-        if outcome.ending is Ending.DONE and not (
-            outcome.follow_ups or lease.packed or self._verbose or self._runner.cancelled
-        ):
-            return outcome
-        return self._ended(outcome, began)
+    def note(self, slot: int, lease: Lease | None) -> None:
+        """See `Board.note`."""
+        offset = _HEADER.size + slot * _ENTRY.size
+        if lease is None:
+            self._memory[offset : offset + _ENTRY.size] = _FREE
+        else:
+            _ENTRY.pack_into(self._memory, offset, 0.0, 0.0, time.monotonic(), 0.0, 0.0, lease.id, 0.0)
 
 
 def run(quick: bool) -> list[Figure]:
@@ -55,23 +53,24 @@ def run(quick: bool) -> list[Figure]:
     with folder() as place:
         queue = filled(place / "filled.db", count)
 
-        def drained(meter: type[Meter], work: type[Work]) -> float:
+        def drained(meter: type[Meter], board: type[Board]) -> float:
             copy = fresh_copy(queue, place / "copy.db")
-            return count / _drain(copy, app.runner(), meter, work)
+            return count / _drain(copy, app.runner(), meter, board)
 
-        samples = alternate(5 if quick else 15, lambda: drained(Meter, Work), lambda: drained(Blind, Untimed))
+        samples = alternate(5 if quick else 15, lambda: drained(Meter, Board), lambda: drained(Blind, Timeless))
     return [samples.figure("no-op drain, counted; raw is not counted", "jobs/CPU s", ">= 0.97 of raw", at_least(0.97))]
 
 
-def _drain(path: Path, runner: Runner, kind: type[Meter], work: type[Work]) -> float:
+def _drain(path: Path, runner: Runner, kind: type[Meter], noting: type[Board]) -> float:
     """Take and run everything; returns the seconds of CPU time."""
-    board, emitter = Board.create(1), Emitter()
+    board = noting.create(1)
     meter = kind(Counters(memoryview(bytearray(ROOM))), tuple)
+    board.ran, board.quick = meter.ran, meter.quick
     with closing(SqliteBroker(url(path))) as broker, closing(board):
         broker.open()
         dispatcher = Dispatcher(broker, Holder("bench", 1), ("default",), _late, board.count, meter)
-        limits = Limits(board.limit, _never, None)
-        pool = PreforkPool(1, work(runner, limits, emitter, meter, _shared), dispatcher.done, board.note)
+        work = Work(runner, Limits(board.limit, _never, None), Emitter(), board.seconds, _shared)
+        pool = PreforkPool(1, work, dispatcher.done, board.note)
         began = time.process_time()
         while leases := dispatcher.tick(pool.room()):
             pool.submit(leases)

@@ -96,7 +96,7 @@ def test_a_worker_leaves_its_figures_behind(yard: Yard) -> None:
     until(lambda: len(yard.notes()) == 3, "they ran")
     until(lambda: [one.dead for one in counts(yard)] == [1], "the last is dead")
     supervisor.stop()
-    until(lambda: samples(yard), "it has left")
+    until(lambda: samples(yard) and samples(yard, COARSE), "it has left")
     (sample,) = samples(yard)
     figures = sample.point.figures
     (task,) = figures.tasks

@@ -14,6 +14,7 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from penstock.core import canary
+from penstock.core.bundle import Bundle
 from penstock.core.job import Lease
 from penstock.core.metrics import COUNTS, SECONDS, SIZES, counted_as
 from penstock.core.outcome import Ending, Outcome
@@ -94,7 +95,12 @@ class Meter:
         emitter.subscribe(BatchEnded, self._batch_ended)
 
     def ran(self, lease: Lease, seconds: float) -> None:
-        """A job ran for so long; told where it was `QUICK` or more. Safe from any thread."""
+        """A job ran for so long; told where it was `QUICK` or more. Safe from any thread.
+
+        What jobs share is told of as the call that it is.
+        """
+        if type(lease) is Bundle:
+            return
         self._runs.append((lease.task, lease.queue, seconds))
 
     def exchanged(self, outcomes: Sequence[Outcome], stale: Sequence[Outcome], seconds: float, now: float) -> int:

@@ -95,6 +95,7 @@ class Process:
         self._counted_at = 0.0
         meter = Meter(board.counters, _caches)
         meter.subscribe(emitter)
+        board.ran, board.quick = meter.ran, meter.quick
         settled = runner.settled if runner.writers else None
         self._dispatcher = Dispatcher(broker, holder, queues, self._report_stale, board.count, meter, settled)
         kind = load_pool(pool)
@@ -103,7 +104,7 @@ class Process:
         limits = Limits(board.limit, self._interrupt, None if kind.inline else self._condemn)
         self._limits = runner.limits = limits
         runner.joining = self._dispatcher.joining
-        self._work = Work(runner, limits, emitter, meter, self._collectors.ended, verbose=verbose)
+        self._work = Work(runner, limits, emitter, board.seconds, self._collectors.ended, verbose=verbose)
         self._pool = kind(slots, self._work, done, board.note)
         runner.call = self._pool.call
         runner.judged += self._pool.errors

@@ -12,7 +12,6 @@ from penstock.core.bundle import unbundled
 from penstock.core.job import Lease
 from penstock.core.outcome import Ending, Outcome
 from penstock.events.emit import BatchEnded, Emitter, JobEnded
-from penstock.events.meter import QUICK, Meter
 from penstock.worker.limits import Limits
 from penstock.worker.runner import Runner
 
@@ -25,16 +24,23 @@ class Work:
     """Runs leases, and reports how they ended; what may not end a slot ends the process.
 
     Parameters:
-        meter: is told how long jobs ran.
+        seconds: tells for how long the job in a slot has run.
         called: is told of each call that jobs have shared.
         verbose: report the jobs that ended well, too.
     """
 
     def __init__(
-        self, runner: Runner, limits: Limits, emitter: Emitter, meter: Meter, called: Called, *, verbose: bool = False
+        self,
+        runner: Runner,
+        limits: Limits,
+        emitter: Emitter,
+        seconds: Callable[[int], float],
+        called: Called,
+        *,
+        verbose: bool = False,
     ) -> None:
         self._runner = runner
-        self._ran, self._quick = meter.ran, meter.quick
+        self._seconds = seconds
         self._called = called
         self._limits = limits
         self._emitter = emitter
@@ -44,7 +50,6 @@ class Work:
 
     def run(self, lease: Lease, slot: int) -> Outcome:
         """See `pools.base.Work`."""
-        began = time.perf_counter()
         try:
             outcome = self._runner.run(lease, slot)
         except BaseException:  # noqa: BLE001
@@ -53,22 +58,16 @@ class Work:
         if outcome.ending is Ending.DONE and not (
             outcome.follow_ups or lease.packed or self._verbose or self._runner.cancelled
         ):
-            seconds = time.perf_counter() - began
-            if seconds < QUICK:
-                self._quick(seconds)
-            else:
-                self._ran(lease, seconds)
             return outcome
-        return self._ended(outcome, began)
+        return self._ended(outcome, slot)
 
     async def run_async(self, lease: Lease, slot: int) -> Outcome:
         """See `pools.base.Work`."""
-        began = time.perf_counter()
         try:
             outcome = await self._runner.run_async(lease, slot)
         except BaseException:  # noqa: BLE001
             _end()
-        return self._ended(outcome, began)
+        return self._ended(outcome, slot)
 
     def report_now(self, outcome: Outcome, seconds: float) -> None:
         """Report how a job has ended that goes on; how it then ends nobody is told."""
@@ -76,10 +75,8 @@ class Work:
         for each in outcome.parts or (outcome,):
             self._emitter.emit(JobEnded(each, seconds))
 
-    def _ended(self, outcome: Outcome, began: float) -> Outcome:
-        lease, seconds = outcome.lease, time.perf_counter() - began
-        if not outcome.parts and outcome.ending is not Ending.PARKED:
-            self._ran(lease, seconds)
+    def _ended(self, outcome: Outcome, slot: int) -> Outcome:
+        lease, seconds = outcome.lease, self._seconds(slot)
         if outcome.parts and not lease.crashes:
             self._called(lease.task, lease.items, seconds, time.monotonic())
         if lease.packed and self._runner.shares_calls(lease.task):
