@@ -1,5 +1,6 @@
 """The tasks that the chaos tests run, and the note each run makes for the oracle."""
 
+import asyncio
 import ctypes
 import logging
 import os
@@ -58,6 +59,19 @@ def add_short_tasks(app: Penstock, note: Callable[[str, int], None]) -> None:
         end = time.perf_counter() + microseconds / 1e6
         while time.perf_counter() < end:
             pass
+        note("run", number)
+
+    # However often: whoever is killed at random is no suspect.
+    @app.task(name="waiting", crash_limit=1000)
+    def waiting(number: int, milliseconds: int) -> None:
+        note("start", number)
+        time.sleep(milliseconds / 1000)
+        note("run", number)
+
+    @app.task(name="awaiting", crash_limit=1000)
+    async def awaiting(number: int, milliseconds: int) -> None:
+        note("start", number)
+        await asyncio.sleep(milliseconds / 1000)
         note("run", number)
 
     @app.task(name="held")

@@ -6,6 +6,8 @@ import time
 import pytest
 from oracle import FULL, KINDS_IN_FULL, SEED, World
 
+from penstock.brokers.inspect import Selection
+from penstock.core.states import State
 from penstock.errors import JobFailed
 
 GOOD, BAD = (100_000, 1_000) if FULL else (2_000, 20)
@@ -23,6 +25,9 @@ def test_it_is_a_dead_letter_after_three_crashes_and_its_neighbours_finish(world
     for job, end in zip(poison, how, strict=True):
         with pytest.raises(JobFailed, match=rf"Crashed: the process that ran it died, 3 times over; the last {end}"):
             job.result(0)
+    with world.app.inspector() as inspector:
+        records = inspector.list(Selection(state=State.DEAD))
+    assert [(record.attempt, record.crashes) for record in records] == [(0, 3)] * 3
     assert [sum(note.number == number for note in world.notes("start")) for number in range(3)] == [3, 3, 3]
     assert len(world.notes("died")) == 9
     assert set(world.runs()) == set(range(400))

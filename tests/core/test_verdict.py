@@ -33,6 +33,7 @@ def test_who_ran_counts_a_crash_and_the_others_nothing() -> None:
 def test_a_crash_too_many_is_a_dead_letter_that_tells_what_is_known() -> None:
     (outcome,) = judge(death(run(1)), [lease(1, crashes=2)], TERMS, 0.5).outcomes
     assert outcome.ending is Ending.DEAD
+    assert outcome.counts == (0, 1)
     assert outcome.failure is not None
     assert str(outcome.failure) == (
         "Crashed: the process that ran it died, 3 times over; "

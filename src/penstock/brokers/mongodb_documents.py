@@ -146,9 +146,9 @@ def ending(outcome: Outcome, place: int, now: float) -> Update:
             kept.pop("failure", None)
             return to_its_place({name: {"$literal": value} for name, value in kept.items()})
     update: dict[str, Any] = {"$set": kept, "$unset": gone}
-    counts = outcome.ending is Ending.RETRY or (outcome.ending is Ending.DEAD and failure is not None)
+    counts = {name: count for name, count in zip(("attempt", "crashes"), outcome.counts, strict=True) if count}
     if counts:
-        update["$inc"] = {"attempt": 1}
+        update["$inc"] = counts
     return update
 
 

@@ -139,14 +139,15 @@ class PostgresBroker(Broker):
         self, outcomes: Sequence[Outcome], queues: Sequence[str], limit: int, holder: Holder, now: float | None
     ) -> Exchange:
         spent = self._holdings.spent(outcomes)
-        follow_ups = any(outcome.follow_ups for outcome in outcomes)
-        if limit <= 0 and not follow_ups:
+        # These take another statement.
+        apart = any(outcome.follow_ups or outcome.crashes is not None for outcome in outcomes)
+        if limit <= 0 and not apart:
             return Exchange([], self._end(self._link, outcomes, now, spent))
         if limit > 0 and self._gates.may_limit(self._link, time.monotonic()):
             view = self._gates.view(self._link, queues, now)
             if view.concerned or self._gates.limited(outcomes):
                 return self._exchange_limited(outcomes, queues, limit, holder, now, view)
-        if follow_ups:
+        if apart:
             with self._link.transaction() as session:
                 stale = self._end(session, outcomes, now, spent)
                 if limit <= 0:
@@ -217,6 +218,10 @@ class PostgresBroker(Broker):
         late = {id(outcome) for outcome in stale}
         born = [job for outcome in outcomes if id(outcome) not in late for job in outcome.follow_ups]
         _store(session, born, now, grow=False)
+        crashed = {o.lease.id: o.crashes for o in outcomes if o.crashes is not None and id(o) not in late}
+        if crashed:
+            counts = Array("int4", list(crashed.values()))
+            session.run("count_crashes", ids=Array("uuid", list(crashed)), crashes=counts)
         if opens:
             self._gates.ended(session, [outcome for outcome in outcomes if id(outcome) not in late], now)
         return stale

@@ -209,8 +209,8 @@ class Moves:
                 else:
                     self._to_the_back(connection, json.dumps([seq]), now)
             case Ending.DEAD | Ending.CANCELLED:
-                attempts = 1 if outcome.ending is Ending.DEAD and failure is not None else 0
-                connection.execute(self._sql["end_job"], (seq, attempts, failure))
+                attempts, crashes = outcome.counts
+                connection.execute(self._sql["end_job"], (seq, attempts, failure, crashes))
                 state = "dead" if outcome.ending is Ending.DEAD else "cancelled"
                 connection.execute(self._sql["ended"], (seq, state, now))
             case _:
@@ -300,7 +300,7 @@ class Moves:
         for seq, _, at_most_once, cancelled, batch, items, *_ in rows:
             if at_most_once or cancelled:
                 failure = msgspec.msgpack.encode(INTERRUPTED) if at_most_once else None
-                connection.execute(self._sql["end_job"], (seq, 1 if at_most_once else 0, failure))
+                connection.execute(self._sql["end_job"], (seq, 1 if at_most_once else 0, failure, 0))
                 connection.execute(self._sql["ended"], (seq, "dead" if at_most_once else "cancelled", now))
                 if batch is not None:
                     connection.execute(self._sql["batch_step"], (batch, 0, items, 0, 0))

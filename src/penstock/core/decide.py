@@ -108,10 +108,14 @@ def failed(lease: Lease, policy: Terms, error: BaseException, traceback: str, ch
     return Outcome(lease, Ending.RETRY, delay=wait, failure=failure, steps=steps)
 
 
-def dead(lease: Lease, failure: Failure) -> Outcome:
-    """A dead letter, with the reason."""
+def dead(lease: Lease, failure: Failure, crashes: int | None = None) -> Outcome:
+    """A dead letter, with the reason.
+
+    Parameters:
+        crashes: to count in place of a failed attempt.
+    """
     steps = () if lease.batch is None else (Step(lease.batch, failed=lease.items),)
-    return Outcome(lease, Ending.DEAD, failure=failure, steps=steps)
+    return Outcome(lease, Ending.DEAD, failure=failure, steps=steps, crashes=crashes)
 
 
 def cancelled(lease: Lease) -> Outcome:

@@ -42,7 +42,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     `delay` and `result_ttl` are in seconds. `payload` replaces the job's own when it goes on later (what is left
     of a packed row, say). `follow_ups` are stored in the same transaction, and so are the counter `steps`.
     `committed` says that all this is in the store already, by a transaction that did more than end the lease.
-    The outcome of a bundle is no more than its `parts`, one for each of its leases.
+    The outcome of a bundle is no more than its `parts`, one for each of its leases. Where `crashes` are given they are
+    counted, in place of a failed attempt: the job did not fail, its process died.
     """
 
     lease: Lease
@@ -57,6 +58,15 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     steps: tuple[Step, ...] = ()
     committed: bool = False
     parts: tuple[Outcome, ...] = ()
+    crashes: int | None = None
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many failed attempts and crashes it adds to its job's."""
+        if self.crashes is not None:
+            return 0, self.crashes
+        failed = self.ending is Ending.RETRY or (self.ending is Ending.DEAD and self.failure is not None)
+        return int(failed), 0
 
 
 def called_off(outcome: Outcome) -> Outcome:

@@ -129,7 +129,7 @@ def _outcome(lease: Lease, run: Run, death: Death, terms: Terms, chance: float) 
         return dead(lease, Failure(INTERRUPTED.kind, f"{INTERRUPTED.message}: it {death.how} {ended}", said))
     if crashes >= terms.crash_limit:
         how = f"the process that ran it died, {crashes} times over; the last {death.how} {ended}"
-        return dead(lease, Failure("Crashed", how, said))
+        return dead(lease, Failure("Crashed", how, said), crashes=1)
     return None
 
 

@@ -53,7 +53,7 @@ class Bundles:
         """Run a bundle: every lease of it to an outcome of its own."""
         if bundle.crashes >= policy.crash_limit:
             failure = Failure("Crashed", f"the process that ran it died, {bundle.crashes} times over")
-            return Outcome(bundle, parts=tuple(dead(lease, failure) for lease in bundle.leases))
+            return Outcome(bundle, parts=tuple(dead(lease, failure, crashes=0) for lease in bundle.leases))
         if sharing.writer is not None:
             try:
                 written = sharing.writer.bundle(bundle.leases, joining)

@@ -141,7 +141,8 @@ class Runner:
         # A packed row that crashed is taken apart; its items count crashes of their own. In a bundle each has its own end.
         whole = not lease.packed or (task.sharing is not None and task.sharing.writer is not None)
         if lease.crashes >= policy.crash_limit and whole and not isinstance(lease, Bundle):
-            return dead(lease, Failure("Crashed", f"the process that ran it died, {lease.crashes} times over"))
+            failure = Failure("Crashed", f"the process that ran it died, {lease.crashes} times over")
+            return dead(lease, failure, crashes=0)
         limit = None
         if self.limits is not None and (policy.timeout is not None or policy.memory is not None):
             limit = self.limits.enter(slot, lease, policy)

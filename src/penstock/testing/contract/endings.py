@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from penstock.brokers.base import Broker
@@ -84,6 +85,21 @@ class EndingContract(ContractBase):
             lease = claim_one(store)
             assert (lease.attempt, lease.crashes) == (0, 0)
             end(store, lease, Ending.RELEASED)
+
+    def test_a_crash_counts_in_place_of_an_attempt(self, store: Broker) -> None:
+        failed, died, had_died = jobs(3, attempt=1)
+        store.enqueue([failed, died, had_died], now=NOW)
+        crashes = {failed.id: None, died.id: 1, had_died.id: 0}
+        outcomes = [
+            Outcome(lease, Ending.DEAD, failure=FAILURE, crashes=crashes[lease.id]) for lease in claim(store, 2)
+        ]
+        assert store.exchange(outcomes, [QUEUE], 1, ALICE, now=NOW).stale == []
+        (last,) = store.held(ALICE)
+        late = Outcome(msgspec.structs.replace(last, claim=last.claim + 1), Ending.DEAD, failure=FAILURE, crashes=1)
+        assert hand_in(store, late) == [late]
+        end(store, last, Ending.DEAD, failure=FAILURE, crashes=crashes[last.id])
+        counted = {id: (record(store, id).attempt, record(store, id).crashes) for id in crashes}
+        assert counted == {failed.id: (2, 0), died.id: (1, 1), had_died.id: (1, 0)}
 
     def test_requeue_burns_no_attempt(self, store: Broker) -> None:
         sent = jobs(3, attempt=1)
