@@ -231,7 +231,8 @@ class Task(Generic[P, R]):
 
     def _gate(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         """Where a job waits with those it is limited together with."""
-        return gate(self.name, None if self._limit_key is None else self._limit_key(*args, **kwargs))
+        key = None if self._limit_key is None else self._limit_key(*args, **kwargs)
+        return gate(self.name, key, ordered=self.limit is not None and self.limit.ordered)
 
     def _arguments(self, items: Sequence[Any]) -> list[msgspec.Struct]:
         signature = self.signature
