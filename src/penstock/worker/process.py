@@ -201,7 +201,9 @@ class Process:
         starting = self._collectors.sort(leases, time.monotonic())
         if not self._pool.inline:
             starting = self._part(starting)
-        if not self._suspects.waiting:
+        # Asked before it is in the pool, a suspect that starts now does not seem to run.
+        alone = not self._pool.inline and any(lease.crashes for lease in starting)
+        if not (alone or self._suspects.waiting):
             starting += self._bundles()
         if starting:
             self._pool.submit(starting)
