@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.core.bisect import search
 from penstock.core.transient import is_transient
-from penstock.errors import BatchError, PayloadError
+from penstock.errors import BatchError, PayloadError, TaskError
 
 
 class Fate(msgspec.Struct, frozen=True):
@@ -80,7 +80,17 @@ def _settle(found: list[Fate | None], part: Sequence[int], fates: Sequence[Fate]
 
 def _split(error: BatchError, count: int) -> list[Fate]:
     """The fates that a batch task tells of itself."""
-    return [_DONE if (its := error.errors.get(index)) is None else Fate(error=its) for index in range(count)]
+    strange = next((index for index in error.errors if index not in range(count)), None)
+    if strange is not None:
+        # Of which items it is true nobody knows, and some of them may have failed.
+        wrong = Fate(error=PayloadError(f"BatchError names items by their index, 0 to {count - 1}, not {strange!r}"))
+        return [wrong] * count
+    return [_DONE if (its := error.errors.get(index)) is None else _failed(its) for index in range(count)]
+
+
+def _failed(error: object) -> Fate:
+    """The fate of an item for which a batch task has named an error, or its words."""
+    return Fate(error=error if isinstance(error, BaseException) else TaskError(str(error)))
 
 
 def _values(value: Any, count: int) -> list[Fate]:

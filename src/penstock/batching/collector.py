@@ -154,15 +154,18 @@ class Collectors:
                     if following is None:
                         break
                     found.append(following)
-        if len(self._collectors) > 1 and found:
-            # Whoever came first this time comes last the next: among several tasks none is left out.
-            first = next(iter(self._collectors))
-            self._collectors[first] = self._collectors.pop(first)
+            if len(self._collectors) > 1 and found:
+                # Whoever came first this time comes last the next: among several tasks none is left out.
+                first = next(iter(self._collectors))
+                self._collectors[first] = self._collectors.pop(first)
         return found
 
     def due_in(self, now: float) -> float | None:
         """Seconds until something is to start, whatever else comes; None where nothing waits for its time."""
-        dues = [due for each in self._collectors.values() if (due := each.due_in(now)) is not None]
+        if not self._collectors:
+            return None
+        with self._lock:
+            dues = [due for each in self._collectors.values() if (due := each.due_in(now)) is not None]
         return min(dues, default=None)
 
     def room(self, slots: int, now: float) -> int:

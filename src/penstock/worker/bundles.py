@@ -48,9 +48,19 @@ class Bundles:
         self._raised = raised
 
     async def run(
-        self, sharing: Sharing, item: Signature, bundle: Bundle, policy: Policy, joining: Joining | None
+        self,
+        sharing: Sharing,
+        item: Signature,
+        bundle: Bundle,
+        policy: Policy,
+        joining: Joining | None,
+        restart: Callable[[], None],
     ) -> Outcome:
-        """Run a bundle: every lease of it to an outcome of its own."""
+        """Run a bundle: every lease of it to an outcome of its own.
+
+        Parameters:
+            restart: is told that another call begins.
+        """
         if bundle.crashes >= policy.crash_limit:
             failure = Failure("Crashed", f"the process that ran it died, {bundle.crashes} times over")
             return Outcome(bundle, parts=tuple(dead(lease, failure, crashes=0) for lease in bundle.leases))
@@ -78,7 +88,7 @@ class Bundles:
             except PayloadError as error:
                 parts[lease.id] = dead(lease, Failure("PayloadError", str(error)))
         gate_of = (lambda index: leases[index].gate) if sharing.ordered else None
-        found = await self._converse(fates(len(items), gate_of), bundle, items)
+        found = await self._converse(fates(len(items), gate_of), bundle, items, restart)
         texts = _Texts()
         parts.update((lease.id, self._outcome(lease, fate, texts)) for lease, fate in zip(leases, found, strict=True))
         return Outcome(bundle, parts=tuple(parts[lease.id] for lease in bundle.leases))
@@ -102,10 +112,9 @@ class Bundles:
             # A row that is cut as soon as it runs makes one call all the same: it would be cut for ever.
             if row.cut and (start or row.cancelled):
                 return row.until(start)
-            restart()
             part = items[start : start + sharing.max_size]
             good = [each for each in part if not isinstance(each, PayloadError)]
-            found = iter(await self._converse(fates(len(good)), lease, good))
+            found = iter(await self._converse(fates(len(good)), lease, good, restart))
             for index, each in enumerate(part, start):
                 row.index = index
                 error = each if isinstance(each, PayloadError) else next(found).error
@@ -117,11 +126,14 @@ class Bundles:
                     row.leave(error, texts.of(error))
         return row.whole()
 
-    async def _converse(self, calls: Calls, lease: Lease, items: Sequence[Any]) -> list[Fate]:
+    async def _converse(
+        self, calls: Calls, lease: Lease, items: Sequence[Any], restart: Callable[[], None]
+    ) -> list[Fate]:
         """Make the calls that are asked for, and tell how they went."""
         try:
             wanted = next(calls)
             while True:
+                restart()
                 try:
                     value = await self._call(lease, [items[index] for index in wanted])
                 except self._judged() as error:

@@ -149,13 +149,17 @@ class Runner:
         token = current_lease.set(lease)
         try:
             if isinstance(lease, Bundle) and task.sharing is not None:
-                return await self._bundles.run(task.sharing, task.signature, lease, policy, self.joining)
+                restart = _nothing if limit is None else limit.restart
+                return await self._bundles.run(task.sharing, task.signature, lease, policy, self.joining, restart)
             if lease.packed:
                 return await self._run_packed(task, policy, lease, limit)
             return await self._run_single(task, policy, lease)
         except PayloadError as error:
             return dead(lease, Failure("PayloadError", str(error)))
         except self.judged as error:
+            # Each lease of a bundle has an ending of its own, whatever goes wrong.
+            if isinstance(lease, Bundle):
+                return self._bundles.failed(lease, error)
             return self._failed(policy, lease, error)
         finally:
             current_lease.reset(token)
