@@ -20,11 +20,9 @@ from penstock.core.metrics import (
     counted_as,
     decoded_sample,
     histogram,
-    latest_depths,
     minus,
     over_time,
     plus,
-    rate,
     summed,
     without_holdings,
 )
@@ -104,23 +102,10 @@ def test_a_cache_that_is_gone_holds_nothing() -> None:
     assert without_holdings(Figures(caches=(CacheFigures("c", 4, 1, 0, 8, 80),))).caches == (CacheFigures("c", 4, 1),)
 
 
-def test_a_rate_is_that_of_all_workers_for_as_long_as_each_was_there() -> None:
-    samples = [sample("a", 10, 100), sample("a", 20, 300), sample("b", 20, 50, seconds=5)]
-    assert rate(samples, lambda figures: figures.count("done")) == pytest.approx(400 / 20 + 50 / 5)
-    assert rate([], lambda figures: 1.0) == 0.0
-    assert rate([sample("a", 1, 1, seconds=0.0)], lambda figures: 1.0) == 0.0
-
-
 def test_samples_are_parted_by_the_step_that_they_ended_in() -> None:
     samples = [sample("a", at, at) for at in (100, 101, 110, 111, 131)]
     steps = over_time(samples, 100, 130, 10)
     assert [[each.at for each in step] for step in steps] == [[101, 110], [111], []]
-
-
-def test_the_depth_is_the_latest_that_any_worker_told() -> None:
-    early, late = (Point(10.0, Figures(queues=(QueueFigures("q", depth),))) for depth in (9.0, 4.0))
-    other = Point(10.0, Figures(queues=(QueueFigures("r", 1.0),)))
-    assert latest_depths([Sample("a", 20, late), Sample("b", 10, early), Sample("b", 5, other)]) == {"q": 4.0, "r": 1.0}
 
 
 def test_a_point_is_small() -> None:

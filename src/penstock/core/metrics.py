@@ -299,14 +299,6 @@ def _trimmed(counts: Sequence[float]) -> tuple[float, ...]:
     return tuple(counts[:end])
 
 
-def latest_depths(samples: Iterable[Sample]) -> dict[str, float]:
-    """The depth of each queue as it was told of last."""
-    depths: dict[str, float] = {}
-    for sample in sorted(samples, key=lambda each: each.at):
-        depths.update({queue.name: queue.ready for queue in sample.point.figures.queues})
-    return depths
-
-
 def over_time(samples: Iterable[Sample], since: float, until: float, step: float) -> list[list[Sample]]:
     """Samples by the step of time that they ended in, oldest first; steps without any are empty."""
     steps: list[list[Sample]] = [[] for _ in range(max(0, math.ceil((until - since) / step)))]
@@ -315,16 +307,3 @@ def over_time(samples: Iterable[Sample], since: float, until: float, step: float
         if 0 <= index < len(steps):
             steps[index].append(sample)
     return steps
-
-
-def rate(samples: Iterable[Sample], count: Callable[[Figures], float]) -> float:
-    """So many a second, of all workers together.
-
-    Each worker's points are divided by the seconds they cover, not by those that were asked for: a worker that has just
-    started is not slow.
-    """
-    by_worker: dict[str, tuple[float, float]] = {}
-    for sample in samples:
-        counted, seconds = by_worker.get(sample.worker, (0.0, 0.0))
-        by_worker[sample.worker] = counted + count(sample.point.figures), seconds + sample.point.seconds
-    return sum(counted / seconds for counted, seconds in by_worker.values() if seconds > 0)

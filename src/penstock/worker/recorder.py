@@ -30,7 +30,6 @@ class Recorder:
         self._meters = meters
         self._look_at = 0.0
         self._turn = 0
-        self._write_at = 0.0
 
     def round(self, broker: Broker, *, last: bool = False, now: float | None = None) -> None:
         """Do what is due.
@@ -46,9 +45,7 @@ class Recorder:
             if now >= self._look_at:
                 self._look_at = now + _LOOK
                 self._look(broker)
-            if now >= self._write_at or last:
-                self._write_at = now + _LOOK
-                self._write(broker, now, last=last)
+            self._write(broker, now, last=last)
 
     def _look(self, broker: Broker) -> None:
         for _ in range(min(_QUEUES, len(self._queues))):
