@@ -1,6 +1,7 @@
 """What a server refuses from the start is one line that says what to do, with no password in it, and a failed exit."""
 
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,9 @@ import psycopg
 import pymongo
 import pytest
 from harmed import HarmedPostgres
-from oracle import Worker
+from oracle import FULL, Worker
 
-from penstock.testing.servers import MongoServer
+from penstock.testing.servers import MongoServer, PostgresServer
 from penstock.testing.servers.process import free_port
 
 SECRET = "s3cr3t-w0rd"
@@ -23,8 +24,52 @@ WRONG = "wr0ng-w0rd"
 Troubles = dict[str, tuple[str, str]]
 
 
+def certified(folder: Path) -> tuple[Path, Path]:
+    """A key and a certificate that this machine signs for itself, in a folder."""
+    key, certificate = folder / "server.key", folder / "server.crt"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    words += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(words, check=True, capture_output=True)
+    return key, certificate
+
+
 @pytest.fixture(scope="module")
-def postgres_troubles(harmed_postgres: HarmedPostgres) -> Troubles:
+def wrapped_postgres() -> Iterator[tuple[PostgresServer, Path]]:
+    """A PostgreSQL that lets nobody in without TLS, and its certificate."""
+    with PostgresServer() as server:
+        key, certificate = certified(server.process.folder)
+        for path in (key, certificate):
+            shutil.chown(path, server.data.owner(), server.data.group())
+        key.chmod(0o600)
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            for name, value in (("ssl_cert_file", certificate), ("ssl_key_file", key), ("ssl", "on")):
+                connection.execute(f"alter system set {name} = '{value}'")
+            connection.execute(f"create user poor password '{SECRET}' superuser")
+            (server.data / "pg_hba.conf").write_text("hostssl all all all scram-sha-256\n", "ascii")
+            connection.execute("select pg_reload_conf()")
+        yield server, certificate
+
+
+@pytest.fixture(scope="module")
+def wrapped_mongo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MongoServer, Path]]:
+    """A MongoDB that lets nobody in without TLS, and its certificate."""
+    key, certificate = certified(tmp_path_factory.mktemp("tls"))
+    both = key.with_name("both.pem")
+    both.write_bytes(key.read_bytes() + certificate.read_bytes())
+    with MongoServer(members=0, options=["--tlsMode", "preferTLS", "--tlsCertificateKeyFile", str(both)]) as server:
+        with pymongo.MongoClient[dict[str, Any]](server.url("admin")) as client:
+            client.admin.command({"setParameter": 1, "tlsMode": "requireTLS"})
+        yield server, certificate
+
+
+@pytest.fixture(scope="module")
+def postgres_troubles(
+    harmed_postgres: HarmedPostgres,
+    wrapped_postgres: tuple[PostgresServer, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Troubles:
+    _, stranger = certified(tmp_path_factory.mktemp("tls"))
+    tls_host = f"127.0.0.1:{wrapped_postgres[0].process.port}"
     server = harmed_postgres.server
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         for user in ("locked", "poor", "wrapped"):
@@ -44,6 +89,12 @@ def postgres_troubles(harmed_postgres: HarmedPostgres) -> Troubles:
         "may not connect": (f"postgresql://poor:{SECRET}@{host}/barred", "grant"),
         "may not create": (f"postgresql://poor:{SECRET}@{host}/penstock?schema=theirs", "grant"),
         "needs TLS": (f"postgresql://wrapped:{SECRET}@{host}/penstock?sslmode=disable", "sslmode=require"),
+        "demands TLS": (f"postgresql://poor:{SECRET}@{tls_host}/penstock?sslmode=disable", "sslmode=require"),
+        "no authority": (f"postgresql://poor:{SECRET}@{tls_host}/penstock?sslmode=verify-full", "sslrootcert="),
+        "another's certificate": (
+            f"postgresql://poor:{SECRET}@{tls_host}/penstock?sslmode=verify-full&sslrootcert={stranger}",
+            "sslrootcert=",
+        ),
         "has no TLS": (f"postgresql://poor:{SECRET}@{host}/penstock?sslmode=require", "no TLS"),
         "no server": (f"postgresql://poor:{SECRET}@127.0.0.1:{free_port()}/penstock", "no server answers"),
         "no host": (f"postgresql://poor:{SECRET}@nowhere.invalid/penstock", "no such host"),
@@ -51,22 +102,13 @@ def postgres_troubles(harmed_postgres: HarmedPostgres) -> Troubles:
 
 
 @pytest.fixture(scope="module")
-def mongo_troubles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Troubles]:
-    both = tmp_path_factory.mktemp("tls") / "both.pem"
-    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    subprocess.run([*words, "-keyout", f"{both}.key", "-out", f"{both}.crt"], check=True, capture_output=True)
-    both.write_bytes(Path(f"{both}.key").read_bytes() + Path(f"{both}.crt").read_bytes())
-    wrapped_options = ["--tlsMode", "preferTLS", "--tlsCertificateKeyFile", str(both)]
-    with (
-        MongoServer(members=0, options=["--auth"]) as server,
-        MongoServer(members=0, options=wrapped_options) as wrapped,
-    ):
+def mongo_troubles(wrapped_mongo: tuple[MongoServer, Path]) -> Iterator[Troubles]:
+    wrapped, _ = wrapped_mongo
+    with MongoServer(members=0, options=["--auth"]) as server:
         with pymongo.MongoClient[dict[str, Any]](server.url("admin")) as client:
             client.admin.command("createUser", "root", pwd=SECRET, roles=["root"])
         with pymongo.MongoClient[dict[str, Any]](server.url("admin"), username="root", password=SECRET) as client:
             client.admin.command("createUser", "poor", pwd=SECRET, roles=[{"role": "read", "db": "penstock"}])
-        with pymongo.MongoClient[dict[str, Any]](wrapped.url("admin")) as client:
-            client.admin.command({"setParameter": 1, "tlsMode": "requireTLS"})
         host, tls_host = urlsplit(server.url()).netloc, urlsplit(wrapped.url()).netloc
         fast = "serverSelectionTimeoutMS=1000"
         yield {
@@ -125,3 +167,24 @@ def test_every_command_says_so_in_one_line(troubles: Troubles, command: str, tmp
         if not good or SECRET in text or WRONG in text:
             failed[name] = f"{name}: {status}: {text}"
     assert not failed, "\n".join(failed.values())
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mongodb"])
+def test_over_tls_with_the_servers_certificate_all_is_well(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    if kind == "postgresql":
+        server, certificate = request.getfixturevalue("wrapped_postgres")
+        start = f"postgresql://poor:{SECRET}@127.0.0.1:{server.process.port}/penstock?sslmode="
+        urls = [f"{start}require", f"{start}verify-full&sslrootcert={certificate}"]
+    else:
+        server, certificate = request.getfixturevalue("wrapped_mongo")
+        urls = [f"mongodb://{urlsplit(server.url()).netloc}/penstock?tls=true&tlsCAFile={certificate}"]
+    (tmp_path / "orders.jsonl").write_text('{"order_id": 1}\n', "utf-8")
+    for number, url in enumerate(urls if FULL else urls[-1:]):
+        load = ["load", str(tmp_path / "orders.jsonl"), "--create", "--quiet", "--table", f"orders{number}"]
+        told = {"PYTHONWARNINGS": "ignore::ResourceWarning"}
+        for words in ([*load, "--into", url, "--queue", url], ["status", url], ["doctor", url]):
+            program = Worker(["-m", "penstock", *words], tmp_path, told)
+            assert program.process.wait(60) == 0, program.said()
+        assert re.search(r"TLS +on", program.printed()), program.printed()

@@ -227,6 +227,36 @@ def test_a_listener_that_does_not_hear_its_own_canary_is_replaced(
     setup.upkeep.stop()
 
 
+def test_a_listener_that_never_hears_is_told_of_twice_and_then_mostly_left_alone(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening: list[object] = []
+
+    @contextmanager
+    def deaf(self: SqliteBroker, wake: object) -> Iterator[None]:
+        listening.append(wake)
+        yield
+
+    monkeypatch.setattr(SqliteBroker, "listen", deaf)
+    monkeypatch.setattr(upkeep_module, "_DEAF", 0.05)
+    monkeypatch.setattr(upkeep_module, "_ONCE_IN", 4)
+    setup.upkeep.start()
+    pause = threading.Event()
+    for _ in range(SECONDS * 100):
+        if len(listening) == 3:
+            break
+        if not setup.spokesman.canaries:
+            setup.spokesman.canaries.append(True)
+            setup.upkeep.nudge()
+        pause.wait(0.01)
+    setup.upkeep.stop()
+    assert len(listening) == 3
+    assert [event for event in setup.events if isinstance(event, ListenerDeaf)] == [
+        ListenerDeaf(),
+        ListenerDeaf(lasting=True),
+    ]
+
+
 def test_a_listener_that_waits_for_an_idle_process_is_not_deaf(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep_module, "_DEAF", 0.2)
     someone_idle = threading.Event()

@@ -105,7 +105,12 @@ class ProcessDeaf(Event, frozen=True):
 
 
 class ListenerDeaf(Event, frozen=True):
-    """What was enqueued was not heard by the worker that waited for it; it has connected to the store anew."""
+    """What was enqueued was not heard by the worker that waited for it; it has connected to the store anew.
+
+    `lasting` says that this did not help. It looks for work from time to time, as every worker does.
+    """
+
+    lasting: bool = False
 
 
 class Rescued(Event, frozen=True):

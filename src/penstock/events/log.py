@@ -134,7 +134,14 @@ def _deaf_process(event: Event) -> None:
 
 
 def _deaf_listener(event: Event) -> None:
-    _log.error("this worker did not hear of new work: it has connected to the store anew")
+    assert isinstance(event, ListenerDeaf)
+    if event.lasting:
+        _log.error(
+            "this worker still does not hear of new work, and looks for it about once a second: where a pooler such as PgBouncer "
+            "is in between, give it a URL that leads past that"
+        )
+    else:
+        _log.error("this worker did not hear of new work: it has connected to the store anew")
 
 
 def _rescued(event: Event) -> None:

@@ -27,6 +27,10 @@ BEAT = 2.0
 DEAD_AFTER = 6.0
 #: Seconds without an answer from the store after which this worker has missed what the others had to say.
 _DEAF = DEAD_AFTER / 2
+#: Times in a row that a canary was not heard until that is told for good: a new connection has not mended it. From then on
+#: the worker connects anew once in so many times only, for it may be a pooler that will never have it hear anything.
+_TELLING = 2
+_ONCE_IN = 16
 #: Seconds between attempts to reach a store that is away, at most: once it is back, every worker must beat before
 #: any of them judges who is dead.
 _LONGEST_PAUSE = DEAD_AFTER / 2
@@ -91,6 +95,8 @@ class Upkeep:
         self._ringing = False
         # When a canary was sent of which the listener has not heard yet.
         self._sang_at: float | None = None
+        # How often in a row that has been so.
+        self._deaf = 0
         self._kill_after: dict[tuple[int, bytes], float] = {}
         self._nudge = threading.Event()
         self._stopping = False
@@ -155,7 +161,6 @@ class Upkeep:
                     self._keep(broker)
                 return
             except _DeafListener:
-                self._emitter.emit(ListenerDeaf())
                 continue
             except StoreError as error:
                 self._registered.set()
@@ -248,10 +253,14 @@ class Upkeep:
     def _see_to_canary(self, broker: Broker) -> None:
         now = time.monotonic()
         if self._sang_at is not None and (self._ringing or self._heard_at >= self._sang_at):
-            self._sang_at = None
+            self._sang_at, self._deaf = None, 0
         if self._sang_at is not None and now - self._sang_at > _DEAF:
             self._sang_at = None
-            raise _DeafListener
+            self._deaf += 1
+            if self._deaf <= _TELLING:
+                self._emitter.emit(ListenerDeaf(lasting=self._deaf == _TELLING))
+            if self._deaf < _TELLING or self._deaf % _ONCE_IN == 0:
+                raise _DeafListener
         if self._worker.wants_canary():
             if self._sang_at is None:
                 self._sang_at = now
