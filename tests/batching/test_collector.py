@@ -254,6 +254,33 @@ class TestRoom:
         assert collectors.room(0, 0.0) == 0
 
 
+class TestHostages:
+    """Jobs behind a slow call."""
+
+    def stuck(self) -> Collectors:
+        collectors = Collectors({"store": TaskOf(size=2)}, 1)
+        collectors.sort(leases(3), 0.0)
+        assert len(collectors.ready(0.0)) == 1
+        return collectors
+
+    def test_they_are_given_back_after_a_while_and_no_others_are_claimed(self) -> None:
+        collectors = self.stuck()
+        assert collectors.hostages(0.09) == []
+        assert [each.key for each in collectors.hostages(0.1)] == [2]
+        assert (collectors.room(5, 1.0), collectors.room(5, 1.2)) == (0, 1)
+
+    def test_the_end_of_the_call_ends_that(self) -> None:
+        collectors = self.stuck()
+        assert collectors.hostages(0.1) != []
+        collectors.ended("store", 2, 0.2, 0.2)
+        assert collectors.room(5, 0.2) == 2
+
+    def test_those_that_wait_for_others_are_none(self) -> None:
+        collectors = Collectors({"store": TaskOf(size=2, wait=60)}, 1)
+        collectors.sort(leases(1), 0.0)
+        assert collectors.hostages(9.0) == []
+
+
 class Sized:
     max_size = 4
 

@@ -11,6 +11,12 @@ from penstock.core.bundle import Bundle, bundle
 from penstock.core.job import Lease
 from penstock.core.sizing import Plan, Sizing
 
+#: Seconds that a job waits for the end of a call, while no other may begin, before it is given back for those who are idle; about as
+#: long as the calls of an adaptive task take.
+_PATIENCE = 0.1
+#: Seconds after that for which no other is claimed that would have to wait as well.
+_QUIET = 1.0
+
 
 class Collector:
     """The jobs of one batch task in one process. Reads no clock: times are monotonic seconds that it is told.
@@ -75,6 +81,12 @@ class Collector:
         """A call has not started after all."""
         self._in_flight -= 1
 
+    def is_stuck(self, now: float) -> bool:
+        """Do jobs wait for the end of a call, and have for long?"""
+        if not self._held or now - self._held[0][1] < _PATIENCE:
+            return False
+        return self._in_flight >= self._plan(now).batches
+
     def take_back(self) -> list[Lease]:
         """The jobs that wait; they are the caller's again."""
         taken = []
@@ -103,7 +115,7 @@ class Sized(Protocol):
 
 
 class Collectors:
-    """The batch tasks of one process. For its main thread, but for `ended` and `take_back`, which any may call.
+    """The batch tasks of one process. For its main thread, but for what says otherwise.
 
     Parameters:
         tasks: those whose jobs share calls, by name.
@@ -118,6 +130,7 @@ class Collectors:
         self._lock = threading.Lock()
         #: How many jobs the last claim brought, of others and of batch tasks.
         self._strange = self._own = 0
+        self._quiet_until = float("-inf")
 
     @property
     def waiting(self) -> int:
@@ -181,6 +194,8 @@ class Collectors:
             return slots
         self._learn()
         wanted = sum(each.appetite(now) for each in self._collectors.values())
+        if not wanted and now < self._quiet_until:
+            return 0
         if self._strange:
             return slots + min(wanted, 2 * self._own)
         return max(wanted, 0 if self.waiting else min(1, slots))
@@ -212,6 +227,14 @@ class Collectors:
                 with self._lock:
                     self._of(lease.task).called_off()
         return found
+
+    def hostages(self, now: float) -> list[Lease]:
+        """The jobs that would have to wait for the end of a slow call; they are the caller's again. Safe from any thread."""
+        with self._lock:
+            stuck = [each for each in self._collectors.values() if each.is_stuck(now)]
+            if stuck:
+                self._quiet_until = now + _QUIET
+            return [lease for each in stuck for lease in each.take_back()]
 
     def take_back(self) -> list[Lease]:
         """The jobs that wait; they are the caller's again. Safe from any thread."""

@@ -365,8 +365,9 @@ class Process:
             slow = self._relief.look()
             self._cut_rows(slow)
             behind = self._collectors.unbundled(self._relief.hostages())
-            if slow and self._pool.inline:
-                behind += self._collectors.take_back()
+            if slow:
+                collectors = self._collectors
+                behind += collectors.take_back() if self._pool.inline else collectors.hostages(time.monotonic())
             # With many slots the main thread is free to hand in what has ended.
             if behind or (slow and self._pool.inline and self._dispatcher.waiting):
                 self._relinquish(behind)
