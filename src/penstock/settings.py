@@ -58,6 +58,7 @@ TABLE = (
     Setting("worker.max_jobs_per_process", int, None, "A process that has ended so many leaves, and is replaced."),
     Setting("worker.max_memory_per_process", bytes, None, "A process that has more after a job, as 500M, is replaced."),
     Setting("worker.probe", str, None, "Answer GET /live, /ready and /health at this port, as 8080 or 0.0.0.0:8080."),
+    Setting("worker.metrics_port", str, None, "Answer GET /metrics, for Prometheus, at this port, as 9100 or 0.0.0.0:9100."),
     Setting("worker.grace", float, 25.0, "How long running jobs may go on after a first signal to stop."),
     Setting("worker.burst", bool, False, "End when the queues are empty."),
     Setting("worker.reload", bool, False, "Start anew when the source has changed; for development."),

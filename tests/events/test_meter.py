@@ -119,6 +119,27 @@ def test_quick_runs_wait_for_the_exchange_that_hands_them_in(setup: Setup) -> No
     assert task.runs.count == 1
 
 
+def test_a_quick_run_whose_job_was_handed_in_before_belongs_to_it(setup: Setup) -> None:
+    setup.exchange(outcome())
+    setup.meter.quick(0.00001)
+    (task,) = setup.exchange().tasks
+    assert task.runs.count == 1
+
+
+def test_quick_runs_that_failed_are_counted_and_none_is_lost_in_sharing(setup: Setup) -> None:
+    ended = [
+        outcome(Ending.DEAD),
+        outcome(),
+        outcome(task="shop.pay"),
+        outcome(task="shop.call"),
+        outcome(Ending.PARKED),
+    ]
+    for _ in range(4):
+        setup.meter.quick(0.00001)
+    figures = setup.exchange(*ended)
+    assert {task.task: task.runs.count for task in figures.tasks} == {"shop.send": 2, "shop.pay": 1, "shop.call": 1}
+
+
 def test_a_run_that_failed_is_timed_without_an_ending(setup: Setup) -> None:
     setup.meter.ran(lease(), 0.02)
     (task,) = setup.exchange().tasks

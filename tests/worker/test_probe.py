@@ -9,7 +9,7 @@ import pytest
 
 from penstock.brokers.inspect import LaneRecord
 from penstock.errors import ConfigError
-from penstock.worker.probe import Report, probe
+from penstock.worker.probe import Report, health_pages, metrics_pages, probe, serving
 
 LANES = (LaneRecord(("mail",), "prefork", 2, 1, 1),)
 WELL = Report("ab12", "", 1, LANES, 0.1)
@@ -77,3 +77,12 @@ def test_a_port_that_is_taken_is_an_error_in_one_line(asked: Asked) -> None:
         probe("127.0.0.1", asked.port, lambda: WELL),
     ):
         pass
+
+
+def test_figures_may_be_asked_for_at_the_same_port() -> None:
+    asked = Asked()
+    pages = health_pages(lambda: WELL) | metrics_pages(lambda accept: ("text/plain", b"jobs 1\n"))
+    with serving("127.0.0.1", 0, pages, "--probe") as asked.port:
+        assert asked.get("/metrics") == (200, "jobs 1\n")
+        assert asked.get("/live") == (200, "live\n")
+        assert asked.get("/") == (404, "ask for /live, /ready, /health or /metrics\n")

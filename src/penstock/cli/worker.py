@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 @setting("worker.max_jobs_per_process", type=click.IntRange(1), metavar="N")
 @setting("worker.max_memory_per_process", type=Bytes(), metavar="SIZE")
 @setting("worker.probe", type=Address(), metavar="[HOST:]PORT")
+@setting("worker.metrics_port", type=Address(), metavar="[HOST:]PORT")
 @setting("worker.grace", type=Seconds(0), metavar="SECONDS")
 @setting("worker.burst")
 @setting("worker.reload", "--reload/--no-reload")
@@ -83,9 +84,13 @@ def worker(
         raise click.UsageError("--memory bounds a size that changes: say --autoscale MAX,MIN, or 8,1 in a lane", ctx)
     if reload and burst:
         raise click.UsageError("--reload waits for changes and --burst ends: leave one of them out", ctx)
-    if reload and ctx.params["probe"] is not None:
-        # The old worker has the port until it has ended what it runs.
-        raise click.UsageError("--reload is for development, where nobody asks a --probe: leave one of them out", ctx)
+    addresses = {f"--{name.replace('_', '-')}": ctx.params[name] for name in ("probe", "metrics_port")}
+    for flag, address in addresses.items():
+        if reload and address is not None:
+            # The old worker has the port until it has ended what it runs.
+            raise click.UsageError(
+                f"--reload is for development, where nobody asks a {flag}: leave one of them out", ctx
+            )
     _check(app)
     if reload:
         from penstock.cli.reload import Reloader
@@ -105,7 +110,7 @@ def worker(
     supervisor = Supervisor(
         "penstock.cli.process", running, emitter, grace=grace, burst=burst, verbose=verbose, canaries=not burst
     )
-    with _scaling(supervisor, lanes, emitter, memory), _probing(supervisor, ctx.params["probe"]):
+    with _scaling(supervisor, lanes, emitter, memory), _answering(supervisor, addresses):
         return supervisor.run()
 
 
@@ -127,14 +132,30 @@ def _scaling(supervisor: Supervisor, lanes: Sequence[LaneSpec], emitter: Emitter
 
 
 @contextmanager
-def _probing(supervisor: Supervisor, address: tuple[str, int] | None) -> Iterator[None]:
-    """Answer whoever asks how the worker is, until the context ends."""
-    if address is None:
+def _answering(supervisor: Supervisor, addresses: Mapping[str, tuple[str, int] | None]) -> Iterator[None]:
+    """Answer whoever asks over HTTP how the worker is and what it has counted, until the context ends."""
+    if not any(addresses.values()):
         yield
         return
-    from penstock.worker.probe import probe
+    from penstock.worker.probe import Page, health_pages, metrics_pages, serving
 
-    with probe(*address, supervisor.report):
+    # By address: one server where both are at the same.
+    pages: dict[tuple[str, int], dict[str, Page]] = {}
+    flags: dict[tuple[str, int], str] = {}
+    for flag, address in addresses.items():
+        if address is None:
+            continue
+        flags.setdefault(address, flag)
+        if flag == "--probe":
+            found = health_pages(supervisor.report)
+        else:
+            from penstock.events.prometheus import Exporter
+
+            found = metrics_pages(Exporter(supervisor.id, supervisor.figures).page)
+        pages.setdefault(address, {}).update(found)
+    with ExitStack() as stack:
+        for address, answers in pages.items():
+            stack.enter_context(serving(*address, answers, flags[address]))
         yield
 
 

@@ -28,6 +28,8 @@ _CACHES = 1.0
 #: Runs and calls that wait to be counted, at most; the oldest are dropped while the store is away for long.
 _WAITING = 100_000
 _DONE, _STALE, _FAILED_CALLS = (COUNTS.index(name) for name in ("done", "stale", "failed_calls"))
+#: After these a job has run, and not well.
+_RAN = frozenset({Ending.RETRY, Ending.SNOOZE, Ending.DEAD, Ending.CANCELLED})
 
 _Key = tuple[str, str]
 
@@ -86,6 +88,7 @@ class Meter:
         self._runs: deque[tuple[str, str, float]] = deque(maxlen=_WAITING)
         self._calls: deque[BatchEnded] = deque(maxlen=_WAITING)
         self._queues: dict[str, str] = {}
+        self._latest: _Key | None = None
         self._lock = threading.Lock()
         #: Called with the seconds of a run that took less than `QUICK`: a list's append.
         self.quick: Callable[[float], None] = self._quick.append
@@ -118,7 +121,7 @@ class Meter:
         ended = 0
         if outcomes:
             ended = len(outcomes) - self._tally(outcomes, {id(outcome) for outcome in stale})
-        elif self._runs:
+        elif self._runs or self._quick:
             self._time({})
         while self._calls:
             self._call(self._calls.popleft())
@@ -150,17 +153,25 @@ class Meter:
                 self._special(outcome)
         if run:
             done[task, queue] = done.get((task, queue), 0) + run
-        for outcome in outcomes if stale else ():
-            if id(outcome) in stale:
-                self._counters.count(outcome.lease.task, outcome.lease.queue, _STALE)
-                if outcome.ending is ending and not outcome.lease.packed:
-                    done[outcome.lease.task, outcome.lease.queue] -= 1
+        if stale:
+            self._count_late(outcomes, stale, done)
         for key, number in done.items():
             if key[0] != canary.TASK:
                 self._counters.count(*key, _DONE, number)
                 self._queues[key[0]] = key[1]
+        if released < len(outcomes) - sum(done.values()):
+            _add_failed(outcomes, done)
         self._time(done)
         return released
+
+    def _count_late(self, outcomes: Sequence[Outcome], stale: set[int], done: dict[_Key, int]) -> None:
+        """Count those that came too late, and take them out of those that are done."""
+        for outcome in outcomes:
+            if id(outcome) in stale:
+                key = outcome.lease.task, outcome.lease.queue
+                self._counters.count(*key, _STALE)
+                if outcome.ending is Ending.DONE and not outcome.lease.packed:
+                    done[key] -= 1
 
     def _special(self, outcome: Outcome) -> None:
         """An end that is not that of most: not well, or of a packed row, whose items count."""
@@ -181,10 +192,14 @@ class Meter:
             if number > 0:
                 self._counters.count(*key, counted_as(ending), number)
 
-    def _time(self, done: dict[_Key, int]) -> None:
-        """Count the runs: each that took its time, and the quick ones by the jobs that ended meanwhile."""
+    def _time(self, ran: dict[_Key, int]) -> None:
+        """Count the runs: each that took its time, and the quick ones by the jobs that ended meanwhile.
+
+        A job is handed in a moment before its run is over: without any, what there is belongs to the one before.
+        """
         piled: dict[tuple[str, str, int], tuple[int, float]] = {}
-        left = dict(done)
+        left = {key: number for key, number in ran.items() if key[0] != canary.TASK}
+        self._latest = next(reversed(left), self._latest)
         while self._runs:
             task, queue, seconds = self._runs.popleft()
             place = task, queue, bisect_left(SECONDS, seconds)
@@ -195,16 +210,20 @@ class Meter:
         for (task, queue, bucket), (number, total) in piled.items():
             if task != canary.TASK:
                 self._counters.pile(task, queue, RUNS, bucket, number, total)
-        jobs = sum(number for number in left.values() if number > 0)
+        sharing = [(key, number) for key, number in left.items() if number > 0]
+        if not sharing and self._latest is not None:
+            sharing = [(self._latest, 1)]
         quick = len(self._quick)
-        if not (quick and jobs):
+        if not (quick and sharing):
             return
         seconds = sum(self._quick[:quick])
         del self._quick[:quick]
-        for key, number in left.items():
-            if number > 0 and key[0] != canary.TASK:
-                share = quick * number // jobs
-                self._counters.pile(*key, RUNS, 0, share, seconds * number / jobs)
+        jobs = sum(number for _, number in sharing)
+        rest = quick
+        for key, number in sharing:
+            share = rest if key is sharing[-1][0] else quick * number // jobs
+            rest -= share
+            self._counters.pile(*key, RUNS, 0, share, seconds * number / jobs)
 
     def _batch_ended(self, event: Event) -> None:
         assert isinstance(event, BatchEnded)
@@ -236,3 +255,11 @@ class Meter:
         for name, numbers in done.items():
             self._counters.cached(name, numbers, held[name])
         self._names = set(held)
+
+
+def _add_failed(outcomes: Iterable[Outcome], ran: dict[_Key, int]) -> None:
+    """Add the jobs that failed to those that ran."""
+    for outcome in outcomes:
+        if outcome.ending in _RAN and not outcome.lease.packed:
+            key = outcome.lease.task, outcome.lease.queue
+            ran[key] = ran.get(key, 0) + 1

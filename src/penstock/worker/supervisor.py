@@ -17,6 +17,7 @@ from contextlib import suppress
 
 import msgspec
 
+from penstock.core.metrics import Point
 from penstock.events.emit import (
     Emitter,
     ProcessDeaf,
@@ -163,6 +164,10 @@ class Supervisor:
         """How this worker is. Safe from any thread."""
         idle_for = time.monotonic() - self._stepped_at
         return Report(self.id, self._presence.trouble(), len(self._crews.running()), self._crews.records(), idle_for)
+
+    def figures(self) -> Point:
+        """What this worker has counted since it started, and has now. Safe from any thread."""
+        return self._presence.meters.now()
 
     @property
     def _upkeep(self) -> Upkeep | None:
