@@ -81,6 +81,29 @@ def test_longer_than_a_worker_may_be_silent_take_nobody_for_dead(harmed: Server,
         check_words(worker, 1)
 
 
+@pytest.mark.parametrize("harmed", BOTH or ["postgresql"], indirect=True)
+def test_while_a_worker_follows_its_queue_leave_it_as_large_as_it_was(harmed: Server, harmed_world: World) -> None:
+    world = harmed_world
+    gate = world.folder / "gate"
+    world.app.tasks["held"].delay_many([(number, str(gate)) for number in range(3)])
+    worker = world.run("--autoscale", "4,1")
+    until(lambda: len(world.notes("start")) >= 2, 30, "it grows")
+    harmed.kill()
+    size = len(worker.children())
+    threading.Event().wait(13 if FULL else 2)
+    # What it can't see is no reason to change; the slots are in use all the time.
+    assert len(worker.children()) >= size
+    harmed.start()
+    until(lambda: len(world.notes("start")) == 3, 30, "it goes on")
+    world.app.tasks["held"].delay_many([(number, str(gate)) for number in range(3, 5)])
+    until(lambda: len(world.notes("start")) == 4, 30, "it grows as large as it may")
+    gate.touch()
+    world.wait_until_done(60)
+    assert len(world.notes("start")) == len(world.notes()) == 5
+    assert worker.stop() == 0
+    check_words(worker, 2)
+
+
 def heard(world: World) -> int:
     """How many workers have beaten lately."""
     try:

@@ -1,7 +1,12 @@
 """What code that knows nothing of green threads does in them: it waits, and the others go on."""
 
+import shutil
+import socket
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,7 @@ from yard import Yard, until
 from penstock.events.emit import ProcessDied
 from penstock.stores.sqlite import FileLock
 from penstock.testing.servers import MongoServer, PostgresServer
+from penstock.testing.servers.process import LOOPBACK, ServerProcess
 from penstock.worker.lane import Lane
 
 TOGETHER = 20
@@ -39,6 +45,20 @@ def mongodb(url: str) -> None:
     if not clients:
         clients.append(pymongo.MongoClient(url, maxPoolSize=100))
     slowly(lambda: clients[0].market.orders.find_one({{"$where": "sleep(1500) || true"}}))
+
+@app.task(name="requests")
+def fetch(url: str) -> None:
+    import requests
+    slowly(lambda: requests.get(url, timeout=30).raise_for_status())
+
+stores = []
+
+@app.task(name="redis")
+def pop(url: str) -> None:
+    import redis
+    if not stores:
+        stores.append(redis.Redis.from_url(url))
+    slowly(lambda: stores[0].blpop("empty", timeout=1.5))
 
 @app.task(name="socket")
 def listen(number: int) -> None:
@@ -96,6 +116,53 @@ def test_pymongo(yard: Yard, mongo_server: MongoServer) -> None:
     with pymongo.MongoClient[dict[str, int]](mongo_server.url()) as client:
         client.market.orders.insert_one({"number": 1})
     assert run(yard, "mongodb", mongo_server.url()) == ALL_AT_A_TIME
+
+
+class SlowPage(BaseHTTPRequestHandler):
+    """Answers after a while."""
+
+    def do_GET(self) -> None:
+        threading.Event().wait(1.5)
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""
+
+
+class Site(ThreadingHTTPServer):
+    request_queue_size = 2 * TOGETHER
+
+
+def test_requests(yard: Yard) -> None:
+    with Site((LOOPBACK, 0), SlowPage) as site:
+        thread = threading.Thread(target=site.serve_forever)
+        thread.start()
+        assert run(yard, "requests", f"http://{LOOPBACK}:{site.server_address[1]}/") == ALL_AT_A_TIME
+        site.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def redis_server() -> Iterator[str]:
+    """The URL of a private Redis."""
+    program = shutil.which("redis-server")
+    assert program is not None, "this test needs Redis: tests/install-servers installs it"
+    server = ServerProcess("redis")
+
+    def is_ready() -> bool:
+        with suppress(OSError):
+            socket.create_connection((LOOPBACK, server.port), 1.0).close()
+            return True
+        return False
+
+    server.start([program, "--port", str(server.port), "--bind", LOOPBACK, "--save", ""], is_ready)
+    yield f"redis://{LOOPBACK}:{server.port}"
+    server.remove()
+
+
+def test_redis(yard: Yard, redis_server: str) -> None:
+    assert run(yard, "redis", redis_server) == ALL_AT_A_TIME
 
 
 def test_sockets(yard: Yard) -> None:
