@@ -13,7 +13,7 @@ class TestContract(BrokerContract):
         return new_url()
 
 
-@pytest.mark.parametrize("new_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("new_url", ["sqlite", "postgresql"], indirect=True)
 class TestKeys(KeyContract, KeyOpeningContract):
     @pytest.fixture
     def url(self, new_url: Callable[[], str]) -> str:

@@ -19,7 +19,7 @@ from penstock.brokers import postgres_schema as schemas
 from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Broker, Exchange, Feature, WorkerInfo
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.postgres_arrays import Array
-from penstock.brokers.postgres_gates import Gates, View, lines_of, terms_of
+from penstock.brokers.postgres_gates import Gates, View, held_lines, lines_of, terms_of
 from penstock.brokers.postgres_holdings import Heads, Holdings
 from penstock.brokers.postgres_inspector import PostgresInspector
 from penstock.brokers.postgres_joined import joined
@@ -37,6 +37,7 @@ from penstock.stores import postgres
 
 #: Lines of jobs behind a limit that `backlog` looks at.
 _LINES = 100
+_ORDERED = limiter.gate("", ordered=True)
 _INTERRUPTED = encode_failure(INTERRUPTED)
 
 
@@ -105,6 +106,8 @@ class PostgresBroker(Broker):
             session = joined(tx, self._sql)
             with postgres.translating(self._url.shown):
                 return _store(session, jobs, now, grow=True, always=True)
+        if any(job.gate is not None for job in jobs):
+            self._gates.met(jobs)
         return _store(self._link, jobs, now, grow=True)
 
     def exchange(
@@ -140,13 +143,17 @@ class PostgresBroker(Broker):
     ) -> Exchange:
         spent = self._holdings.spent(outcomes)
         # These take another statement.
-        apart = any(outcome.follow_ups or outcome.crashes is not None for outcome in outcomes)
+        apart = any(one.follow_ups or one.crashes is not None or one.lease.gate is not None for one in outcomes)
         if limit <= 0 and not apart:
             return Exchange([], self._end(self._link, outcomes, now, spent))
         if limit > 0 and self._gates.may_limit(self._link, time.monotonic()):
             view = self._gates.view(self._link, queues, now)
             if view.concerned or self._gates.limited(outcomes):
-                return self._exchange_limited(outcomes, queues, limit, holder, now, view)
+                given = self._exchange_limited(outcomes, queues, limit, holder, now, view)
+                if given.leases or not self._gates.lost:
+                    return given
+                # Another had all that was chosen, and there may be more: who gets nothing takes it that there is none.
+                return Exchange(self._exchange_limited((), queues, limit, holder, now, view).leases, given.stale)
         if apart:
             with self._link.transaction() as session:
                 stale = self._end(session, outcomes, now, spent)
@@ -188,13 +195,28 @@ class PostgresBroker(Broker):
             session.run("take", **self._where(queues, 0, holder), at=now)
 
             def take(wanted: Mapping[str, int]) -> list[Lease]:
-                names, mosts = Array("text", list(wanted)), Array("int4", list(wanted.values()))
-                by = {"worker": holder.worker, "process": holder.process}
-                return columns.leases(session.run("take_each", names=names, mosts=mosts, **by, at=now))
+                by = {"worker": holder.worker, "process": holder.process, "at": now}
+                keyed = {name: most for name, most in wanted.items() if limiter.gate_of(name) == _ORDERED}
+                found = self._take_ordered(session, keyed, by) if keyed else []
+                plain = {name: most for name, most in wanted.items() if name not in keyed}
+                if plain:
+                    names, mosts = Array("text", list(plain)), Array("int4", list(plain.values()))
+                    found += columns.leases(session.run("take_each", names=names, mosts=mosts, **by))
+                return found
 
             found = self._gates.claim(session, view, good, self._heads.turned(queues), limit, take)
         self._holdings.take(holder, found)
         return Exchange(found, stale)
+
+    def _take_ordered(self, session: Session, wanted: Mapping[str, int], by: Mapping[str, object]) -> list[Lease]:
+        """Take jobs that keep an order, up to a number from all lines of a queue together."""
+        queues = [limiter.queue_of(name) for name in wanted]
+        after = Array("text", self._gates.after(queues))
+        mosts = Array("int4", list(wanted.values()))
+        rows = session.run("take_ordered", queues=Array("text", queues), after=after, mosts=mosts, **by)
+        for _, _, lost, _, _, _, after, *_ in rows[-len(queues) :]:
+            self._gates.went_on(after, lost=bool(lost))
+        return columns.leases(rows)
 
     def _end(
         self,
@@ -222,8 +244,13 @@ class PostgresBroker(Broker):
         if crashed:
             counts = Array("int4", list(crashed.values()))
             session.run("count_crashes", ids=Array("uuid", list(crashed)), crashes=counts)
+        good = [outcome for outcome in outcomes if id(outcome) not in late]
+        held = held_lines(good)
+        if held:
+            lines, claims = zip(*held, strict=True)
+            session.run("let_go", lines=Array("text", lines), claims=Array("int8", claims))
         if opens:
-            self._gates.ended(session, [outcome for outcome in outcomes if id(outcome) not in late], now)
+            self._gates.ended(session, good, now)
         return stale
 
     def _where(self, queues: Sequence[str], limit: int, holder: Holder) -> dict[str, object]:
@@ -291,8 +318,7 @@ class PostgresBroker(Broker):
         """See `Broker.declare`."""
         if limits:
             self._link.run("declare", **terms_of(limits))
-        if any(limit is not None for limit in limits.values()):
-            self._gates.met()
+        self._gates.declared(limits.values())
 
     def held(self, holder: Holder) -> list[Lease]:
         """See `Broker.held`."""

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from penstock.brokers.postgres_arrays import Array, column, sparse
 from penstock.core.codec import encode_failure
 from penstock.core.job import Lease, NewJob
-from penstock.core.limiter import gate_of, line, queue_of
+from penstock.core.limiter import gate_of, is_ordered, line, queue_of
 from penstock.core.outcome import Ending, Outcome
 
 
@@ -19,7 +19,10 @@ def of_jobs(jobs: Sequence[NewJob]) -> dict[str, Array | None]:
     return {
         "ids": Array("uuid", [job.id for job in jobs]),
         "queues": column("text", [job.queue if job.gate is None else line(job.queue, job.gate) for job in jobs]),
-        "ranks": column("int2", [9 - job.priority for job in jobs]),
+        # What keeps an order has one rank, in which its line is sorted by place.
+        "ranks": column(
+            "int2", [9 - job.priority if job.gate is None or not is_ordered(job.gate) else 4 for job in jobs]
+        ),
         "tasks": column("text", [job.task for job in jobs]),
         "payloads": Array("bytea", [job.payload for job in jobs]),
         "options": sparse("bytea", [job.options for job in jobs]),

@@ -39,11 +39,12 @@ class Source(NamedTuple):
 
 
 class View(NamedTuple):
-    """What is limited, as a claim finds it at a time of the server's clock."""
+    """What is limited or keeps an order, as a claim finds it at a time of the server's clock."""
 
     now: float
     limits: dict[str, Limit]
     lines: list[Source]
+    ordered: bool
     concerned: bool
 
 
@@ -54,6 +55,12 @@ class Gates:
         self._turn = 0
         self._ask_at = 0.0
         self._maybe = False
+        #: Whether jobs may keep an order; those of a task of this worker's own are expected at any time.
+        self._ordered = False
+        self._own_order = False
+        #: Where to go on among the lines of each queue that keep an order, and whether others were quicker at the last claim.
+        self._after: dict[str, str] = {}
+        self.lost = False
         #: Every limit there is, as of the last look.
         self.limits: dict[str, Limit] = {}
         self._decoded: dict[bytes, Limit] = {}
@@ -62,20 +69,38 @@ class Gates:
         """May anything be limited? Asked of the store about once a second; `clock` is monotonic."""
         if clock >= self._ask_at:
             self._ask_at = clock + _UNLIMITED
-            self._maybe = bool(link.run("limited")[0][0])
-        return self._maybe
+            self._maybe, self._ordered = link.run("limited")[0]
+        return self._maybe or self._ordered or self._own_order
 
-    def met(self) -> None:
-        """Something is limited."""
+    def met(self, jobs: Iterable[NewJob] = ()) -> None:
+        """Something is limited, or keeps an order."""
         self._maybe = True
+        self._ordered = self._ordered or any(limiter.is_ordered(job.gate) for job in jobs)
+
+    def declared(self, limits: Iterable[Limit | None]) -> None:
+        """Tasks of this worker have these limits."""
+        for limit in limits:
+            self._maybe = self._maybe or limit is not None
+            self._own_order = self._own_order or (limit is not None and limit.ordered)
+
+    def after(self, queues: Iterable[str]) -> list[str]:
+        """The names of the lines after which to go on, for a claim."""
+        self.lost = False
+        return [self._after.get(queue, "") for queue in queues]
+
+    def went_on(self, line: str, *, lost: bool) -> None:
+        """How far a claim went; `lost` says that others took what it had chosen."""
+        self._after[limiter.queue_of(line)] = line
+        self.lost = lost
 
     def view(self, link: Link, queues: Sequence[str], at: float | None) -> View:
         """What concerns these queues."""
         (now, *_), *rows = link.run("limits", queues=Array("text", queues), at=at, most=_LINES)
         self.limits = {name: self._limit(terms) for _, name, terms, *_ in rows if terms is not None}
         lines = [Source(name, queue, gate, idle) for _, name, terms, queue, gate, idle in rows if terms is None]
-        concerned = bool(lines) or any(limiter.queue_gate(queue) in self.limits for queue in queues)
-        return View(float(now), self.limits, lines, concerned)
+        ordered = self._ordered or self._own_order
+        concerned = bool(lines) or ordered or any(limiter.queue_gate(queue) in self.limits for queue in queues)
+        return View(float(now), self.limits, lines, ordered, concerned)
 
     def _limit(self, terms: bytes) -> Limit:
         if terms not in self._decoded:
@@ -84,7 +109,7 @@ class Gates:
 
     def _passed_by(self, lease: Lease) -> list[str]:
         """The gates that a job has passed, as far as this connection knows."""
-        gates = [] if lease.gate is None else [lease.gate]
+        gates = [] if lease.gate is None or limiter.is_ordered(lease.gate) else [lease.gate]
         return [*gates, limiter.queue_gate(lease.queue)] if limiter.queue_gate(lease.queue) in self.limits else gates
 
     def limited(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -107,7 +132,10 @@ class Gates:
 
     def _ended_lines(self, outcomes: Iterable[Outcome]) -> list[str]:
         leases = [outcome.lease for outcome in outcomes]
-        names = (limiter.line(lease.queue, lease.gate) for lease in leases)
+        # What keeps its order is listed nowhere; its queue may be.
+        names = (
+            lease.queue if limiter.is_ordered(lease.gate) else limiter.line(lease.queue, lease.gate) for lease in leases
+        )
         return list(dict.fromkeys(names))
 
     def _refunds(self, outcomes: Iterable[Outcome]) -> dict[str, int]:
@@ -146,12 +174,12 @@ class Gates:
             asked = self._allot(sources, gates, most - len(taken), view.now)
             wanted = {source.name: count for source, count in asked.items() if count > 0}
             rows = take(wanted) if wanted else []
-            got = Counter(limiter.line(lease.queue, lease.gate) for lease in rows)
+            got = Counter(map(_taken_from, rows))
             for source, count in asked.items():
                 kept = [gates[name] for name in _before(source) if name in gates]
                 for gate in kept:
                     gate.passed(got[source.name] - count, view.now)
-                if source.gate is not None or kept:
+                if source.gate is not None or (kept and source.name == source.queue):
                     notes.append(_note(source, kept, view.now, empty=got[source.name] < count))
             taken += rows
             sources = sources[len(asked) :]
@@ -182,10 +210,13 @@ class Gates:
         self, view: View, ended: Sequence[Outcome], queues: Sequence[str], *, lines_first: bool
     ) -> list[Source]:
         plain = [Source(queue, queue, None) for queue in queues]
+        if view.ordered:
+            keyed = [Source(all_ordered(queue), queue, None) for queue in queues]
+            plain = [*keyed, *plain] if self._turn // 2 % 2 else [*plain, *keyed]
         # Those that have waited longest for a look come first, so that among many keys none is left out.
         lines = {line.name: line for line in view.lines}
         for lease in (outcome.lease for outcome in ended):
-            if lease.gate is not None and lease.queue in queues:
+            if lease.gate is not None and not limiter.is_ordered(lease.gate) and lease.queue in queues:
                 name = limiter.line(lease.queue, lease.gate)
                 lines.setdefault(name, Source(name, lease.queue, lease.gate))
         return [*lines.values(), *plain] if lines_first else [*plain, *lines.values()]
@@ -209,6 +240,8 @@ class Gates:
         ended: Sequence[str],
         now: float,
     ) -> None:
+        if not (gates or notes or any(limiter.gate_of(name) is not None for name in ended)):
+            return
         before = [source.gate or limiter.queue_gate(source.queue) for source, _, _ in notes]
         paced = {name: gate for name, gate in gates.items() if gate.limit.rate is not None}
         session.run(
@@ -242,12 +275,32 @@ def _note(source: Source, kept: Sequence[OpenGate], now: float, *, empty: bool) 
     return source, now + _EMPTY + 4 * max(0.0, now - since), since
 
 
+def all_ordered(queue: str) -> str:
+    """What all lines of a queue that keep an order are called together."""
+    return limiter.line(queue, limiter.gate("", ordered=True))
+
+
+def _taken_from(lease: Lease) -> str:
+    """The source of a job."""
+    return all_ordered(lease.queue) if limiter.is_ordered(lease.gate) else limiter.line(lease.queue, lease.gate)
+
+
 def lines_of(jobs: Iterable[NewJob]) -> list[str]:
-    """The lines that jobs wait in."""
-    return list(dict.fromkeys(limiter.line(job.queue, job.gate) for job in jobs if job.gate is not None))
+    """The lines that jobs wait in, but for those that keep an order, which are listed nowhere."""
+    limited = (job for job in jobs if job.gate is not None and not limiter.is_ordered(job.gate))
+    return list(dict.fromkeys(limiter.line(job.queue, job.gate) for job in limited))
+
+
+def held_lines(outcomes: Iterable[Outcome]) -> dict[tuple[str, int], None]:
+    """The lines that keep an order and are held by what has ended, each with the claim."""
+    ordered = (outcome.lease for outcome in outcomes if outcome.lease.gate is not None)
+    return dict.fromkeys(
+        (limiter.line(lease.queue, lease.gate), lease.claim) for lease in ordered if limiter.is_ordered(lease.gate)
+    )
 
 
 def terms_of(limits: Mapping[str, Limit | None]) -> dict[str, Any]:
     """Limits as columns."""
-    encoded = [None if limit is None else msgspec.msgpack.encode(limit) for limit in limits.values()]
+    # The order of jobs is kept by their gates' names: what is ordered has no other limit.
+    encoded = [None if limit is None or limit.ordered else msgspec.msgpack.encode(limit) for limit in limits.values()]
     return {"names": Array("text", list(limits)), "terms": Array("bytea", encoded)}

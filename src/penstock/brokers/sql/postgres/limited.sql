@@ -1,2 +1,2 @@
--- May anything be limited? Out: true or false.
-select exists (select from penstock.limits) or exists (select from penstock.line)
+-- May anything be limited, and may any job keep an order? See the function. Out: true or false for each.
+select limited, ordered from penstock.any_limited()
