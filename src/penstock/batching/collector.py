@@ -194,10 +194,10 @@ class Collectors:
             return slots
         self._learn()
         wanted = sum(each.appetite(now) for each in self._collectors.values())
-        if not wanted and now < self._quiet_until:
-            return 0
         if self._strange:
             return slots + min(wanted, 2 * self._own)
+        if not wanted and now < self._quiet_until:
+            return 0
         return max(wanted, 0 if self.waiting else min(1, slots))
 
     def deepest(self) -> int:
