@@ -20,6 +20,7 @@ from penstock.core.decide import Terms
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.verdict import Death, Excess, Run
+from penstock.errors import StoreError
 from penstock.events.emit import Emitter, Event, JobEnded, ListenerDeaf, Rescued, StoreTrouble
 from penstock.worker import upkeep as upkeep_module
 from penstock.worker.upkeep import Upkeep
@@ -84,10 +85,10 @@ class Setup:
         (lease,) = self.broker.exchange((), ("default",), 1, holder).leases
         return lease
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, jobs: int = 1) -> None:
         pause = threading.Event()
         for _ in range(SECONDS * 100):
-            if self.broker.depth("default"):
+            if self.broker.depth("default") >= jobs:
                 return
             pause.wait(0.01)
         raise AssertionError("nothing became ready")
@@ -107,6 +108,24 @@ def test_the_worker_is_on_the_list_from_start_to_stop(setup: Setup) -> None:
     setup.upkeep.stop()
     assert list(setup.broker.inspector().workers()) == []
     assert setup.events == []
+
+
+def test_a_store_that_refuses_to_be_cleared_up_still_has_its_delayed_jobs_run(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: SqliteBroker, now: float | None = None) -> int:
+        raise StoreError("permission denied for table result: grant this user what it needs")
+
+    monkeypatch.setattr(SqliteBroker, "prune", refused)
+    setup.enqueue(run_at=1.0)
+    setup.upkeep.start()
+    setup.wait_until_ready()
+    setup.enqueue(run_at=2.0)
+    setup.wait_until_ready(2)
+    setup.upkeep.stop()
+    assert [str(event) for event in setup.events if isinstance(event, StoreTrouble)] == [
+        str(StoreTrouble("upkeep: permission denied for table result: grant this user what it needs"))
+    ]
 
 
 def test_new_jobs_ring(setup: Setup) -> None:

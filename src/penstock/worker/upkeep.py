@@ -210,13 +210,14 @@ class Upkeep:
         if self._is_due("unpark"):
             broker.unpark(tuple(self._terms))
             self._done("unpark", _UNPARK)
-        if self._is_due("prune"):
-            broker.prune()
-            self._done("prune", _PRUNE)
         self._ask_for_cancels(broker)
         self._see_to_canary(broker)
-        self._worker.record(broker)
         next_due = broker.promote()
+        # Last, and not again at once: where the store refuses it, a right is lacking say, jobs run all the same.
+        self._worker.record(broker)
+        if self._is_due("prune"):
+            self._done("prune", _PRUNE)
+            broker.prune()
         wait = _PROMOTE if next_due is None else max(0.001, min(_PROMOTE, next_due))
         return min(wait, max(0.0, min(self._due[name] for name in ("beat", "rescue")) - time.monotonic()))
 
