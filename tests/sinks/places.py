@@ -28,6 +28,8 @@ class Place(ABC):
     url: str
     #: A key that has to be named, where the database does not know it.
     key: tuple[str, ...] = ()
+    #: Whether numbers can be added to what is there.
+    adds = True
     #: What the messages of the database say.
     duplicate: str
     negative: str
@@ -104,6 +106,7 @@ class MongoPlace(Place):
 
     def __init__(self, server: MongoServer) -> None:
         self.database = f"sink{next(_numbers)}"
+        self.adds = "replicaSet" in server.url()
         self.url = server.url(self.database)
         with self.client() as client:
             client[self.database].create_collection("orders", validator={"n": {"$not": {"$lt": 0}}})

@@ -10,7 +10,7 @@ from places import Place
 from penstock.errors import ConfigError, PayloadError, SinkError
 from penstock.sinks.base import OnConflict, Written
 
-IGNORE, UPDATE = OnConflict.IGNORE, OnConflict.UPDATE
+IGNORE, UPDATE, ADD = OnConflict.IGNORE, OnConflict.UPDATE, OnConflict.ADD
 
 
 def pack(*records: object) -> bytes:
@@ -96,6 +96,53 @@ def test_updates_write_the_fields_that_are_given_and_the_last_one_counts(place: 
     assert place.orders() == [(1, 10, "old"), (2, 2, None), (3, 3, "old"), (4, 6, "y")]
 
 
+def test_numbers_are_added_to_what_is_there_and_the_rest_replaces_it(place: Place) -> None:
+    with place.sink() as sink:
+        sink.write(b"a", pack(order(1, 1, "old"), order(2, 2, "old"), order(3, None, "old"), order(4, 4, "old")))
+    if not place.adds:
+        with pytest.raises(ConfigError, match="replica set"):
+            place.sink(ADD)
+        return
+    batch = [
+        {"id": 1, "n": 10}, {"id": 2, "note": None, "n": None}, order(3, 5, "new"), order(4, -5), order(4, -6),
+        order(5, 1, "x"), order(6, 1, "a"), order(6, None, "b"), order(6, 2, "c"), order(5, 7, "y"), order(7, None),
+    ]  # fmt: skip
+    with place.sink(ADD) as sink:
+        written = sink.write(b"b", pack(*batch))
+        assert (written.rows, [each.index for each in written.rejected]) == (9, [3, 4])
+        assert place.negative in written.rejected[0].reason
+        assert sink.write(b"b", pack(*batch)) == Written(9, written.rejected, repeated=True)
+    expected = [
+        (1, 11, "old"), (2, 2, None), (3, 5, "new"), (4, 4, "old"), (5, 8, "y"), (6, 3, "c"), (7, None, None),
+    ]  # fmt: skip
+    assert place.orders() == expected
+
+
+def test_sums_that_several_write_at_once_miss_nothing(place: Place) -> None:
+    if not place.adds:
+        return
+    errors: list[BaseException] = []
+
+    def write(number: int) -> None:
+        try:
+            with place.sink(ADD) as sink:
+                for turn in range(5):
+                    keys = [*range(20), *range(20)]
+                    batch = pack(*(order(key) for key in (keys if number % 2 else keys[::-1])))
+                    assert sink.write(f"{number} {turn}".encode(), batch).rejected == []
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    assert place.orders() == [(key, 30, None) for key in range(20)]
+
+
 @pytest.mark.parametrize("how", [IGNORE, UPDATE])
 def test_a_key_can_be_named(place: Place, how: OnConflict) -> None:
     with place.sink(how, key=("id",)) as sink:
@@ -151,6 +198,28 @@ def test_a_batch_that_two_write_at_once_goes_in_once(place: Place) -> None:
     assert sum(not each.repeated for each in found) <= rounds
     assert all((each.rows, each.rejected) == (100, []) for each in found)
     assert len(place.orders()) == rounds * 100
+
+
+def test_many_open_at_once_where_nobody_has_been(place: Place) -> None:
+    errors: list[BaseException] = []
+    gate = threading.Barrier(6)
+
+    def work(number: int) -> None:
+        gate.wait(30)
+        try:
+            with place.sink() as sink:
+                assert sink.write(b"%d" % number, pack(order(number))) == Written(1, [])
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    assert len(place.orders()) == place.ledger() == 6
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x92\x80", msgspec.msgpack.encode({"a": 1})])

@@ -112,6 +112,8 @@ def test_what_has_been_there_for_too_long_is_pruned(place: Place) -> None:
 @pytest.mark.parametrize("how", list(OnConflict))
 def test_a_bundle_with_bad_rows_goes_in_but_for_those(place: Place, how: OnConflict) -> None:
     bad = range(7, 1000, 250)
+    if how is OnConflict.ADD and not place.adds:
+        return
     with place.sink(how) as sink:
         batch = pack(*({"id": n, "n": -1 if n in bad else n} for n in range(1000)))
         written = sink.write_jobs(IDS, batch)

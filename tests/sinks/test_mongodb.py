@@ -1,8 +1,10 @@
 """The MongoDB sink: the `_id` of a document, what BSON can't hold, and what others do at the same time."""
 
+import threading
 from typing import Any
 
 import msgspec
+import pymongo
 import pytest
 from bson import ObjectId
 from places import MongoPlace
@@ -73,7 +75,7 @@ def test_ids_that_are_made_differ_between_batches_but_not_between_tries(place: M
     ],
 )
 def test_a_record_that_no_collection_can_hold_is_refused_alone(place: MongoPlace, record: Any, reason: str) -> None:
-    for how in OnConflict:
+    for how in [each for each in OnConflict if place.adds or each is not OnConflict.ADD]:
         with sink(place, how.value, on_conflict=how) as writing:
             written = writing.write(b"a" + how.encode(), pack({"_id": 1}, record, {"_id": 2}))
         assert [each.index for each in written.rejected] == [1], how
@@ -155,6 +157,80 @@ def test_rows_that_are_in_each_others_way_end_with_their_job(mongo_server: Mongo
         assert place.orders() == [(1, 2 if how is UPDATE else 1, None), (2, None, None)]
         with place.client() as client:
             client[place.database]["orders"].delete_many({})
+
+
+def test_a_transaction_that_is_interrupted_is_begun_again(mongo_server: MongoServer) -> None:
+    place = MongoPlace(mongo_server)
+    calls: list[object] = []
+
+    def end(session: Any, written: Written) -> bool:
+        calls.append(session)
+        if len(calls) == 1:
+            with place.client() as client:
+                client.admin.command("killSessions", [session.session_id])
+        return True
+
+    with place.sink() as writing:
+        assert writing.write_with(pack({"id": 1}), end) == Written(1, [])
+    assert len(calls) == 2
+    assert place.orders() == [(1, None, None)]
+
+
+def test_a_transaction_that_a_dead_program_left_is_ended(mongo_server: MongoServer) -> None:
+    """MongoDB keeps it for a minute, and it is in the way of those who write the same rows. Takes two looks, of 1 s."""
+    place = MongoPlace(mongo_server)
+    with (
+        pymongo.MongoClient[dict[str, Any]](place.url, appname="penstock") as dead,
+        dead.start_session() as session,
+        place.sink() as writing,
+    ):
+        session.start_transaction()
+        dead[place.database]["orders"].insert_one({"_id": 1, "id": 1}, session=session)
+        assert writing.write_jobs([b"j" * 16], pack({"id": 1, "n": 2})) == Written(1, [])
+    assert place.orders() == [(1, 2, None)]
+
+
+def test_documents_without_a_key_are_known_by_their_job(place: MongoPlace) -> None:
+    """Their `_id` is made of the job and the place among its rows, whatever stands beside them."""
+    one, two = b"1" * 16, b"2" * 16
+    with sink(place) as writing:
+        writing.write_jobs([one, two, one], pack({"n": 1}, {"n": 2}, {"n": 3}))
+        first = {each["n"]: each["_id"] for each in things(place)}
+        # As after a kill before the ledger's entry, where there are no transactions.
+        writing.forget_jobs([one, two])
+        again = writing.write_jobs([two, one, one], pack({"n": 2}, {"n": 1}, {"n": 3}))
+    assert (again.rows, again.known + len(again.rejected)) == (0, 3)
+    assert {each["n"]: each["_id"] for each in things(place)} == first
+
+
+def test_jobs_that_two_sinks_forget_at_once_are_gone(place: MongoPlace) -> None:
+    ids = [bytes([number]) * 16 for number in range(20)]
+    with sink(place) as writing:
+        for start in range(0, 20, 2):
+            writing.write_jobs(ids[start : start + 2], pack({"n": 1}, {"n": 2}))
+    gate = threading.Barrier(2)
+
+    def forget(number: int) -> None:
+        with sink(place) as writing:
+            gate.wait(30)
+            writing.forget_jobs(ids[number::2])
+
+    threads = [threading.Thread(target=forget, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert place.jobs() == 0
+    with sink(place) as writing:
+        assert writing.write_jobs(ids[:1], pack({"n": 1, "_id": "new"})).rows == 1
+
+
+def test_names_with_dots_are_added_as_well(mongo_server: MongoServer) -> None:
+    place = MongoPlace(mongo_server)
+    with sink(place, on_conflict=OnConflict.ADD) as writing:
+        writing.write(b"a", pack({"_id": 1, "a.b": 1, "$x": 2, "yes": True, "big": 2**62}))
+        writing.write(b"b", pack({"_id": 1, "a.b": 4, "$x": 0.5, "yes": True, "new": 1, "big": 2**62}, {"_id": 1}))
+    assert things(place) == [{"_id": 1, "a.b": 5, "$x": 2.5, "yes": True, "new": 1, "big": 2.0**63}]
 
 
 def test_a_collection_is_created_once(place: MongoPlace) -> None:

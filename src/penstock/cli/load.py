@@ -43,7 +43,7 @@ _EXIT_STOPPED = 130
     type=click.Choice([how.value for how in OnConflict]),
     default=OnConflict.ERROR.value,
     show_default=True,
-    help="What becomes of a record whose key is in the table already: refused, left out, or written over it.",
+    help="What becomes of a record whose key is in the table already: refused, left out, written over it, or added.",
 )
 @click.option("--key", metavar="COL[,COL]", help="The columns that tell rows apart; without, the primary key.")
 @click.option("--to", metavar="TARGET", help="Give each record to a task instead: package.module:app.task")

@@ -22,6 +22,12 @@ class OnConflict(StrEnum):
     ERROR = "error"  # the row is rejected, with the database's message
     IGNORE = "ignore"  # the row that is there stays as it is
     UPDATE = "update"  # the fields that the record has replace those that are there
+    ADD = "add"  # its numbers are added to those that are there; its other fields replace them
+
+    @property
+    def changes(self) -> bool:
+        """Does the row that is there change?"""
+        return self in {OnConflict.UPDATE, OnConflict.ADD}
 
 
 class Target(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from pymongo.errors import CollectionInvalid, InvalidName, OperationFailure, PyM
 from pymongo.uri_parser import parse_uri
 
 from penstock.errors import ConfigError, SinkError
-from penstock.sinks.base import End, Rejected, Sink, Target, Written
+from penstock.sinks.base import End, OnConflict, Rejected, Sink, Target, Written
 from penstock.sinks.job_rows import check_count, joined, left_out
 from penstock.sinks.mongodb_alone import write_alone, write_jobs_alone
 from penstock.sinks.mongodb_jobs import JobLedger
@@ -42,7 +42,7 @@ class MongoSink(Sink):
         self.target = target
         self._client: store.Client | None = None
         self._replicated = False
-        self._is_pruned = False
+        self._job_ledger: JobLedger | None = None
 
     def open(self) -> None:
         """See `Sink.open`."""
@@ -51,16 +51,25 @@ class MongoSink(Sink):
             try:
                 with store.translating(self._url.shown):
                     self._replicated = store.is_replica_set(self._client)
+                self._check_adding()
                 self._destination()
             except BaseException:
                 self.close()
                 raise
+
+    def _check_adding(self) -> None:
+        if self.target.on_conflict is OnConflict.ADD and not self._replicated:
+            raise ConfigError(
+                f"{self._url.shown} stands alone, without transactions, and can't add exactly once: make it a replica "
+                "set, of one node if you like (mongod --replSet rs0, then rs.initiate()), or update"
+            )
 
     def close(self) -> None:
         """See `Sink.close`."""
         if self._client is not None:
             self._client.close()
             self._client = None
+            self._job_ledger = None
 
     def exists(self) -> bool:
         """See `Sink.exists`."""
@@ -150,12 +159,13 @@ class MongoSink(Sink):
 
     def _jobs(self, now: float) -> JobLedger:
         """The ledger of single jobs; `now` is when it is put in order, once."""
-        ledger = JobLedger(self._opened()[self._url.database])
-        if not self._is_pruned:
+        database = self._opened()[self._url.database]
+        if self._job_ledger is None:
+            ledger = JobLedger(database)
             with self._translating():
                 ledger.prepare(now)
-            self._is_pruned = True
-        return ledger
+            self._job_ledger = ledger
+        return self._job_ledger
 
     def _written(
         self,
@@ -192,7 +202,7 @@ class MongoSink(Sink):
             collection = self._opened()[self._url.database][self.target.table]
         except InvalidName as error:
             raise SinkError(f"{self.target.table!r} can't be the name of a collection: {error}") from error
-        return Destination(collection, self._url.shown, self.target.on_conflict)
+        return Destination(collection, self._url.shown, self.target)
 
 
 class _Stale(Exception):

@@ -7,13 +7,15 @@ take as long to write as a row does.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from bson import ObjectId
 from pymongo import IndexModel, WriteConcern
 from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
@@ -22,6 +24,10 @@ from penstock.sinks.job_rows import KEPT, Settled
 from penstock.stores.mongodb import Document
 
 _INDEXES = [IndexModel("ids", unique=True), IndexModel("at")]
+#: Jobs that are remembered, at most and about.
+_REMEMBERED = 100_000
+_OTHERS = frozenset([b""])
+_EMPTY: dict[str, Any] = {"ids": []}
 _rejections = msgspec.msgpack.Decoder(list[Rejected])
 
 
@@ -30,12 +36,18 @@ class Met(Exception):
 
 
 class JobLedger:
-    """The collection `penstock_ledger_jobs`."""
+    """The collection `penstock_ledger_jobs`.
+
+    It remembers which jobs it has put into one document, and takes that out by its `_id` when all of them have ended:
+    to look for 1,000 jobs by the index took longer than to enter them.
+    """
 
     def __init__(self, database: Database[Document]) -> None:
         self._bundles = database.get_collection(f"{LEDGER}_jobs")
         # Where there are no transactions, what is lost with the server is written over itself.
         self._hasty = self._bundles.with_options(write_concern=WriteConcern(w=1, j=False))
+        self._mine: dict[ObjectId, frozenset[bytes]] = {}
+        self._places: dict[bytes, ObjectId] = {}
 
     def prepare(self, now: float) -> None:
         """Make the collection, if there is none, and take out jobs that will not come back."""
@@ -61,6 +73,7 @@ class JobLedger:
         if not entered:
             return
         bundle: dict[str, Any] = {
+            "_id": ObjectId(),
             "ids": list(entered),
             "rejected": [[id, msgspec.msgpack.encode(found)] for id, found in settled.partial.items() if id in entered],
             "at": _moment(time.time() if now is None else now),
@@ -68,28 +81,49 @@ class JobLedger:
         try:
             (self._bundles if session else self._hasty).insert_one(bundle, session=session)
         except DuplicateKeyError:
+            for id in entered:  # a transaction before this one, which was rolled back, may have left it behind
+                self._places.pop(id, None)
             raise Met from None
+        self._remember(bundle["_id"], entered)
 
     def forget(self, ids: Sequence[bytes], session: ClientSession | None = None) -> None:
         """Take out jobs."""
         if not ids:
             return
         bundles = self._bundles if session else self._hasty
+        ended = set(ids)
+        mine = {self._places.pop(id, None) for id in ended}
+        whole = [place for place in mine if place is not None and self._mine.get(place, _OTHERS) <= ended]
+        if whole:
+            bundles.delete_many({"_id": {"$in": whole}}, session=session)
+            ids = list(ended.difference(*[self._mine.pop(place) for place in whole]))
+        if ids:
+            self._look_for(ids, bundles, session)
+
+    def _look_for(self, ids: Sequence[bytes], bundles: Collection[Document], session: ClientSession | None) -> None:
+        """Take out jobs by the index."""
         some = {"ids": {"$in": list(ids)}}
         # Those of one document end together as a rule.
         bundles.delete_many({**some, "$expr": {"$setIsSubset": ["$ids", list(ids)]}}, session=session)
         while True:
             try:
-                left = bundles.update_many(some, {"$pullAll": {"ids": list(ids)}}, session=session)
+                bundles.update_many(some, {"$pullAll": {"ids": list(ids)}}, session=session)
+                break
             except DuplicateKeyError:
+                # Without transactions two may empty one array together, and the index takes one that is empty, not two.
                 if session is not None:
                     raise
-            else:
-                if session is not None or not left.modified_count:
-                    return
-            # Without transactions two may empty one array together, and the index takes one that is empty, not two.
-            if not bundles.delete_many({"ids": []}).deleted_count:
-                return
+                bundles.delete_many(_EMPTY)
+        if session is None:
+            bundles.delete_many(_EMPTY)
+
+    def _remember(self, place: ObjectId, ids: Iterable[bytes]) -> None:
+        """Where jobs are. Of a transaction that is rolled back it may be wrong: then they are looked for."""
+        if len(self._places) > _REMEMBERED:
+            self._mine.clear()
+            self._places.clear()
+        self._mine[place] = frozenset(ids)
+        self._places.update(dict.fromkeys(ids, place))
 
 
 def _moment(seconds: float) -> datetime:

@@ -29,11 +29,14 @@ T = TypeVar("T")
 #: Seconds for which a transaction is tried again while others are in its way.
 _PATIENCE = 15.0
 _PAUSE = 0.005
+#: Seconds after which it is looked who is in its way: a transaction whose program was killed stays open for a minute.
+_LOOK = 1.0
 
 
 def in_transaction(session: ClientSession, work: Callable[[ClientSession], T]) -> T:
     """Do some work in a transaction, and again when it met another's; whatever it raises rolls it back."""
-    deadline = time.monotonic() + _PATIENCE
+    began = looked = time.monotonic()
+    idle: dict[bytes, int] = {}
     pause = threading.Event()
     while True:
         try:
@@ -43,8 +46,11 @@ def in_transaction(session: ClientSession, work: Callable[[ClientSession], T]) -
             # A broker that takes part in the transaction tells of the same in its own way.
             cause = error if isinstance(error, OperationFailure) else error.__cause__
             met = isinstance(cause, OperationFailure) and isinstance(store.translated(cause, ""), StoreUnavailable)
-            if not met or time.monotonic() > deadline:
+            now = time.monotonic()
+            if not met or now > began + _PATIENCE:
                 raise
+            if now > looked + _LOOK:
+                looked, idle = now, store.end_idle(session.client, idle)
             pause.wait(_PAUSE)
 
 
@@ -113,7 +119,9 @@ class Parts:
                 in_transaction(session, lambda _: step(after, part))
             except RowRejected as error:
                 if len(part) > 1:
-                    bad[part[error.index or 0].index + 1] = error
+                    # Of rows that were added up, any may be to blame.
+                    if self._destination.how is not OnConflict.ADD:
+                        bad[part[error.index or 0].index + 1] = error
                 elif self._destination.how is OnConflict.IGNORE and isinstance(error, KnownRow):
                     written += 1
                 else:
@@ -138,7 +146,7 @@ class KnownRow(RowRejected):
 
 def put_all(destination: Destination, part: Sequence[Row], session: ClientSession) -> None:
     """Write rows, all or none; raises `RowRejected`, after which the transaction is lost."""
-    alone = len(part) == 1 and destination.how is OnConflict.UPDATE
+    alone = len(part) == 1 and destination.how.changes
     refused = destination.put(part, session, ordered=True, upsert=alone)
     if refused:
         kind = KnownRow if refused[0].code == DUPLICATE else RowRejected

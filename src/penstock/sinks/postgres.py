@@ -51,7 +51,11 @@ class PostgresSink(Sink):
     def open(self) -> None:
         """See `Sink.open`."""
         self._is_open = True
-        self._connected()
+        try:
+            self._connected()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """See `Sink.close`."""
@@ -272,6 +276,9 @@ class _Stale(Exception):
 
 
 def _create(connection: store.Connection, creating: bytes) -> None:
-    """Create a table if there is none, which two sessions that do it at once may not both be able to."""
-    with suppress(psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+    """Create a table if there is none, which two sessions that do it at once may not both be able to.
+
+    The one that comes later hears of it in one of three ways: that there is the table, its type, or a row of theirs.
+    """
+    with suppress(psycopg.errors.DuplicateTable, psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
         connection.execute(creating)

@@ -14,6 +14,7 @@ import msgspec
 from penstock.errors import SinkError
 from penstock.stores.postgres import Connection
 
+_NUMBERS = frozenset({"int2", "int4", "int8", "float4", "float8", "numeric"})
 _LONGEST_NAME = 63  # bytes; PostgreSQL cuts off what is more
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)\Z")
 
@@ -30,6 +31,11 @@ class Column(msgspec.Struct, frozen=True):
     is_array: bool = False
     has_default: bool = False
     numbered: bool = False
+
+    @property
+    def is_number(self) -> bool:
+        """Can values be added up?"""
+        return self.type in _NUMBERS and not self.is_array
 
 
 class Table(msgspec.Struct, frozen=True):

@@ -33,13 +33,18 @@ class Copier:
     def __init__(self, table: Table, target: Target) -> None:
         self._how = target.on_conflict
         self.table = table
-        self.rows = Rows(table.columns, partial=self._how is OnConflict.UPDATE)
+        self.rows = Rows(table.columns, partial=self._how.changes)
         self._names = self.rows.names
         self._numbered = {column.name for column in table.columns if column.numbered}
-        self._key = target.key or (table.primary_key if self._how is OnConflict.UPDATE else ())
+        self._key = target.key or (table.primary_key if self._how.changes else ())
+        self._summed = {
+            column.name
+            for column in table.columns
+            if self._how is OnConflict.ADD and column.is_number and column.name not in {*self._key, *self._numbered}
+        }
         self._staging = ""
-        if self._how is OnConflict.UPDATE and not self._key:
-            raise SinkError(f"table {target.table!r} has no primary key to update by: name a --key")
+        if self._how.changes and not self._key:
+            raise SinkError(f"table {target.table!r} has no primary key to {self._how} by: name a --key")
         missing = [name for name in self._key if name not in self._names]
         if missing and self._how is not OnConflict.ERROR:
             raise SinkError(f"table {target.table!r} has no column {', '.join(missing)} for a --key")
@@ -98,7 +103,7 @@ class Copier:
         def shape(row: Row) -> tuple[bool, ...]:
             return tuple([row[index] is not UNSET for index in optional])
 
-        if self._how is OnConflict.UPDATE:
+        if self._how.changes:
             # The last of two rows with one key counts, so the order between shapes matters.
             for _, group in groupby(rows, key=shape):
                 found = list(group)
@@ -126,7 +131,7 @@ class Copier:
         """The statement that moves rows out of staging."""
         columns, key = ", ".join(map(quoted, names)), ", ".join(map(quoted, self._key))
         sets = ", ".join(
-            f"{quoted(name)} = excluded.{quoted(name)}"
+            f"{quoted(name)} = {self._new_value(quoted(name), name in self._summed)}"
             for name in names
             if name not in self._key and name not in self._numbered
         )
@@ -134,8 +139,22 @@ class Copier:
             return self._sql("insert_all", columns=columns)
         if self._how is OnConflict.IGNORE or not sets:
             return self._sql("insert_new", columns=columns, arbiter=f"({key})" if key else "")
-        whole = all(name in names for name in self._key)
-        return self._sql("upsert" if whole else "upsert_each", columns=columns, key=key, sets=sets)
+        if any(name not in names for name in self._key):
+            return self._sql("upsert_each", columns=columns, key=key, sets=sets)
+        if self._how is OnConflict.UPDATE:
+            return self._sql("upsert", columns=columns, key=key, sets=sets)
+        summed = [
+            f"sum({quoted(name)}) over alike as {quoted(name)}" if name in self._summed else quoted(name)
+            for name in names
+        ]
+        return self._sql("add", columns=columns, key=key, summed=", ".join(summed), sets=sets)
+
+    @staticmethod
+    def _new_value(column: str, summed: bool) -> str:
+        """What a column of a row that is there is set to; beside a number, null counts as 0."""
+        new = f"excluded.{column}"
+        old = f"penstock_there.{column}"
+        return f"coalesce({old} + {new}, {old}, {new})" if summed else new
 
     def _sql(self, name: str, **parts: str) -> str:
         return statement(name).format(table=self.table.name, staging=self._staging, **parts)

@@ -42,6 +42,7 @@ class SqliteSink(Sink):
         self.table = target.table
         self._name = quoted(target.table)
         self._key = target.key
+        self._numbers: frozenset[str] = frozenset()
         self._lock = store.FileLock(self.path)
         self._connection: sqlite3.Connection | None = None
         self._schema: tuple[int, Rows] | None = None
@@ -51,9 +52,13 @@ class SqliteSink(Sink):
         """See `Sink.open`."""
         if self._connection is None:
             self._connection = store.connect(self.path, durability=self._durability)
-            with self._transaction() as connection:
-                ledger.create(connection)
-                jobs.create(connection)
+            try:
+                with self._transaction() as connection:
+                    ledger.create(connection)
+                    jobs.create(connection)
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """See `Sink.close`."""
@@ -194,15 +199,16 @@ class SqliteSink(Sink):
                 if not columns:
                     raise SinkError(f"there is no table {self.table!r} in {self.path}: create it, or say --create")
                 self._key = self.target.key or primary_key(connection, self.table)
+                self._numbers = frozenset(column.name for column in columns if column.is_number)
                 self._check_key()
-                self._schema = version, Rows(columns, partial=self.target.on_conflict is OnConflict.UPDATE)
+                self._schema = version, Rows(columns, partial=self.target.on_conflict.changes)
             return self._schema
 
     def _check_key(self) -> None:
         """Refuse, before any row does, a key that the table has no index for."""
         how = self.target.on_conflict
-        if how is OnConflict.UPDATE and not self._key:
-            raise SinkError(f"table {self.table!r} has no primary key to update by: name a --key")
+        if how.changes and not self._key:
+            raise SinkError(f"table {self.table!r} has no primary key to {how} by: name a --key")
         if how is not OnConflict.ERROR and self._key:
             try:
                 self._opened().execute(f"explain {self._statement(self._key)}", [None] * len(self._key))
@@ -251,15 +257,25 @@ class SqliteSink(Sink):
         if how is OnConflict.ERROR:
             return []
         # Not `insert or ignore`, which passes over broken NOT NULL and CHECK constraints as well.
-        key = self._key if how is OnConflict.UPDATE else self.target.key
+        key = self._key if how.changes else self.target.key
         columns = ["(", ", ".join(map(quoted, key)), ")"] if key else []
-        sets = [f"{quoted(name)} = excluded.{quoted(name)}" for name in names if name not in key]
-        update = how is OnConflict.UPDATE and sets
+        summed = self._numbers if how is OnConflict.ADD else ()
+        sets = [f"{quoted(name)} = {_new_value(quoted(name), name in summed)}" for name in names if name not in key]
+        update = how.changes and sets
         return ["on conflict", *columns, f"do update set {', '.join(sets)}" if update else "do nothing"]
 
 
 class _Stale(Exception):
     """What the batch came from has another holder now."""
+
+
+def _new_value(column: str, summed: bool) -> str:
+    """What a column of a row that is there is set to; beside a number, null counts as 0."""
+    new = f"excluded.{column}"
+    if not summed:
+        return new
+    both = " and ".join(f"typeof({value}) in ('integer', 'real')" for value in (column, new))
+    return f"case when {both} then {column} + {new} else coalesce({new}, {column}) end"
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -32,6 +32,13 @@ class Column(msgspec.Struct, frozen=True):
             return "REAL"
         return "NUMERIC"
 
+    @property
+    def is_number(self) -> bool:
+        """Are its values to be added up? Truth values and times are kept as numbers too, and are not."""
+        affinity = self.affinity
+        numeric = affinity == "NUMERIC" and any(word in self.declared.upper() for word in ("NUM", "DEC"))
+        return numeric or affinity in {"INTEGER", "REAL"}
+
 
 def quoted(identifier: str) -> str:
     """An identifier as SQL text; raises `SinkError` for one that SQL can't hold."""

@@ -1,6 +1,6 @@
 -- Moves rows out of staging; of those with one key, the last. One that is there already takes the new values.
 -- In braces: the table, the columns, the staging table, the key, what is set.
-insert into {table} ({columns}) overriding system value
+insert into {table} as penstock_there ({columns}) overriding system value
 select distinct on ({key}, penstock_same) {columns}
 from (
     -- One statement may not meet a row twice; but rows whose key is null are in nobody's way.
