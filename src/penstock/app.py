@@ -254,6 +254,7 @@ class Penstock:
                 # The broker is free while a task runs: it may send jobs of its own.
                 with self._client.broker() as broker:
                     broker.exchange(outcomes, (), 0, holder)
+                    runner.settled(outcomes)
                     broker.promote(now=float("inf") if delayed else None)
                     leases = broker.exchange((), queues or self.queues, most, holder).leases
                 if not leases:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Hashable, Mapping
+import typing
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from functools import cached_property
 from operator import attrgetter, itemgetter
 from typing import Any, TypedDict, TypeVar, overload
 
@@ -44,6 +46,13 @@ class BatchTask(Task[[T], Any]):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the function here and now, with a list of items."""
         return self.function(*args, **kwargs)
+
+    @cached_property
+    def _returns(self) -> Any:
+        """The type of one item's value, in the list that the function returns."""
+        hint = super()._returns
+        origin, kinds = typing.get_origin(hint), typing.get_args(hint)
+        return kinds[0] if kinds and isinstance(origin, type) and issubclass(origin, Sequence) else Any
 
 
 class BatchDecorator:
@@ -117,8 +126,13 @@ def declare_sink(
         options: those of any task.
         connect: opens the sink.
         create, bare, ledger_id: see `SinkWriter`.
+
+    Raises:
+        ConfigError: an option makes no sense.
     """
     task = declare_batch(rows or _row, find_client, options, kind=SinkTask, **batch)
+    if task.signature.variadic or len(task.signature.names) != 1:
+        raise ConfigError(f"rows= is called with an item, and {task.name}'s does not take exactly that")
     task.sharing.writer = SinkWriter(
         connect, lambda: find_client().url, task.signature, rows, create=create, bare=bare, ledger_id=ledger_id
     )

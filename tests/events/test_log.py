@@ -1,6 +1,13 @@
 import subprocess
 import sys
 
+import pytest
+
+from penstock.core.job import Failure, Lease
+from penstock.core.outcome import Ending, Outcome
+from penstock.events.emit import Emitter, JobEnded
+from penstock.events.log import log_events
+
 
 def test_verbose_is_for_what_happens_to_jobs_and_not_for_what_drivers_say() -> None:
     program = """
@@ -11,3 +18,21 @@ print(*[logging.getLogger(name).isEnabledFor(logging.DEBUG) for name in ("pensto
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
     assert done.stdout.split() == ["True", "False"]
+
+
+def test_jobs_that_came_to_the_same_end_are_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    emitter = Emitter()
+    log_events(emitter)
+    lease = Lease(bytes(16), 1, 1, "store", b"")
+    failure = Failure("ValueError", "no such account", "Traceback\n  its frames")
+    emitter.emit(JobEnded(Outcome(lease, Ending.RETRY, delay=1.0, failure=failure), 0.1, 999))
+    emitter.emit(JobEnded(Outcome(lease, Ending.DEAD, failure=failure), 0.1))
+    away = Failure("StoreUnavailable", "connection refused")
+    emitter.emit(JobEnded(Outcome(lease, Ending.SNOOZE, delay=0.5, failure=away), 0.1, 2))
+    id = "00000000-0000-0000-0000-000000000000"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"retry    store {id} and 999 more in 1.0 s, after attempt 1: ValueError: no such account",
+        f"dead     store {id} after attempt 1: ValueError: no such account",
+        "Traceback\n  its frames",
+        f"waits    store {id} and 2 more, for 0.5 s at first: StoreUnavailable: connection refused",
+    ]

@@ -27,7 +27,8 @@ from penstock.sinks.base import Sink, Written
 _WAITS = (0.05, 0.2, 0.5)
 T = TypeVar("T")
 
-#: Seconds that jobs wait at most until they are tried again, while the database is away.
+#: Seconds that jobs wait at least and at most until they are tried again, while the database is away.
+_SHORTEST_WAIT = 0.25
 _LONGEST_WAIT = 15.0
 _TERMS = Terms()
 _ONE_ARGUMENT = b"\x91"
@@ -113,7 +114,7 @@ class SinkWriter:
         self._lock = threading.Lock()
         self._idle: list[Sink] = []
         self._settled: list[bytes] = []
-        self._failures = 0
+        self._away_since: float | None = None
         self._decoder = msgspec.msgpack.Decoder(tuple[msgspec.Raw, int, list[int] | None])
 
     def bundle(self, leases: Sequence[Lease], joining: Joining | None) -> list[Outcome | Exception]:
@@ -143,7 +144,6 @@ class SinkWriter:
                     found.update((owner, _ended(leases[owner], reason)) for owner, reason in refused.items())
         except StoreError as error:
             return [found.get(index) or self._away(lease, error) for index, lease in enumerate(leases)]
-        self._failures = 0
         return [found.get(index) or succeeded(lease, _TERMS) for index, lease in enumerate(leases)]
 
     def row(self, lease: Lease, policy: Policy, joining: Joining | None) -> Outcome:
@@ -174,9 +174,11 @@ class SinkWriter:
             return self._away(lease, error)
 
     def _away(self, lease: Lease, error: StoreError) -> Outcome:
-        """The database is to blame and no job: all wait for it, longer each time, and no attempt is burned."""
-        self._failures += 1
-        wait = min(_LONGEST_WAIT, 2.0 ** min(self._failures, 10) / 4)
+        """The database is to blame and no job: all wait for it, about as long as it has been away, and burn no attempt."""
+        now = time.monotonic()
+        if self._away_since is None:
+            self._away_since = now
+        wait = min(_LONGEST_WAIT, max(_SHORTEST_WAIT, now - self._away_since))
         failure = Failure(type(error).__name__, str(error))
         return Outcome(lease, Ending.SNOOZE, delay=wait * random.uniform(0.5, 1.0), failure=failure)
 
@@ -211,6 +213,7 @@ class SinkWriter:
                     sink.create(msgspec.msgpack.decode(rows.payload))
                 self._create = False
             yield sink
+            self._away_since = None
         finally:
             with self._lock:
                 self._idle.append(sink)

@@ -14,10 +14,11 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class JobEnded(Event, frozen=True):
-    """A job ran to an outcome in `seconds`."""
+    """A job ran to an outcome in `seconds`; so did `alike` others of its call, whose errors are of the same kind."""
 
     outcome: Outcome
     seconds: float
+    alike: int = 0
 
 
 class BatchEnded(Event, frozen=True):

@@ -55,7 +55,7 @@ def _job_ended(event: Event) -> None:
     assert isinstance(event, JobEnded)
     outcome, took = event.outcome, f"{event.seconds * 1000:.1f} ms"
     lease = outcome.lease
-    job = f"{shown(lease.task)} {format_id(lease.id)}"
+    job = f"{shown(lease.task)} {format_id(lease.id)}{f' and {event.alike:,} more' if event.alike else ''}"
     failure = "" if outcome.failure is None else shown(str(outcome.failure))
     items = f" ({lease.items} items, {len(outcome.follow_ups)} failed)" if lease.packed else ""
     match outcome.ending:
@@ -67,6 +67,8 @@ def _job_ended(event: Event) -> None:
             _log.error("dead     %s after attempt %d: %s", job, lease.attempt + 1, failure)
             if outcome.failure is not None and outcome.failure.traceback:
                 _log.error("%s", shown_lines(outcome.failure.traceback))
+        case Ending.SNOOZE if outcome.failure is not None:
+            _log.warning("waits    %s, for %.1f s at first: %s", job, outcome.delay, failure)
         case Ending.PARKED:
             _log.warning("parked   %s: no task of that name here", job)
         case _:

@@ -19,6 +19,9 @@ from penstock.worker.runner import Runner
 #: monotonic seconds.
 Called = Callable[[str, int, float, float], None]
 
+#: Seconds until it is said again that the database of a sink is away.
+_SILENCE = 60.0
+
 
 class Work:
     """Runs leases, and reports how they ended; what may not end a slot ends the process.
@@ -46,6 +49,7 @@ class Work:
         self._emitter = emitter
         self._verbose = verbose
         self._reported: set[bytes] = set()
+        self._silent_until: dict[str, float] = {}
         self.is_async = runner.is_async
 
     def run(self, lease: Lease, slot: int) -> Outcome:
@@ -72,8 +76,7 @@ class Work:
     def report_now(self, outcome: Outcome, seconds: float) -> None:
         """Report how a job has ended that goes on; how it then ends nobody is told."""
         self._reported.add(outcome.lease.id)
-        for each in outcome.parts or (outcome,):
-            self._emitter.emit(JobEnded(each, seconds))
+        self._report(outcome, seconds)
 
     def _ended(self, outcome: Outcome, slot: int) -> Outcome:
         lease, seconds = outcome.lease, self._seconds(slot)
@@ -86,10 +89,28 @@ class Work:
             self._limits.leave(lease)
             for each in unbundled([lease]):
                 self._runner.forget(each)
-        for part in outcome.parts or (outcome,):
-            if (part.ending is not Ending.DONE or part.follow_ups or self._verbose) and lease.id not in self._reported:
-                self._emitter.emit(JobEnded(part, seconds))
+        if lease.id not in self._reported:
+            self._report(outcome, seconds)
         return outcome
+
+    def _report(self, outcome: Outcome, seconds: float) -> None:
+        """Report how jobs ended: of those that shared a call, each kind of end once."""
+        first: dict[tuple[Ending, str], Outcome] = {}
+        alike: dict[tuple[Ending, str], int] = {}
+        for part in outcome.parts or (outcome,):
+            if part.ending is Ending.DONE and not (part.follow_ups or self._verbose):
+                continue
+            kind = part.ending, "" if part.failure is None else part.failure.kind
+            first.setdefault(kind, part)
+            alike[kind] = alike.get(kind, -1) + 1
+        for kind, part in first.items():
+            if kind[0] is Ending.SNOOZE and part.failure is not None and not self._verbose:
+                # The database is away: the same would be said of every call, for as long as that lasts.
+                now = time.monotonic()
+                if now < self._silent_until.get(part.lease.task, now):
+                    continue
+                self._silent_until[part.lease.task] = now + _SILENCE
+            self._emitter.emit(JobEnded(part, seconds, alike[kind]))
 
 
 def _end() -> NoReturn:
