@@ -95,3 +95,18 @@ def test_one_lane_that_stays_as_it_is_is_not_worth_a_table(penstock, start_worke
     worker = start_worker("shop:app", "-c", "1")
     worker.hear("takes default")
     assert "least-most" not in penstock("status", "shop:app").out
+
+
+def test_json_has_what_the_workers_counted(penstock):
+    for arguments in ('["ada"]', '["bob"]', '["bad"]'):
+        penstock("enqueue", "shop:app", "invoice", arguments)
+    assert penstock("status", "shop:app", "--json").json["metrics"]["tasks"] == []
+    penstock("worker", "shop:app", "--burst", "-c", "1")
+    metrics = penstock("status", "shop:app", "--json").json["metrics"]
+    assert (metrics["seconds"], metrics["step"], metrics["done"], metrics["dead"]) == (300.0, 10, 2, 1)
+    (task,) = metrics["tasks"]
+    assert (task["task"], task["queue"], task["seconds"]["count"]) == ("shop.invoice", "default", 3)
+    assert [queue["queue"] for queue in metrics["queues"]] == ["default", "mail"]
+    assert metrics["workers"][0]["memory"] > 10 << 20
+    minutes = penstock("status", "shop:app", "--json", "--last", "86400").json["metrics"]
+    assert (minutes["step"], minutes["done"]) == (1440, 2)

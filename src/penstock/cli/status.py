@@ -11,6 +11,7 @@ import click
 from penstock.cli import output
 from penstock.cli.options import examples, json_option, only_where, where_option
 from penstock.cli.output import STATE_STYLES, Cell, Column, Row
+from penstock.cli.values import Seconds
 from penstock.core.canary import is_canary
 from penstock.core.text import shown
 
@@ -20,11 +21,16 @@ if TYPE_CHECKING:
 _COUNTS = ("ready", "running", "delayed", "parked", "dead")
 
 
-@click.command(epilog=examples("status shop:app", "status sqlite:///jobs.db --json", "status -w shop:app"))
+@click.command(epilog=examples("status shop:app", "status shop:app --watch", "status sqlite:///jobs.db --json"))
 @click.argument("words", nargs=-1, metavar="[WHERE]")
 @where_option
+@click.option("--watch", is_flag=True, help="Show it live, with throughput, delays and memory, until q or Ctrl-C.")
+@click.option(
+    "--last", type=Seconds(1, 86_400), default=300.0, show_default=True, metavar="SECONDS",
+    help="What figures over time cover: an hour in steps of 10 s or more, a day by the minute.",
+)  # fmt: skip
 @json_option
-def status(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
+def status(words: tuple[str, ...], where: str | None, watch: bool, last: float, as_json: bool) -> None:
     """Show the queues that hold jobs, and the workers.
 
     WHERE is an app (package.module:app) or a queue's URL. A queue where jobs wait and that no live worker takes from is
@@ -35,9 +41,19 @@ def status(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
     `host`, `pid`, `pool`, `slots`, `running`, `queues`, `started_at`, `silent_for` (seconds since its last heartbeat)
     `alive`, `trouble` (why it is not ready, as penstock health says) and `lanes`. Each lane has `queues`, `pool`,
     `processes`, `slots` (of each process), `busy` (slots in which a job runs), `least` and `most` (slots in all, where
-    the size follows the work) and `why` it has its size.
+    the size follows the work) and `why` it has its size. `metrics` is what the workers have counted, and written down every 10
+    seconds: docs/how-to/watch-a-queue.md tells what is in it.
     """
+    if watch and as_json:
+        raise click.UsageError("--watch is for people and --json for programs: leave one of them out")
+    if watch:
+        from penstock.cli.watch import watch_place
+
+        watch_place(only_where(where, words), last)
+        return
     from penstock.cli.place import find_place
+    from penstock.core.metrics import COARSE
+    from penstock.core.summary import span_for, summarize
     from penstock.worker.upkeep import DEAD_AFTER
 
     place = find_place(only_where(where, words))
@@ -45,6 +61,8 @@ def status(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
         # A canary comes and goes, and is nothing of the user's.
         queues = [counts for counts in inspector.count() if not is_canary(counts.queue)]
         workers = inspector.workers()
+        now = time.time()
+        metrics = summarize(inspector.metrics(now - last - COARSE, span=span_for(last)), last, now) if as_json else None
     live = [worker for worker in workers if worker.silent_for < DEAD_AFTER]
     if as_json:
         output.print_json(
@@ -52,6 +70,7 @@ def status(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
                 "url": place.shown,
                 "queues": [_queue_fields(queue, live) for queue in queues],
                 "workers": [_worker_fields(worker, worker in live) for worker in workers],
+                "metrics": metrics,
             }
         )
         return
