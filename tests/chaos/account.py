@@ -36,7 +36,10 @@ def check_runs(world: World, count: int, died: Mapping[int, float], outages: Seq
     left = work_left([note for notes in runs.values() for note in notes], since)
     repeated = [note for notes in runs.values() for note in notes[:-1]]
     early = [(note, left.get(note)) for note in repeated if left.get(note, 1.0) > NOISE]
-    assert not early, f"PENSTOCK_CHAOS_SEED={SEED}: {len(early)} of {len(repeated)} were repeated too late: {early[:3]}"
+    # Why is mostly told by the workers: somebody was taken for dead, or ended too late.
+    said = [line for worker in world.workers for line in worker.said() if " INFO " not in line]
+    wrong = f"{len(early)} of {len(repeated)} were repeated too late: {early[:3]}"
+    assert not early, "\n".join([f"PENSTOCK_CHAOS_SEED={SEED}: {wrong}", *said[-30:]])
     assert world.counts().dead == 0
 
 

@@ -27,6 +27,9 @@ BEAT = 2.0
 DEAD_AFTER = 6.0
 #: Seconds without an answer from the store after which this worker has missed what the others had to say.
 _DEAF = DEAD_AFTER / 2
+#: Seconds after an outage for which nobody is judged. The others may have begun to connect just before the store was back, and
+#: one attempt takes 10 s at most; a machine that has much to do needs its time, too.
+_AMNESTY = 2 * DEAD_AFTER
 #: Times in a row that a canary was not heard until that is told for good: a new connection has not mended it. From then on
 #: the worker connects anew once in so many times only, for it may be a pooler that will never have it hear anything.
 _TELLING = 2
@@ -201,7 +204,7 @@ class Upkeep:
             broker.heartbeat(self._worker.info())
             self._done("beat", BEAT)
         if self._is_deaf():
-            self._done("rescue", DEAD_AFTER)
+            self._done("rescue", _AMNESTY)
         if self._is_due("rescue"):
             jobs = broker.rescue(dead_after=DEAD_AFTER)
             self._done("rescue", BEAT * random.uniform(0.8, 1.0))
