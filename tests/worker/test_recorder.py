@@ -7,7 +7,7 @@ import pytest
 from yard import Yard, until
 
 from penstock.brokers import connect
-from penstock.brokers.base import Broker
+from penstock.brokers.base import COUNTED, Broker
 from penstock.client import new_ids
 from penstock.core.job import NewJob
 from penstock.core.metrics import COARSE, FINE, Sample
@@ -44,6 +44,18 @@ def test_queues_are_looked_at_in_turns(broker: Broker) -> None:
     assert len(meters.total().queues) == 8
     ours.round(broker, now=now + 2.0)
     assert sorted(queue.name for queue in meters.total().queues) == names
+
+
+def test_a_deep_queue_is_counted_to_its_end(broker: Broker) -> None:
+    count = COUNTED + 5
+    broker.enqueue([NewJob(id, "app.task", b"") for id in new_ids(count)])
+    ours, meters = recorder("default")
+    now = time.monotonic()
+    ours.round(broker, now=now)
+    assert meters.total().queues[0].ready == count
+    broker.purge("default")
+    ours.round(broker, now=now + 2)
+    assert meters.total().queues[0].ready == 0
 
 
 def test_points_are_written_when_they_are_due_and_at_the_end(broker: Broker) -> None:

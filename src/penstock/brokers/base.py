@@ -188,10 +188,12 @@ class Broker(ABC):
         """The jobs that this worker runs and that are to be cancelled: the number of the process, and the job's id."""
         return []
 
-    def backlog(self, queues: Sequence[str], *, now: float | None = None) -> Backlog:
+    def backlog(self, queues: Sequence[str], *, now: float | None = None, most: int = COUNTED) -> Backlog:
         """What waits in these queues and could start now.
 
-        `now` is in epoch seconds.
+        Parameters:
+            now: in epoch seconds.
+            most: jobs that are counted, at most.
         """
         return Backlog()
 

@@ -18,7 +18,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
 from penstock.brokers import mongodb_doctor
-from penstock.brokers.base import EVERY_BATCH, SOME_BATCHES, Backlog, Broker, Exchange, Feature, WorkerInfo
+from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Broker, Exchange, Feature, WorkerInfo
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.mongodb_backlog import backlog
 from penstock.brokers.mongodb_batches import prune_batches
@@ -290,12 +290,12 @@ class MongoBroker(Broker):
         """See `Broker.cancelled`."""
         return self.inspector().cancelled(worker)
 
-    def backlog(self, queues: Sequence[str], *, now: float | None = None) -> Backlog:
+    def backlog(self, queues: Sequence[str], *, now: float | None = None, most: int = COUNTED) -> Backlog:
         """See `Broker.backlog`."""
         parts = self._opened
         with self._translating():
             now = parts.clock.now() if now is None else now
-            return backlog(parts.layout, parts.storing.gates.names(queues, now, _LINES), now)
+            return backlog(parts.layout, parts.storing.gates.names(queues, now, _LINES), now, most)
 
     def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:
         """See `Broker.record`."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from penstock.brokers.base import COUNTED, Backlog
+from penstock.brokers.base import Backlog
 from penstock.brokers.mongodb_documents import home
 from penstock.brokers.mongodb_layout import Layout
 
 
-def backlog(layout: Layout, queues: Sequence[str], now: float) -> Backlog:
+def backlog(layout: Layout, queues: Sequence[str], now: float, most: int) -> Backlog:
     """See `Broker.backlog`."""
     since = min((moment for queue in queues for moment in _heads(layout, queue)), default=None)
     if since is None:
         return Backlog()
     ready = {"queue": {"$in": list(queues)}, "place": {"$gte": 0}}
-    return Backlog(layout.jobs.count_documents(ready, hint="ready", limit=COUNTED), max(0.0, now - since))
+    return Backlog(layout.jobs.count_documents(ready, hint="ready", limit=most), max(0.0, now - since))
 
 
 def _heads(layout: Layout, queue: str) -> Iterator[float]:

@@ -328,9 +328,9 @@ class PostgresBroker(Broker):
         """See `Broker.cancelled`."""
         return [(process, id) for process, id in self._link.run("cancelled", worker=worker)]
 
-    def backlog(self, queues: Sequence[str], *, now: float | None = None) -> Backlog:
+    def backlog(self, queues: Sequence[str], *, now: float | None = None, most: int = COUNTED) -> Backlog:
         """See `Broker.backlog`."""
-        ready, waited = self._link.run("backlog", queues=Array("text", queues), most=COUNTED, lines=_LINES, at=now)[0]
+        ready, waited = self._link.run("backlog", queues=Array("text", queues), most=most, lines=_LINES, at=now)[0]
         return Backlog() if waited is None else Backlog(ready, max(0.0, waited))
 
     def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:

@@ -253,13 +253,13 @@ class SqliteBroker(Broker):
         with sqlite.translating(self._path):
             return self._open.execute(self._sql["cancelled"], (worker,)).fetchall()
 
-    def backlog(self, queues: Sequence[str], *, now: float | None = None) -> Backlog:
+    def backlog(self, queues: Sequence[str], *, now: float | None = None, most: int = COUNTED) -> Backlog:
         """See `Broker.backlog`."""
         now = time.time() if now is None else now
         with sqlite.translating(self._path):
             names = self._open.execute(self._sql["lines_open"], (json.dumps(list(queues)), now, _LINES)).fetchall()
             named = json.dumps([name for (name,) in names])
-            (ready,) = self._open.execute(self._sql["backlog"], (named, COUNTED)).fetchone()
+            (ready,) = self._open.execute(self._sql["backlog"], (named, most)).fetchone()
             (since,) = self._open.execute(self._sql["oldest_ready"], (named,)).fetchone()
         if since is None:
             return Backlog()
