@@ -264,6 +264,25 @@ def test_rows_go_in_with_the_ending_of_their_job_or_not_at_all(place: Place) -> 
     assert place.ledger() == 0
 
 
+def test_a_bundle_in_which_a_job_is_stale_goes_in_without_it(place: Place) -> None:
+    """What the caller does: `end` ends every job of the bundle in the transaction, and finds one that has another holder."""
+    stale = {2}
+    with place.sink(IGNORE) as sink:
+        if not sink.shares(place.url):
+            return
+
+        def written(jobs: list[int]) -> Written | None:
+            batch = pack(*(order(job, -1 if job == 3 else 1) for job in jobs))
+            return sink.write_with(batch, lambda tx, found: stale.isdisjoint(jobs) and len(found.rejected) == 1)
+
+        assert written([1, 2, 3, 4]) is None
+        assert place.orders() == []
+        found = written([1, 3, 4])
+    assert found is not None
+    assert (found.rows, [each.index for each in found.rejected]) == (2, [1])
+    assert [each[0] for each in place.orders()] == [1, 4]
+
+
 def test_no_other_database_shares_a_transaction(place: Place) -> None:
     with place.sink() as sink:
         for url in ("sqlite:///elsewhere.db", "postgresql://elsewhere/x", "mongodb://elsewhere/x", "redis://x"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from places import MongoPlace, Place, PostgresPlace
-from writing import ROWS, batch, write
+from writing import ROWS, batch, write, write_jobs
 
 from penstock.errors import StoreError
 from penstock.sinks.base import OnConflict
@@ -30,13 +30,31 @@ def check(place: Place, written: list[int], batches: int) -> None:
 @pytest.mark.parametrize("how", ["error", "update"])
 def test_a_program_that_is_killed_repeats_nothing(place: Place, how: str) -> None:
     """SIGKILL at random moments. The next one writes the batch that was under way, and all before it, once more."""
+    begun = write_until_killed(place, how, BATCHES)
+    check(place, write(place.url, place.key, how, range(begun)), begun)
+
+
+def test_jobs_of_a_program_that_is_killed_are_repeated_by_none(place: Place) -> None:
+    """The same with single jobs, of which every program makes other bundles. What is added twice shows."""
+    how = "add" if place.adds else "error"
+    begun = write_until_killed(place, how, 20, "jobs")
+    # The last bundle may have had rows of two batches more.
+    count = begun + 2
+    rest = write_jobs(place.url, place.key, how, range(begun - 2, count))
+    assert sum(each.rows + each.known for each in rest) == 4 * (ROWS - 1)
+    check(place, [ROWS - 1] * count, count)
+    assert [each[1] for each in place.orders()] == [n for _ in range(count) for n in range(ROWS - 1)]
+
+
+def write_until_killed(place: Place, how: str, batches: int, *what: str) -> int:
+    """Start programs that write batches, and kill each, until so many are begun; returns how many were."""
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")
     chance = random.Random(seed)
     script = Path(__file__).with_name("writing.py")
     begun = 0
-    while begun < BATCHES:
-        arguments = [place.url, ",".join(place.key), how, str(max(0, begun - 2)), "1000"]
+    while begun < batches:
+        arguments = [place.url, ",".join(place.key), how, str(max(0, begun - 2)), "1000", *what]
         command = [sys.executable, str(script), *arguments]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
             assert child.stdout is not None
@@ -44,8 +62,9 @@ def test_a_program_that_is_killed_repeats_nothing(place: Place, how: str) -> Non
                 begun = int(child.stdout.readline()) + 1
             threading.Event().wait(chance.random() * 0.02)
             os.kill(child.pid, signal.SIGKILL)
-            begun += child.stdout.read().count(b"\n")
-    check(place, write(place.url, place.key, how, range(begun)), begun)
+            for line in child.stdout:
+                begun = int(line) + 1
+    return begun
 
 
 @pytest.fixture(params=["postgresql", "mongodb", "mongodb alone"])
