@@ -125,7 +125,7 @@ class Task(Generic[P, R]):
             jobs += self._send([self._job(self.sending, args, {}, id) for args, id in zip(chunk, ids, strict=True)])
         return jobs
 
-    def map(self, items: Iterable[Any]) -> Batch:
+    def map(self, items: Iterable[Any], *, row_items: int | None = None) -> Batch:
         """Call the task once for each item, as its one argument: the fastest way in.
 
         Many items share one stored row. It is claimed as a whole, and an item that fails leaves it as a job of its
@@ -133,12 +133,19 @@ class Task(Generic[P, R]):
 
         Parameters:
             items: may be a generator; it is read as it is stored.
+            row_items: how many share a row, at most, and so a call of a batch task; without, up to 1,000, and fewer where few come
+                at once, so that several workers get some.
+
+        Raises:
+            ConfigError: `row_items` is not 1 or more.
         """
+        if row_items is not None and row_items < 1:
+            raise ConfigError(f"row_items= is 1 or more, not {row_items!r}")
         key = new_id()
         start = 0
         for chunk in _chunks(items, _ROWS_PER_COMMIT * 1000):
             arguments = self._arguments(chunk)
-            size = row_size(len(chunk), _MAP_WORKERS) if self.packs else 1
+            size = (row_items or row_size(len(chunk), _MAP_WORKERS)) if self.packs else 1
             spans = list(rows(len(chunk), size))
             self._send(
                 [

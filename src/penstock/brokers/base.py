@@ -23,8 +23,8 @@ from penstock.core.metrics import Point
 from penstock.core.outcome import Ending, Outcome
 from penstock.errors import MissingFeature
 
-#: Jobs that `Broker.backlog` counts, at most.
-COUNTED = 10_000
+#: Jobs that `Broker.backlog` counts, at most: as many as the deepest step of `ByDepth` asks for.
+COUNTED = 10_001
 #: Seconds between two looks of `Broker.prune` at a batch: its counters go when it has had no job for so long.
 EVERY_BATCH = 86_400.0
 #: Batches that one `Broker.prune` looks at.

@@ -26,7 +26,7 @@ from penstock.events.log import configure, log_events
 from penstock.worker import link as message
 from penstock.worker.board import Board
 from penstock.worker.context import note_progress
-from penstock.worker.lane import Orders
+from penstock.worker.lane import ARGUMENTS, Orders
 from penstock.worker.last_words import keep_last_words
 from penstock.worker.link import Hello, Link
 from penstock.worker.process import Process
@@ -50,7 +50,7 @@ def main() -> int:
     if not orders.lane.quiet:
         log_events(emitter)
     try:
-        app = load_app(orders.lane.target, orders.lane.arguments)
+        app = load_app(orders.lane.target, _arguments())
         broker = connect(app.settings.url)
         _open(broker, app.limits, emitter, orders.patient)
     except PenstockError as error:
@@ -87,6 +87,11 @@ def main() -> int:
     process.run()
     broker.close()
     return 0
+
+
+def _arguments() -> dict[str, str] | None:
+    """Of the function that makes the app; what the process starts itself is not told."""
+    return msgspec.json.decode(os.environ.pop(ARGUMENTS, "null"), type=dict[str, str] | None)
 
 
 def _open(broker: Broker, limits: Mapping[str, Limit | None], emitter: Emitter, patient: bool) -> None:

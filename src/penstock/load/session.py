@@ -26,6 +26,7 @@ from penstock.load.rejects import export_rejects
 from penstock.load.sources import Source
 from penstock.sinks import open_sink
 from penstock.stores.sqlite import parse
+from penstock.work import PROGRAM
 from penstock.worker.lane import Lane
 from penstock.worker.supervisor import Supervisor
 
@@ -97,7 +98,7 @@ class Session:
             "penstock.load.program:build", 1, queues=(plan.read_lane,), arguments=arguments, quiet=True,
             stdin=plan.source == STDIN,
         )  # fmt: skip
-        self._supervisor = Supervisor("penstock.cli.process", [reading, self._writing(arguments)], emitter, grace=5.0)
+        self._supervisor = Supervisor(PROGRAM, [reading, self._writing(arguments)], emitter, grace=5.0)
 
     def _writing(self, arguments: dict[str, str]) -> Lane:
         plan = self.plan

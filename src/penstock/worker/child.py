@@ -16,7 +16,7 @@ from penstock.core.verdict import Excess
 from penstock.worker import link as message
 from penstock.worker import memory, tree
 from penstock.worker.board import Board
-from penstock.worker.lane import Lane, Orders
+from penstock.worker.lane import ARGUMENTS, Lane, Orders
 
 #: Seconds that a process has to end once its socket is closed.
 _EXIT_SECONDS = 1.0
@@ -135,16 +135,18 @@ class Child:
         """Start the process, with its end of the socket, which is closed here."""
         stderr = _duplicate_stderr() if patient else -1
         passed = [theirs.fileno(), self.board.descriptor, *([stderr] if stderr >= 0 else [])]
+        told = msgspec.structs.replace(lane, arguments=None)
         orders = Orders(
-            worker, self.number, theirs.fileno(), self.board.descriptor, lane, burst, verbose, patient, slots, stderr
+            worker, self.number, theirs.fileno(), self.board.descriptor, told, burst, verbose, patient, slots, stderr
         )
+        arguments = {ARGUMENTS: msgspec.json.encode(lane.arguments).decode()} if lane.arguments else {}
         try:
             return subprocess.Popen(
                 [sys.executable, *_program(lane.pool, module), msgspec.json.encode(orders).decode()],
                 pass_fds=passed,
                 stdin=None if lane.stdin else subprocess.DEVNULL,
                 stderr=self.board.descriptor if stderr >= 0 else None,
-                env={**os.environ, tree.MARK: self.mark},
+                env={**os.environ, **arguments, tree.MARK: self.mark},
                 process_group=0,
             )
         finally:

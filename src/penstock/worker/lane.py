@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+#: The environment variable of a process that has its lane's arguments: others can read a command line, and a URL may have a password.
+ARGUMENTS = "_PENSTOCK_ARGUMENTS"
+
 
 class Lane(msgspec.Struct, frozen=True):
     """A kind of process, and how many of them run.
