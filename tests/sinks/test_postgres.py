@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -13,6 +14,8 @@ from penstock.errors import ConfigError, SinkError, StoreUnavailable
 from penstock.sinks.base import OnConflict, Rejected, Target, Written
 from penstock.sinks.postgres import PostgresSink
 from penstock.testing.servers import PostgresServer
+
+ADD = OnConflict.ADD
 
 
 @pytest.fixture(scope="module")
@@ -353,3 +356,49 @@ def test_sharing_takes_the_same_database_and_user(place: PostgresPlace) -> None:
 def test_a_setting_that_can_not_be_used_is_an_error(url: str, table: str) -> None:
     with pytest.raises(ConfigError):
         PostgresSink(url, Target(table))
+
+
+def test_columns_of_every_numeric_type_are_added_to_and_no_others(place: PostgresPlace) -> None:
+    place.run("create domain small as smallint check (value < 100)")
+    place.run(
+        "create table orders (k text primary key, i integer, b bigint, s small, r real, d double precision, "
+        "n numeric(10,2), j jsonb, t text, a integer[], yes boolean, at date, made bigint generated always as identity)"
+    )
+    first = {"k": "x", "i": 1, "b": 2**40, "s": 3, "r": 0.5, "d": 0.25, "n": 1.25, "j": 1, "t": "1", "a": [1]}
+    with sink(place, on_conflict=ADD) as writing:
+        writing.write(b"a", pack(first | {"yes": True, "at": "2026-01-01"}, {"k": "y", "i": None, "d": 1}))
+        again = first | {"yes": False, "at": "2026-01-02", "j": [2], "t": "2", "a": [2, 3]}
+        # Those without `d`, and so of another shape, are written apart.
+        batch = [again, {"k": "y", "i": 5}, {"k": "y", "d": None}, {"k": "x", "i": 1}, {"k": "y", "i": 6}]
+        assert writing.write(b"b", pack(*batch)) == Written(5, [])
+    assert place.run("select i, b, s, r, d, n, j::text, t, a, yes, at::text from orders where k = 'x'") == [
+        (3, 2**41, 6, 1.0, 0.5, Decimal("2.50"), "[2]", "2", [2, 3], False, "2026-01-02")
+    ]
+    assert place.run("select i, d from orders where k = 'y'") == [(11, 1.0)]
+
+
+def test_a_sum_that_does_not_fit_refuses_the_record_that_makes_it_so(place: PostgresPlace) -> None:
+    place.run("create table orders (k integer primary key, s smallint check (s <> 7), n integer)")
+    with sink(place, on_conflict=ADD) as writing:
+        batch = [{"k": 1, "s": 32767}, {"k": 1, "s": 1}, {"k": 2, "s": 3}, {"k": 2, "s": 4}, {"k": 3, "n": 2**31 - 1}]
+        written = writing.write(b"a", pack(*batch, {"k": 3, "n": 1}))
+    assert [each.index for each in written.rejected] == [1, 3, 5]
+    assert [each.reason.partition(" constraint")[0] for each in written.rejected] == [
+        "smallint out of range", 'new row for relation "orders" violates check', "integer out of range",
+    ]  # fmt: skip
+    assert place.run("select k, s, n from orders order by k") == [(1, 32767, None), (2, 3, None), (3, None, 2**31 - 1)]
+
+
+def test_what_is_added_by_needs_a_key(place: PostgresPlace) -> None:
+    place.run("create table orders (n integer, code text unique, id integer default 7 primary key)")
+    with sink(place, on_conflict=ADD, key=("n",)) as writing, pytest.raises(SinkError, match="no key"):
+        writing.write(b"a", pack({"n": 1}))
+    with sink(place, on_conflict=ADD) as writing:
+        # The default makes the key of both.
+        assert [writing.write(id, pack({"n": 1, "code": "x"})).rejected for id in (b"a", b"b")] == [[], []]
+    with sink(place, on_conflict=ADD, key=("code",)) as writing:
+        assert writing.write(b"c", pack({"n": 3, "code": "x"}, {"n": 4, "code": "x"})).rejected == []
+    assert place.run("select n, code, id from orders") == [(9, "x", 7)]
+    place.run("drop table orders; create table orders (n integer)")
+    with sink(place, on_conflict=ADD) as writing, pytest.raises(SinkError, match="no primary key to add by"):
+        writing.write(b"a", pack({"n": 1}))

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.errors import ConfigError, PayloadError, SinkError, StoreError
-from penstock.sinks.base import Rejected, Written
+from penstock.sinks.base import OnConflict, Rejected, Written
 from penstock.sinks.base import Target as Into
 from penstock.sinks.sqlite import SqliteSink
 
@@ -28,8 +28,8 @@ class Target:
     def run(self, statement: str) -> list[Any]:
         return self.connection.execute(statement).fetchall()
 
-    def sink(self, table: str = "orders") -> SqliteSink:
-        sink = SqliteSink(self.url, Into(table))
+    def sink(self, table: str = "orders", **options: Any) -> SqliteSink:
+        sink = SqliteSink(self.url, Into(table, **options))
         sink.open()
         return sink
 
@@ -324,3 +324,30 @@ def test_a_closed_sink_says_so(target: Target) -> None:
     sink.close()
     with pytest.raises(SinkError, match="not open"):
         sink.write(b"a", pack())
+
+
+@pytest.mark.parametrize("strict", ["", " strict"])
+def test_columns_of_numbers_are_added_to_and_no_others(target: Target, strict: str) -> None:
+    loose = "" if strict else ", d decimal(10, 2), yes boolean, at datetime, free"
+    target.run(f"create table orders (k text primary key, i integer, r real, t text, b blob{loose}){strict}")
+    with target.sink(on_conflict=OnConflict.ADD) as sink:
+        first = {"k": "x", "i": 1, "r": 0.5, "t": "1", "b": b"1"}
+        more = {} if strict else {"d": 1.25, "yes": True, "at": 1_790_000_000, "free": 1}
+        sink.write(b"a", pack(first | more, {"k": "y"}))
+        batch = [first | more, {"k": "y", "i": 5}, {"k": "y", "i": None}, {"k": "x", "i": 1, "t": None}]
+        assert sink.write(b"b", pack(*batch, {"k": "y", "i": 6})) == Written(5, [])
+    assert target.run("select i, r, t, b from orders where k = 'x'") == [(3, 1.0, None, b"1")]
+    assert target.run("select i, r from orders where k = 'y'") == [(11, None)]
+    if not strict:
+        assert target.run("select d, yes, at, free from orders where k = 'x'") == [(2.5, 1, 1_790_000_000, 1)]
+
+
+def test_what_is_no_number_in_a_column_of_numbers_is_replaced(target: Target) -> None:
+    target.run("create table orders (k integer primary key, n numeric)")
+    target.run("insert into orders values (1, 'text'), (2, 5), (3, null)")
+    with target.sink(on_conflict=OnConflict.ADD) as sink:
+        sink.write(b"a", pack(*({"k": k, "n": 2} for k in (1, 2, 3)), {"k": 2, "n": "more"}, {"k": 2, "n": None}))
+    assert target.run("select n from orders order by k") == [(2,), ("more",), (2,)]
+    target.run("create table loose (n integer)")
+    with target.sink("loose", on_conflict=OnConflict.ADD) as sink, pytest.raises(SinkError, match="no primary key"):
+        sink.write(b"a", pack({"n": 1}))
