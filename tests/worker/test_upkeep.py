@@ -66,7 +66,7 @@ class Spokesman:
 
 
 class Setup:
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, hasty: bool = False) -> None:
         self.broker: Broker = connect(url)
         self.broker.open()
         self.spokesman = Spokesman()
@@ -76,7 +76,7 @@ class Setup:
         emitter = Emitter()
         emitter.subscribe(Event, self.events.append)
         emitter.subscribe(Rescued, lambda event: self.rescued.set())
-        self.upkeep = Upkeep(url, self.spokesman, TERMS, emitter)
+        self.upkeep = Upkeep(url, self.spokesman, TERMS, emitter, hasty=hasty)
 
     def enqueue(self, run_at: float | None = None) -> bytes:
         return self.broker.enqueue([NewJob(new_ids(1)[0], "app.task", b"\x90", run_at=run_at)])[0]
@@ -311,6 +311,21 @@ def test_jobs_of_workers_that_are_dead_go_back(setup: Setup) -> None:
     assert setup.rescued.wait(SECONDS)
     assert setup.claim(Holder("other")).id == lease.id
     setup.upkeep.stop()
+
+
+@pytest.mark.parametrize("hasty", [True, False], ids=["to the end of the queue", "for long"])
+@pytest.mark.parametrize("any_url", ["postgresql", "mongodb"], indirect=True)
+def test_who_comes_to_a_store_that_may_have_been_away_judges_at_once_only_where_it_will_not_be_there_later(
+    any_url: str, hasty: bool
+) -> None:
+    setup = Setup(any_url, hasty=hasty)
+    setup.enqueue()
+    setup.claim(Holder("silent", 1))
+    setup.broker.heartbeat(WorkerInfo("silent", "host", 2, "prefork", 1, ("default",), 0.0), now=1000.0)
+    setup.upkeep.start()
+    assert setup.rescued.wait(SECONDS if hasty else 0.5) is hasty
+    setup.upkeep.stop()
+    setup.broker.close()
 
 
 def test_due_and_parked_jobs_become_ready(setup: Setup) -> None:

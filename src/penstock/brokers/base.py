@@ -82,6 +82,8 @@ class Broker(ABC):
     """A store that keeps jobs and hands them out."""
 
     features: ClassVar[frozenset[Feature]]
+    #: May the store be out of reach while workers live? Then whoever comes to it does not judge at once who is silent.
+    can_be_away: ClassVar[bool] = True
 
     @abstractmethod
     def open(self) -> None:

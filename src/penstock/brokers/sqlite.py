@@ -39,6 +39,7 @@ class SqliteBroker(Broker):
     """A queue in a file: `sqlite:///jobs.db?durability=full&namespace=penstock`."""
 
     features: ClassVar[frozenset[Feature]] = frozenset(Feature)
+    can_be_away: ClassVar[bool] = False
 
     def __init__(self, url: str) -> None:
         parsed = sqlite.parse(url)

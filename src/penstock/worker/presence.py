@@ -29,13 +29,17 @@ class Presence:
     Parameters:
         worker: its id.
         ring: has the supervisor take a step.
+        hasty: see `Upkeep`.
     """
 
-    def __init__(self, worker: str, crews: Crews, pulse: Pulse, ring: Callable[[], None], emitter: Emitter) -> None:
+    def __init__(
+        self, worker: str, crews: Crews, pulse: Pulse, ring: Callable[[], None], emitter: Emitter, *, hasty: bool
+    ) -> None:
         self.worker = worker
         self._crews = crews
         self._pulse = pulse
         self._ring = ring
+        self._hasty = hasty
         self._emitter = emitter
         self._terms: dict[str, Terms] = {}
         #: What the worker has counted.
@@ -64,7 +68,7 @@ class Presence:
         pool = "+".join(sorted({lane.pool for lane in lanes}))
         self._info = msgspec.structs.replace(self._info, pool=pool, slots=slots, queues=queues)
         self._recorder = Recorder(self.worker, queues, self.meters)
-        self.upkeep = Upkeep(hello.url, self, self._terms, self._emitter)
+        self.upkeep = Upkeep(hello.url, self, self._terms, self._emitter, hasty=self._hasty)
         self.upkeep.start()
         shapes = tuple(lane.shape if len(lanes) == 1 else f"{lane.name}: {lane.shape}" for lane in lanes)
         self._emitter.emit(WorkerStarted(self.worker, shapes, queues, without_password(hello.url)))

@@ -91,7 +91,7 @@ class Supervisor:
         self._numbers = 0
         self._stepped_at = time.monotonic()
         self._pulse = Pulse(self._crews, active=canaries)
-        self._presence = Presence(self.id, self._crews, self._pulse, self._ring, emitter)
+        self._presence = Presence(self.id, self._crews, self._pulse, self._ring, emitter, hasty=burst)
         self._stops: deque[str] = deque()
         self._deadline: float | None = None
         self._quitting = False

@@ -80,6 +80,8 @@ class Upkeep:
         worker: speaks for the worker; asked and told in this thread.
         terms: of the tasks this worker knows, by name: jobs parked for want of them are taken up again, and those of a
             process that died are judged by them.
+        hasty: judge at once who is silent. A worker that runs to the end of the queue and leaves would never take up what a
+            killed one held.
     """
 
     def __init__(
@@ -88,11 +90,14 @@ class Upkeep:
         worker: Spokesman,
         terms: Mapping[str, Terms],
         emitter: Emitter,
+        *,
+        hasty: bool = False,
     ) -> None:
         self._url = url
         self._worker = worker
         self._terms = terms
         self._emitter = emitter
+        self._hasty = hasty
         self._heard_at = 0.0
         # The listener waits until a process is idle, and hears nothing in the meantime.
         self._ringing = False
@@ -203,7 +208,10 @@ class Upkeep:
         if self._is_due("beat"):
             broker.heartbeat(self._worker.info())
             self._done("beat", BEAT)
-        if self._is_deaf():
+        if self._answered_at is None and broker.can_be_away and not self._hasty:
+            # The store may have come back just now, and the others have not yet.
+            self._done("rescue", DEAD_AFTER)
+        elif self._is_deaf():
             self._done("rescue", _AMNESTY)
         if self._is_due("rescue"):
             jobs = broker.rescue(dead_after=DEAD_AFTER)
@@ -225,11 +233,7 @@ class Upkeep:
         return min(wait, max(0.0, min(self._due[name] for name in ("beat", "rescue")) - time.monotonic()))
 
     def _is_deaf(self) -> bool:
-        """Was the store away? Then the others could not beat either, and are not dead for having been silent.
-
-        A worker that starts has missed nothing that it knows of: it judges at once, or one that runs to the end of the
-        queue and leaves would never take up what a killed one held.
-        """
+        """Was the store away? Then the others could not beat either, and are not dead for having been silent."""
         return self._answered_at is not None and time.monotonic() - self._answered_at > _DEAF
 
     def _is_due(self, name: str) -> bool:
