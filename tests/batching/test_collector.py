@@ -245,7 +245,13 @@ class TestRoom:
     def test_of_both_no_more_than_twice_as_many_as_the_last_time(self) -> None:
         collectors = Collectors({"store": TaskOf(size=100)}, 1)
         collectors.sort([*leases(4), lease(9, "other")], 0.0)
-        assert collectors.room(3, 0.0) == 3 + 8
+        assert collectors.room(3, 0.0) == 1 + 8
+        assert collectors.room(10, 0.0) == 10 - 4 + 8
+
+    def test_beside_others_those_that_wait_do_not_pile_up(self) -> None:
+        collectors = Collectors({"store": TaskOf(size=100)}, 1)
+        collectors.sort([*leases(500), lease(999, "other")], 0.0)
+        assert collectors.room(500, 0.0) == 1
 
     def test_none_beside_those_that_wait_for_the_end_of_a_call(self) -> None:
         collectors = Collectors({"store": TaskOf(size=2)}, 1)

@@ -195,7 +195,8 @@ class Collectors:
         self._learn()
         wanted = sum(each.appetite(now) for each in self._collectors.values())
         if self._strange:
-            return slots + min(wanted, 2 * self._own)
+            # What waits here takes the place of what the slots would have.
+            return max(min(1, slots), slots - self.waiting) + min(wanted, 2 * self._own)
         if not wanted and now < self._quiet_until:
             return 0
         return max(wanted, 0 if self.waiting else min(1, slots))
