@@ -83,6 +83,13 @@ def test_a_wide_screen_tells_more() -> None:
     assert "delayed" not in "\n".join(drawn(view()))
 
 
+def test_a_narrow_screen_leaves_columns_out_and_cuts_no_figures() -> None:
+    lines = drawn(view(), 56)
+    assert max(map(len, lines)) <= 56
+    assert "95 %" not in "\n".join(lines[3:])
+    assert "…" not in "\n".join(lines)
+
+
 def test_what_does_not_fit_is_cut_and_said() -> None:
     lines = drawn(view(tasks=40, queues=30), height=30)
     assert len(lines) <= 30

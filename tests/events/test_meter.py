@@ -148,12 +148,21 @@ def test_a_run_that_failed_is_timed_without_an_ending(setup: Setup) -> None:
 
 def test_calls_of_batch_tasks_are_sized_and_timed(setup: Setup) -> None:
     setup.exchange(outcome(task="shop.store"))
+    setup.meter.quick(0.00001)
     setup.emitter.emit(BatchEnded("shop.store", 100, 0.02))
     setup.emitter.emit(BatchEnded("shop.store", 50, 0.04, ok=False))
-    (task,) = setup.exchange().tasks
+    (task, _) = setup.exchange(outcome(task="shop.store"), outcome(task="shop.send")).tasks
     assert (task.queue, task.sizes.count, task.sizes.total) == ("mail", 2, 150)
+    assert task.runs.count == 0
     assert task.calls.total == pytest.approx(0.06)
     assert task.count("failed_calls") == 1
+
+
+def test_a_call_waits_for_the_first_of_its_jobs_which_tells_the_queue(setup: Setup) -> None:
+    setup.emitter.emit(BatchEnded("shop.store", 100, 0.02))
+    assert setup.exchange().tasks == ()
+    (task,) = setup.exchange(outcome(task="shop.store")).tasks
+    assert (task.queue, task.sizes.total) == ("mail", 100)
 
 
 def test_canaries_are_nothing_of_the_user_s(setup: Setup) -> None:

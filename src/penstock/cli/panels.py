@@ -19,6 +19,9 @@ from penstock.core.text import shown
 
 #: Columns from which on there is room for everything.
 WIDE = 110
+#: Columns below which some are left out.
+_NARROW = 78
+_DISPENSABLE = frozenset({"95 %", "running", "retried", "evicted", "processes", "misses"})
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _PLAIN = "_.:-=+*#"
 #: The part of attempts that fail from which on it is red.
@@ -68,7 +71,7 @@ def draw(view: View, width: int, height: int, *, unicode: bool = True) -> Group:
     room = height - len(head) - 1 - sum(2 for _ in parts)
     lines: list[RenderableType] = [*head]
     for part, rows in zip(parts, _shares([len(part.rows) for part in parts], room), strict=True):
-        lines += [Text(), _table(part, rows)]
+        lines += [Text(), _table(part if width >= _NARROW else _without(part, _DISPENSABLE), rows)]
     if not view.summary.workers:
         told = "no figures yet: workers write them every 10 s" if view.workers else "no workers, and so no figures"
         lines += [Text(), Text(told, "dim")]
@@ -202,6 +205,14 @@ def _workers(view: View, *, wide: bool) -> _Part:
     columns = [("worker", False), *([("host:pid", False)] if wide else []), ("pool", False)]
     columns += [("busy", True), ("processes", True), ("memory", True), ("/s", True), ("silent", True)]
     return _Part(columns, rows, "workers")
+
+
+def _without(part: _Part, names: frozenset[str]) -> _Part:
+    """A part without some columns."""
+    kept = [index for index, (name, _) in enumerate(part.columns) if name not in names]
+    return _Part(
+        [part.columns[index] for index in kept], [[row[index] for index in kept] for row in part.rows], part.noun
+    )
 
 
 def _table(part: _Part, rows: int) -> Table:

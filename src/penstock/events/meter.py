@@ -89,6 +89,8 @@ class Meter:
         self._calls: deque[BatchEnded] = deque(maxlen=_WAITING)
         self._queues: dict[str, str] = {}
         self._latest: _Key | None = None
+        # Tasks whose jobs share calls: none of them has a run of its own.
+        self._batched: set[str] = set()
         self._lock = threading.Lock()
         #: Called with the seconds of a run that took less than `QUICK`: a list's append.
         self.quick: Callable[[float], None] = self._quick.append
@@ -119,11 +121,13 @@ class Meter:
         counters = self._counters
         counters.exchanged(bisect_left(SECONDS, seconds), seconds)
         ended = 0
+        for call in list(self._calls):
+            self._batched.add(call.task)
         if outcomes:
             ended = len(outcomes) - self._tally(outcomes, {id(outcome) for outcome in stale})
         elif self._runs or self._quick:
             self._time({})
-        while self._calls:
+        for _ in range(len(self._calls)):
             self._call(self._calls.popleft())
         if now - self._looked_at > _CACHES:
             self._looked_at = now
@@ -198,7 +202,7 @@ class Meter:
         A job is handed in a moment before its run is over: without any, what there is belongs to the one before.
         """
         piled: dict[tuple[str, str, int], tuple[int, float]] = {}
-        left = {key: number for key, number in ran.items() if key[0] != canary.TASK}
+        left = {key: n for key, n in ran.items() if key[0] != canary.TASK and key[0] not in self._batched}
         self._latest = next(reversed(left), self._latest)
         while self._runs:
             task, queue, seconds = self._runs.popleft()
@@ -230,7 +234,11 @@ class Meter:
         self._calls.append(event)
 
     def _call(self, call: BatchEnded) -> None:
-        key = call.task, self._queues.get(call.task, "")
+        queue = self._queues.get(call.task)
+        if queue is None:
+            self._calls.append(call)  # whose jobs are handed in with the next exchange
+            return
+        key = call.task, queue
         self._counters.pile(*key, BATCH_SIZES, bisect_left(SIZES, call.size), 1, call.size)
         self._counters.pile(*key, CALLS, bisect_left(SECONDS, call.seconds), 1, call.seconds)
         if not call.ok:
