@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from penstock.core.job import Failure, Lease
@@ -27,6 +28,8 @@ def test_jobs_that_came_to_the_same_end_are_one_line(caplog: pytest.LogCaptureFi
     failure = Failure("ValueError", "no such account", "Traceback\n  its frames")
     emitter.emit(JobEnded(Outcome(lease, Ending.RETRY, delay=1.0, failure=failure), 0.1, 999))
     emitter.emit(JobEnded(Outcome(lease, Ending.DEAD, failure=failure), 0.1))
+    crashed = msgspec.structs.replace(lease, crashes=2)
+    emitter.emit(JobEnded(Outcome(crashed, Ending.DEAD, failure=Failure("Crashed", "it died"), crashes=1), 0.1))
     away = Failure("StoreUnavailable", "connection refused")
     emitter.emit(JobEnded(Outcome(lease, Ending.SNOOZE, delay=0.5, failure=away), 0.1, 2))
     id = "00000000-0000-0000-0000-000000000000"
@@ -34,5 +37,6 @@ def test_jobs_that_came_to_the_same_end_are_one_line(caplog: pytest.LogCaptureFi
         f"retry    store {id} and 999 more in 1.0 s, after attempt 1: ValueError: no such account",
         f"dead     store {id} after attempt 1: ValueError: no such account",
         "Traceback\n  its frames",
+        f"dead     store {id} after 3 crashes: Crashed: it died",
         f"waits    store {id} and 2 more, for 0.5 s at first: StoreUnavailable: connection refused",
     ]

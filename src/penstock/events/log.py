@@ -64,7 +64,10 @@ def _job_ended(event: Event) -> None:
         case Ending.RETRY:
             _log.warning("retry    %s in %.1f s, after attempt %d: %s", job, outcome.delay, lease.attempt + 1, failure)
         case Ending.DEAD:
-            _log.error("dead     %s after attempt %d: %s", job, lease.attempt + 1, failure)
+            if outcome.crashes is None:
+                _log.error("dead     %s after attempt %d: %s", job, lease.attempt + 1, failure)
+            else:
+                _log.error("dead     %s after %d crashes: %s", job, lease.crashes + outcome.crashes, failure)
             if outcome.failure is not None and outcome.failure.traceback:
                 _log.error("%s", shown_lines(outcome.failure.traceback))
         case Ending.SNOOZE if outcome.failure is not None:
