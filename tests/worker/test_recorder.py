@@ -1,5 +1,7 @@
 """Writing what a worker has counted."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 
@@ -11,7 +13,7 @@ from penstock.brokers.base import COUNTED, Broker
 from penstock.client import new_ids
 from penstock.core.job import NewJob
 from penstock.core.metrics import COARSE, FINE, Sample
-from penstock.events.emit import Emitter
+from penstock.events.emit import Emitter, ProcessDied
 from penstock.worker.crews import Crews
 from penstock.worker.lane import Lane
 from penstock.worker.meters import Meters
@@ -100,7 +102,13 @@ def good(name: str) -> None:
 """
 
 
-def test_a_worker_leaves_its_figures_behind(yard: Yard) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mongodb"])
+def test_a_worker_leaves_its_figures_behind(yard: Yard, kind: str, request: pytest.FixtureRequest) -> None:
+    match kind:
+        case "postgresql":
+            yard.url = f"{request.getfixturevalue('postgres_server').url()}?schema=recorder"
+        case "mongodb":
+            yard.url = f"{request.getfixturevalue('mongo_server').url()}&namespace=recorder"
     yard.write(TASKS)
     for name in ("a", "a", "b", "bad"):
         yard.send("good", name)
@@ -121,6 +129,20 @@ def test_a_worker_leaves_its_figures_behind(yard: Yard) -> None:
     assert [queue.name for queue in figures.queues] == ["default"]
     (minute,) = samples(yard, COARSE)
     assert minute.point.figures.count("done") == 3
+
+
+def test_what_a_killed_process_had_counted_is_not_lost(yard: Yard) -> None:
+    yard.write(TASKS)
+    supervisor = yard.start(Lane("yard_app:app", 1))
+    for name in ("a", "b", "c"):
+        yard.send("good", name)
+    until(lambda: supervisor.figures().figures.count("done") == 3, "they are counted")
+    (pid,) = supervisor.lanes()[0].pids
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: yard.of(ProcessDied), "it is dead")
+    yard.send("good", "d")
+    until(lambda: supervisor.figures().figures.count("done") == 4, "the next one counts on")
+    assert supervisor.figures().figures.deaths == 1
 
 
 def counts(yard: Yard) -> list[object]:
