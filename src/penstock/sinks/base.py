@@ -141,7 +141,7 @@ class Sink(ABC):
                 by one call.
             payload: a msgpack array of maps, from column to value.
             ended: ids of jobs that will never be handed in again, for the broker has their endings: they leave the
-                ledger, with the rows.
+                ledger.
             now: seconds since the epoch, noted in the ledger. The first call deletes what has been in it for 30 days.
 
         Returns:

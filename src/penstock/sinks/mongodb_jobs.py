@@ -15,7 +15,6 @@ import msgspec
 from bson import ObjectId
 from pymongo import IndexModel, WriteConcern
 from pymongo.client_session import ClientSession
-from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
@@ -44,7 +43,7 @@ class JobLedger:
 
     def __init__(self, database: Database[Document]) -> None:
         self._bundles = database.get_collection(f"{LEDGER}_jobs")
-        # Where there are no transactions, what is lost with the server is written over itself.
+        # What may be lost with the server: a job that is taken out once more, or written over itself.
         self._hasty = self._bundles.with_options(write_concern=WriteConcern(w=1, j=False))
         self._mine: dict[ObjectId, frozenset[bytes]] = {}
         self._places: dict[bytes, ObjectId] = {}
@@ -86,36 +85,32 @@ class JobLedger:
             raise Met from None
         self._remember(bundle["_id"], entered)
 
-    def forget(self, ids: Sequence[bytes], session: ClientSession | None = None) -> None:
-        """Take out jobs."""
-        if not ids:
-            return
-        bundles = self._bundles if session else self._hasty
+    def forget(self, ids: Sequence[bytes]) -> None:
+        """Take out jobs.
+
+        Outside of transactions: there is no need for one, and it could not be in the way of another's.
+        """
         ended = set(ids)
         mine = {self._places.pop(id, None) for id in ended}
         whole = [place for place in mine if place is not None and self._mine.get(place, _OTHERS) <= ended]
         if whole:
-            bundles.delete_many({"_id": {"$in": whole}}, session=session)
-            ids = list(ended.difference(*[self._mine.pop(place) for place in whole]))
-        if ids:
-            self._look_for(ids, bundles, session)
+            self._hasty.delete_many({"_id": {"$in": whole}})
+            ended.difference_update(*[self._mine.pop(place) for place in whole])
+        if ended:
+            self._look_for(list(ended))
 
-    def _look_for(self, ids: Sequence[bytes], bundles: Collection[Document], session: ClientSession | None) -> None:
+    def _look_for(self, ids: Sequence[bytes]) -> None:
         """Take out jobs by the index."""
-        some = {"ids": {"$in": list(ids)}}
-        # Those of one document end together as a rule.
-        bundles.delete_many({**some, "$expr": {"$setIsSubset": ["$ids", list(ids)]}}, session=session)
+        some = {"ids": {"$in": ids}}
+        self._hasty.delete_many({**some, "$expr": {"$setIsSubset": ["$ids", ids]}})
         while True:
             try:
-                bundles.update_many(some, {"$pullAll": {"ids": list(ids)}}, session=session)
+                self._hasty.update_many(some, {"$pullAll": {"ids": ids}})
                 break
             except DuplicateKeyError:
-                # Without transactions two may empty one array together, and the index takes one that is empty, not two.
-                if session is not None:
-                    raise
-                bundles.delete_many(_EMPTY)
-        if session is None:
-            bundles.delete_many(_EMPTY)
+                # Two may empty one array together, and the index takes one that is empty, not two.
+                self._hasty.delete_many(_EMPTY)
+        self._hasty.delete_many(_EMPTY)
 
     def _remember(self, place: ObjectId, ids: Iterable[bytes]) -> None:
         """Where jobs are. Of a transaction that is rolled back it may be wrong: then they are looked for."""

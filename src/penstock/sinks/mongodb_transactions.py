@@ -227,7 +227,6 @@ def write_jobs(
             # Refused, perhaps, because another has put them in since.
             raise Met
         ledger.enter([id for id in ids if id not in known] if known else ids, settled, now, session)
-        ledger.forget(ended, session)
 
     while True:
         left = [row for row in rows if ids[row.index] not in known]
@@ -237,6 +236,7 @@ def write_jobs(
         except Met:
             known.update(ledger.known(ids))
         else:
+            ledger.forget(ended)
             return settle(ids, known, written.rejected).written
 
 

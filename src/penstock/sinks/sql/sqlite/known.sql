@@ -1,8 +1,9 @@
 -- What the ledger has of jobs. Parameters: ids, joined ids of 16 bytes. Result: id, rejected.
-with recursive given (place, id) as (
-    -- Here and not by a statement for each id, as sqlite3 gives up the interpreter's lock at every statement.
-    select 1, substr(:ids, 1, 16) where length(:ids) > 0
+with recursive given (place) as (
+    -- Here and not by a statement for each id: sqlite3 gives up the interpreter's lock at every statement, and that took
+    -- five times as long.
+    select 1 where length(:ids) > 0
     union all
-    select place + 16, substr(:ids, place + 16, 16) from given where place + 16 <= length(:ids)
+    select place + 16 from given where place + 16 <= length(:ids)
 )
-select id, rejected from penstock_ledger_jobs where id in (select id from given)
+select id, rejected from penstock_ledger_jobs where id in (select substr(:ids, place, 16) from given)
