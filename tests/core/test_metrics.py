@@ -61,6 +61,7 @@ def test_what_is_beyond_the_buckets_is_told_as_the_last_bound() -> None:
     assert Histogram().quantile(0.5, SIZES) is None
     assert Histogram().mean is None
     assert histogram([1, 3], SIZES).mean == 2.0
+    assert histogram([1000, 1000], SIZES).quantile(0.5, SIZES) == 1000
 
 
 def test_figures_add_up_by_task_queue_and_cache() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from penstock.brokers.mongodb_layout import Layout
-from penstock.core.metrics import KEPT, Point, Sample, decoded_sample
+from penstock.core.metrics import COARSE, KEPT, Point, Sample, decoded_sample
 
 
 def record_metrics(layout: Layout, worker: str, span: int, number: int, point: Point, at: float, now: float) -> None:
@@ -27,7 +27,7 @@ def record_metrics(layout: Layout, worker: str, span: int, number: int, point: P
 def prune_metrics(layout: Layout, now: float) -> None:
     """Delete what is too old, or from before the server's clock was set back: that would be long in going."""
     for span, kept in KEPT.items():
-        for beyond in {"$lt": now - kept}, {"$gt": now + kept}:
+        for beyond in {"$lt": now - kept}, {"$gt": now + COARSE}:
             layout.metrics.delete_many({"span": span, "at": beyond})
 
 

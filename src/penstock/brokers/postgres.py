@@ -31,7 +31,7 @@ from penstock.core.codec import encode_failure
 from penstock.core.decide import INTERRUPTED
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
-from penstock.core.metrics import KEPT, Point
+from penstock.core.metrics import COARSE, KEPT, Point
 from penstock.core.outcome import Outcome
 from penstock.stores import postgres
 
@@ -347,7 +347,7 @@ class PostgresBroker(Broker):
         """See `Broker.prune`."""
         self._link.run("prune_batches", at=now, every=EVERY_BATCH, most=SOME_BATCHES)
         for span, kept in KEPT.items():
-            self._link.run("prune_metrics", span=span, kept=kept, at=now)
+            self._link.run("prune_metrics", span=span, kept=kept, ahead=COARSE, at=now)
         return int(self._link.run("prune", at=now)[0][0])
 
     def depth(self, queue: str) -> int:

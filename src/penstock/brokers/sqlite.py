@@ -24,7 +24,7 @@ from penstock.brokers.sqlite_moves import Moves, leases
 from penstock.core import limiter
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
-from penstock.core.metrics import KEPT, Point
+from penstock.core.metrics import COARSE, KEPT, Point
 from penstock.core.outcome import Ending, Outcome
 from penstock.errors import ConfigError, StoreError
 from penstock.stores import doorbell, sqlite
@@ -325,7 +325,7 @@ class SqliteBroker(Broker):
             connection.execute(self._sql["prune_batches"], (now, SOME_BATCHES))
             connection.execute(self._sql["look_at_batches"], (now, SOME_BATCHES, EVERY_BATCH))
             for span, kept in KEPT.items():
-                connection.execute(self._sql["prune_metrics"], (span, now - kept, now + kept))
+                connection.execute(self._sql["prune_metrics"], (span, now - kept, now + COARSE))
             return connection.execute(self._sql["prune_results"], (now,)).rowcount
 
     def depth(self, queue: str) -> int:

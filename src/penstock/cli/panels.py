@@ -22,6 +22,8 @@ WIDE = 110
 #: Columns below which some are left out.
 _NARROW = 78
 _DISPENSABLE = frozenset({"95 %", "running", "retried", "evicted", "processes", "misses"})
+#: Columns of what is shown over time, at most.
+_COURSE = 30
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _PLAIN = "_.:-=+*#"
 #: The part of attempts that fail from which on it is red.
@@ -59,7 +61,7 @@ class _Part(msgspec.Struct, frozen=True):
 def draw(view: View, width: int, height: int, *, unicode: bool = True) -> Group:
     """The whole screen. Tables are cut to fit the height, the quietest rows first."""
     wide = width >= WIDE
-    course = max(8, min(30, width - 66))
+    course = max(8, min(_COURSE, width - 66))
     parts = [
         _queues(view, course, wide=wide, unicode=unicode),
         _tasks(view.summary.tasks, wide=wide),
@@ -83,16 +85,16 @@ def _head(view: View, width: int, *, unicode: bool) -> list[Text]:
     right = f"{view.clock}  q quits"
     title = shown(view.title, max(10, width - len(right) - 2))
     lines = [Text.assemble((title, "bold"), " " * max(2, width - len(title) - len(right)), (right, "dim"))]
-    lines.append(
-        Text.assemble(
-            (f"{_rate(summary.per_second)} jobs/s ", "bold green"),
-            (sparkline(summary.done_per_second, 30 if width >= WIDE else 12, unicode=unicode), "green"),
-            (f"  {_percent(summary.error_rate)} failed", "red" if summary.error_rate > _BAD else "dim"),
-            f"  {duration(summary.seconds)}: {_count(summary.done)} done",
-            (f"  {_count(summary.retried)} retried", "yellow" if summary.retried else "dim"),
-            (f"  {_count(summary.dead)} dead", "red" if summary.dead else "dim"),
-        )
-    )
+    told = [
+        (f"{_rate(summary.per_second)} jobs/s ", "bold green"),
+        (f"  {_percent(summary.error_rate)} failed", "red" if summary.error_rate > _BAD else "dim"),
+        (f"  {duration(summary.seconds)}: {_count(summary.done)} done", ""),
+        (f"  {_count(summary.retried)} retried", "yellow" if summary.retried else "dim"),
+        (f"  {_count(summary.dead)} dead", "red" if summary.dead else "dim"),
+    ]
+    left = width - sum(len(text) for text, _ in told)
+    told.insert(1, (sparkline(summary.done_per_second, max(1, min(left, _COURSE)), unicode=unicode), "green"))
+    lines.append(Text.assemble(*told))
     exchange = summary.exchange_seconds
     store = [f"store: exchange {_seconds(exchange.p50)} (95 %: {_seconds(exchange.p95)})" if exchange.count else ""]
     store += [
@@ -103,9 +105,9 @@ def _head(view: View, width: int, *, unicode: bool) -> list[Text]:
             (summary.process_kills, "processes killed for a limit"),
         )
     ]
-    told = "  ".join(filter(None, store))
-    if told:
-        lines.append(Text(told, "dim" if len(list(filter(None, store))) == 1 else "yellow"))
+    shown_store = "  ".join(filter(None, store))
+    if shown_store:
+        lines.append(Text(shown_store, "dim" if len(list(filter(None, store))) == 1 else "yellow"))
     if view.trouble:
         lines.append(Text(shown(view.trouble, width), "bold red"))
     for line in lines:

@@ -71,6 +71,8 @@ class Histogram(msgspec.Struct, frozen=True, array_like=True):
         bucket = next((n for n, sum_ in enumerate(reached) if sum_ >= wanted and self.counts[n]), len(reached) - 1)
         if bucket >= len(bounds):
             return float(bounds[-1])
+        if self.counts[bucket] == reached[-1]:
+            return self.total / reached[-1]  # all in one bucket: their mean says more than where it lies
         below = reached[bucket] - self.counts[bucket]
         low = bounds[bucket - 1] if bucket else 0.0
         return low + (bounds[bucket] - low) * max(0.0, wanted - below) / self.counts[bucket]

@@ -28,7 +28,7 @@ class BatchEnded(Event, frozen=True):
         task: whose call it was.
         size: the jobs (or rows) that shared it.
         seconds: what it took: for a sink, what the database took.
-        ok: False where the call failed as a whole, and is repeated or bisected.
+        ok: False where it failed, or jobs in it did.
     """
 
     task: str

@@ -65,7 +65,11 @@ def _tasks(tasks: Sequence[TaskFigures]) -> Iterable[Metric]:
     ended = CounterMetricFamily(
         "penstock_jobs", "Jobs by how their run ended; of packed rows, the items.", labels=(*names, "state")
     )
-    failed = CounterMetricFamily("penstock_batch_failures", "Calls of batch tasks and sinks that failed.", labels=names)
+    failed = CounterMetricFamily(
+        "penstock_batch_failures",
+        "Calls of batch tasks and sinks that failed, or some of whose jobs did.",
+        labels=names,
+    )
     runs = HistogramMetricFamily("penstock_job_seconds", "How long single jobs ran.", labels=names)
     sizes = HistogramMetricFamily("penstock_batch_size", "Jobs in a call of a batch task or sink.", labels=names)
     calls = HistogramMetricFamily(

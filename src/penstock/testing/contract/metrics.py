@@ -61,7 +61,7 @@ class MetricsContract(ContractBase):
     @pytest.mark.parametrize("span", sorted(KEPT))
     def test_old_points_and_those_of_a_clock_set_back_are_pruned(self, store: Broker, span: int) -> None:
         kept = KEPT[span]
-        for number, at in enumerate((-kept - 1, -kept + 1, 0, kept + 1)):
+        for number, at in enumerate((-kept - 1, -kept + 1, 0, COARSE + 1)):
             store.record("alice", span, number, point(number), now=NOW + at)
         store.prune(now=NOW)
         found = store.inspector().metrics(0.0, span=span)
