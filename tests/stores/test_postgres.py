@@ -136,6 +136,16 @@ def test_a_proxy_that_accepts_and_is_silent_is_given_up() -> None:
         assert isinstance(refusal(url), StoreUnavailable)
 
 
+def test_a_proxy_that_accepts_and_hangs_up_is_told_in_short() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as proxy:
+        thread = threading.Thread(target=lambda: proxy.accept()[0].close())
+        thread.start()
+        error = refusal(f"postgresql://me@127.0.0.1:{proxy.getsockname()[1]}/shop?sslmode=disable")
+        thread.join()
+    assert isinstance(error, StoreUnavailable)
+    assert "hangs up" in str(error)
+
+
 @pytest.mark.parametrize(
     ("code", "kind"),
     [

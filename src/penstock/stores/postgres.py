@@ -180,6 +180,7 @@ _REFUSALS: list[tuple[str, type[StoreError | ConfigError], str]] = [
     (r"too many (clients|connections)|remaining connection slots", StoreUnavailable, "the server has no connection left: raise max_connections, or use a pooler"),
     (r"starting up|shutting down|in recovery|not yet accepting", StoreUnavailable, "the server is starting or stopping: try again"),
     (r"read-write|read-only|hot standby", StoreUnavailable, "no server there takes writes: wait for a new primary, or name it"),
+    (r"server closed the connection|reset by peer|broken pipe", StoreUnavailable, "the server, or what is in between, hangs up: see its log, and try again"),
     (r"could not translate host name|resolve|Name or service", StoreUnavailable, "there is no such host: check its name"),
     (r"refused|No such file|timeout|timed out|unreachable|No route", StoreUnavailable, "no server answers: start it, or check host and port"),
 ]  # fmt: skip
