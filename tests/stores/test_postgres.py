@@ -137,8 +137,12 @@ def test_a_proxy_that_accepts_and_is_silent_is_given_up() -> None:
 
 
 def test_a_proxy_that_accepts_and_hangs_up_is_told_in_short() -> None:
+    def hang_up() -> None:
+        client, _ = proxy.accept()
+        client.close()
+
     with closing(socket.create_server(("127.0.0.1", 0))) as proxy:
-        thread = threading.Thread(target=lambda: proxy.accept()[0].close())
+        thread = threading.Thread(target=hang_up)
         thread.start()
         error = refusal(f"postgresql://me@127.0.0.1:{proxy.getsockname()[1]}/shop?sslmode=disable")
         thread.join()
