@@ -25,6 +25,7 @@ SUBJECTS = (
     "idle",
     "depth",
     "loading",
+    "sinks",
     "servers",
     "scaling",
     "scraping",
@@ -32,6 +33,7 @@ SUBJECTS = (
     "start",
     "cache",
     "metrics",
+    "batching",
 )
 _HEAD = ("what", "measured", "(least - most)", "raw", "ratio (least - most)", "goal", "met")
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -66,13 +66,19 @@ def fresh_copy(source: Path, to: Path) -> Path:
 
 
 @contextmanager
-def worker(queue: str, *arguments: str, stamps: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def worker(
+    queue: str,
+    *arguments: str,
+    stamps: Path | None = None,
+    app: str = "benchmarks.tasks:app",
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
     """`penstock worker` on a queue's URL, for as long as the context is open."""
-    environment = dict(os.environ, PENSTOCK_URL=queue)
+    variables = {**os.environ, "PENSTOCK_URL": queue, **(environment or {})}
     if stamps is not None:
-        environment["PENSTOCK_BENCH_STAMPS"] = str(stamps)
-    command = [sys.executable, "-m", "penstock", "worker", "benchmarks.tasks:app", *arguments]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
+        variables["PENSTOCK_BENCH_STAMPS"] = str(stamps)
+    command = [sys.executable, "-m", "penstock", "worker", app, *arguments]
+    with subprocess.Popen(command, cwd=ROOT, env=variables, stderr=subprocess.DEVNULL) as process:
         try:
             yield process
         finally:

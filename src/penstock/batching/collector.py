@@ -33,6 +33,7 @@ class Collector:
         self._slots = slots
         self._held: deque[tuple[Lease, float]] = deque()
         self._in_flight = 0
+        self._warm = False
         #: How many jobs are known to wait in the store.
         self.behind = 0
         #: How deep into the store the policy wants to see; 0 is not at all.
@@ -75,7 +76,10 @@ class Collector:
     def ended(self, size: int, seconds: float, now: float) -> None:
         """A call has ended, well or not."""
         self._in_flight -= 1
-        self._sizing.ended(size, seconds, now)
+        if self._warm:
+            self._sizing.ended(size, seconds, now)
+        # The first one has connected and has loaded what it needs: its time says nothing about the next.
+        self._warm = True
 
     def called_off(self) -> None:
         """A call has not started after all."""
