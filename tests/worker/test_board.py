@@ -2,6 +2,7 @@
 
 import math
 import os
+import threading
 
 from penstock.core.job import Lease
 from penstock.worker.board import Board
@@ -95,4 +96,37 @@ def test_last_words_lie_behind_it() -> None:
     os.write(board.descriptor, b"again")
     assert board.last_words() == "again"
     assert board.lines.read() == ["said"]
+    board.close()
+
+
+def test_a_note_ends_the_run_before_it() -> None:
+    board = Board.create(2)
+    ran: list[tuple[Lease, float]] = []
+    quick: list[float] = []
+    board.ran, board.quick = (lambda lease, seconds: ran.append((lease, seconds))), quick.append
+    board.note(0, lease(1))
+    board.note(0, lease(2))
+    board.note(1, lease(3))
+    board.note(0, None)
+    assert len(ran) + len(quick) == 2
+    threading.Event().wait(0.001)
+    assert board.seconds(1) > 0.001
+    board.note(1, None)
+    assert ran[-1][0] == lease(3)
+    assert ran[-1][1] > 0.001
+    board.note(1, None)
+    assert len(ran) + len(quick) == 3
+    board.close()
+
+
+def test_figures_lie_beside_the_last_lines_and_the_last_words() -> None:
+    board = Board.create(3)
+    theirs = Board(os.dup(board.descriptor), 3)
+    os.write(board.descriptor, b"last words")
+    theirs.lines.write("a line")
+    theirs.counters.count("app.task", "q", 0, 5)
+    theirs.close()
+    assert board.counters.read().count("done") == 5
+    assert board.lines.read() == ["a line"]
+    assert board.last_words() == "last words"
     board.close()

@@ -107,7 +107,7 @@ def _caches(caches: Sequence[CacheFigures]) -> Iterable[Metric]:
 
 def _queues(queues: Sequence[QueueFigures]) -> Iterable[Metric]:
     ready = GaugeMetricFamily(
-        "penstock_queue_ready", "Jobs that could start, as counted last (up to 1,000,000).", labels=("queue",)
+        "penstock_queue_ready", "Jobs that could start, as counted last (up to a million).", labels=("queue",)
     )
     waits = HistogramMetricFamily(
         "penstock_queue_delay_seconds", "How long the oldest ready job had waited, at each look.", labels=("queue",)

@@ -14,8 +14,10 @@ from penstock.worker.meters import Meters
 _LOOK = 2.0
 #: Queues that one look sees; a worker of more takes them in turn.
 _QUEUES = 8
-#: Jobs that are counted in a deep queue, at most: a store that counted on would keep heartbeats waiting.
-_DEEP = 1_000_000
+#: Jobs that are counted in a deep queue, at most, and in one that counted the first of them in `_SWIFT` seconds: heartbeats wait
+#: meanwhile. 300,000 took SQLite 0.03 s, PostgreSQL 0.06 s and MongoDB 0.4 s.
+_DEEP = 100_000, 1_000_000
+_SWIFT = 0.05
 #: How many times as long as a count of a deep queue took nobody counts.
 _REST = 100.0
 
@@ -34,8 +36,8 @@ class Recorder:
         self._meters = meters
         self._look_at = 0.0
         self._turn = 0
-        # Of deep queues: how many jobs there were, and when to count again.
-        self._deep: dict[str, tuple[int, float]] = {}
+        # Of deep queues: how many jobs there were, how many to count at most, and when to count again.
+        self._deep: dict[str, tuple[int, int, float]] = {}
 
     def round(self, broker: Broker, *, last: bool = False, now: float | None = None) -> None:
         """Do what is due.
@@ -65,12 +67,14 @@ class Recorder:
         if seen.ready < COUNTED:
             self._deep.pop(queue, None)
             return seen
-        ready, again_at = self._deep.get(queue, (0, 0.0))
+        ready, most, again_at = self._deep.get(queue, (0, _DEEP[0], 0.0))
         if now >= again_at:
             began = time.monotonic()
-            ready = broker.backlog([queue], most=_DEEP).ready
-            again_at = now + _REST * (time.monotonic() - began)
-            self._deep[queue] = ready, again_at
+            ready = broker.backlog([queue], most=most).ready
+            took = time.monotonic() - began
+            if ready >= most and took < _SWIFT:
+                most = _DEEP[1]
+            self._deep[queue] = ready, most, now + _REST * took
         return Backlog(max(seen.ready, ready), seen.waited)
 
     def _write(self, broker: Broker, now: float, *, last: bool) -> None:
