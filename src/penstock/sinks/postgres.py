@@ -87,12 +87,11 @@ class PostgresSink(Sink):
     ) -> Written:
         """See `Sink.write_jobs`."""
         joined(ids)
-        at = time.time() if now is None else now
         gone = left_out(ended, ids)
         known: dict[bytes, Sequence[Rejected]] = {}
         if not self._is_pruned:
             with self._using() as connection:
-                jobs.prune(connection, at)
+                jobs.prune(connection, time.time() if now is None else now)
             self._is_pruned = True
 
         def attempt(copier: Copier) -> Written:
@@ -110,7 +109,7 @@ class PostgresSink(Sink):
                 if jobs.begin(connection, copier.table.oid, gone) != copier.table.version:
                     raise _Changed
                 # Before the rows, so that those which are in are not met as duplicates of themselves.
-                jobs.enter(connection, (id for id in ids if id not in known) if known else ids, at)
+                jobs.enter(connection, (id for id in ids if id not in known) if known else ids, now)
                 connection.execute(b"savepoint part")
                 settled = settle(ids, known, self._insert(connection, copier, batch))
                 jobs.amend(connection, settled)

@@ -14,7 +14,8 @@ from penstock.stores.postgres import Connection
 
 _HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _END = b"\xff\xff"
-#: What stands before an id and a time in the binary form of a row: that there are two fields, and their lengths.
+#: What stands before an id in the binary form of a row: how many fields there are, and its length; and before a time.
+_ALONE = b"\0\1\0\0\0\x10"
 _ID = b"\0\2\0\0\0\x10"
 _AT = b"\0\0\0\x08"
 _YEAR_2000 = 946_684_800
@@ -35,16 +36,22 @@ def begin(connection: Connection, oid: int, ended: Sequence[bytes]) -> str | Non
     return None if found is None else found[0]
 
 
-def enter(connection: Connection, ids: Iterable[bytes], now: float) -> None:
-    """Enter jobs; one that another transaction enters is waited for. Raises `Met`."""
+def enter(connection: Connection, ids: Iterable[bytes], now: float | None) -> None:
+    """Enter jobs, as of the server's clock where no time is given. Raises `Met`.
+
+    One that another transaction enters is waited for.
+    """
     # All go by the order of the ids, so that none waits for one that waits for it.
     ordered = sorted(set(ids))
     if not ordered:
         return
-    at = _AT + int((now - _YEAR_2000) * 1e6).to_bytes(8, "big", signed=True)
-    rows = b"".join([_HEAD, _ID, (at + _ID).join(ordered), at, _END])
+    if now is None:
+        columns, rows = "id", b"".join([_HEAD, _ALONE, _ALONE.join(ordered), _END])
+    else:
+        at = _AT + int((now - _YEAR_2000) * 1e6).to_bytes(8, "big", signed=True)
+        columns, rows = "id, at", b"".join([_HEAD, _ID, (at + _ID).join(ordered), at, _END])
     try:
-        with connection.cursor() as cursor, cursor.copy(statement("enter").encode()) as copy:
+        with connection.cursor() as cursor, cursor.copy(statement("enter").format(columns=columns).encode()) as copy:
             copy.write(rows)
     except psycopg.errors.UniqueViolation:
         raise Met from None
@@ -77,4 +84,4 @@ def prune(connection: Connection, now: float) -> None:
 
 def _array(ids: Iterable[bytes]) -> str:
     """An array of ids as text: a value each would take psycopg many times as long."""
-    return "{" + ",".join([id.hex() for id in ids]) + "}"
+    return "{" + b"".join(ids).hex(",", 16) + "}"
