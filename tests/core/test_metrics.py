@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.core.metrics import (
+    OTHERS,
     SECONDS,
     SIZES,
     CacheFigures,
@@ -17,6 +18,8 @@ from penstock.core.metrics import (
     QueueFigures,
     Sample,
     TaskFigures,
+    bounded,
+    changed,
     counted_as,
     decoded_sample,
     histogram,
@@ -97,6 +100,25 @@ def test_the_difference_of_two_states_is_what_came_between() -> None:
     assert between.caches == (CacheFigures("c", 4, 1, 0, 8, 80),)
     assert between.queues == (QueueFigures("q", 9.0),)
     assert minus(before, after).count("done") == 0.0
+
+
+def test_what_has_not_changed_is_left_out() -> None:
+    busy = Figures(
+        (TaskFigures("a", "q", (1.0,)), TaskFigures("b", "q", (2.0,))), (CacheFigures("c", 1), CacheFigures("d"))
+    )
+    later = plus(busy, Figures((TaskFigures("b", "q", (1.0,)),)))
+    assert [task.task for task in changed(minus(later, busy)).tasks] == ["b"]
+    assert changed(minus(later, busy)).caches == ()
+
+
+def test_ever_more_tasks_share_a_name() -> None:
+    many = Figures(tuple(TaskFigures(f"task.{n}", "q", (1.0,)) for n in range(10)))
+    assert bounded(many, 10) is many
+    few = bounded(many, 4)
+    assert [(task.task, task.count("done")) for task in few.tasks] == [
+        ("task.0", 1), ("task.1", 1), ("task.2", 1), (OTHERS, 7),
+    ]  # fmt: skip
+    assert bounded(plus(few, many), 4).count("done") == 20
 
 
 def test_a_cache_that_is_gone_holds_nothing() -> None:

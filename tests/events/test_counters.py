@@ -1,7 +1,7 @@
 """Figures in shared memory."""
 
-from penstock.core.metrics import SECONDS, CacheFigures, Histogram
-from penstock.events.counters import BATCH_SIZES, CACHES, CALLS, OTHERS, ROOM, RUNS, TASKS, Counters
+from penstock.core.metrics import OTHERS, SECONDS, CacheFigures, Histogram
+from penstock.events.counters import BATCH_SIZES, CACHES, CALLS, ROOM, RUNS, TASKS, Counters
 
 
 def memory() -> bytearray:

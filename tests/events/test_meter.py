@@ -158,6 +158,18 @@ def test_calls_of_batch_tasks_are_sized_and_timed(setup: Setup) -> None:
     assert task.count("failed_calls") == 1
 
 
+def test_quick_calls_that_jobs_shared_are_no_runs(setup: Setup) -> None:
+    for _ in range(3):
+        setup.emitter.emit(BatchEnded("shop.store", 10, 0.00001))
+        setup.meter.quick(0.00001)
+    (task,) = setup.exchange(outcome(task="shop.store")).tasks
+    assert task.runs.count == 0
+    setup.meter.quick(0.00001)
+    setup.meter.quick(0.00001)
+    figures = setup.exchange(outcome(task="shop.store"), outcome(task="shop.send"))
+    assert {task.task: task.runs.count for task in figures.tasks} == {"shop.store": 0, "shop.send": 1}
+
+
 def test_a_call_waits_for_the_first_of_its_jobs_which_tells_the_queue(setup: Setup) -> None:
     setup.emitter.emit(BatchEnded("shop.store", 100, 0.02))
     assert setup.exchange().tasks == ()
@@ -196,7 +208,7 @@ def test_caches_are_looked_at_once_a_second(setup: Setup) -> None:
     setup.meter.exchanged((), (), 0.0, setup.now + 0.5)
     (figures,) = setup.counters.read().caches
     assert figures.misses == 0
-    setup.meter.exchanged((), (), 0.0, setup.now + 1.5)
+    setup.meter.close()
     (figures,) = setup.counters.read().caches
     assert figures.misses == 1
 

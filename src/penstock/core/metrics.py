@@ -25,6 +25,8 @@ SECONDS = (
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
 #: What is counted of each task: jobs by how they ended (items, where rows are packed), and calls of batch tasks that failed.
 COUNTS = ("done", "retried", "dead", "cancelled", "snoozed", "parked", "released", "stale", "failed_calls")
+#: What stands for all tasks, or caches, for which there is no room of their own.
+OTHERS = "(others)"
 #: Seconds that a worker's points cover, and for how many seconds they are kept: an hour in detail, a day by the minute.
 FINE, COARSE = 10, 60
 KEPT = {FINE: 3600, COARSE: 86_400}
@@ -210,6 +212,23 @@ def plus(one: Figures, other: Figures) -> Figures:
 def minus(one: Figures, other: Figures) -> Figures:
     """What came between an earlier state (the other) and a later one. What is now is as it is."""
     return _combined(one, other, -1.0)
+
+
+def changed(figures: Figures) -> Figures:
+    """What is not nothing, of a difference: what a point need not say is left out."""
+    tasks = (task for task in figures.tasks if task.counts or task.runs.counts or task.calls.counts)
+    caches = (cache for cache in figures.caches if cache.hits or cache.misses or cache.items)
+    return msgspec.structs.replace(figures, tasks=tuple(tasks), caches=tuple(caches))
+
+
+def bounded(figures: Figures, most: int) -> Figures:
+    """With so many pairs of a task and a queue at most; the rest are summed up under one name."""
+    if len(figures.tasks) <= most:
+        return figures
+    rest = Figures()
+    for task in figures.tasks[most - 1 :]:
+        rest = plus(rest, Figures((msgspec.structs.replace(task, task=OTHERS, queue=OTHERS),)))
+    return msgspec.structs.replace(figures, tasks=(*figures.tasks[: most - 1], *rest.tasks))
 
 
 def without_holdings(figures: Figures) -> Figures:

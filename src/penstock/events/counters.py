@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from penstock.core.metrics import COUNTS, SECONDS, SIZES, CacheFigures, Figures, Histogram, TaskFigures
+from penstock.core.metrics import COUNTS, OTHERS, SECONDS, SIZES, CacheFigures, Figures, Histogram, TaskFigures
 
 #: Pairs of a task and a queue that have figures of their own; those that come after share the last.
 TASKS = 64
 #: The same for caches.
 CACHES = 16
-OTHERS = "(others)"
 _QUEUE_BYTES = 64
 _TASK_BYTES = 128
 _CACHE_BYTES = 64
@@ -116,19 +115,27 @@ class Counters:
         """Where the record of a task is; the first use makes it."""
         start = self._tasks.get((task, queue))
         if start is None:
-            number = min(len(set(self._tasks.values())), TASKS - 1)
-            start = self._tasks[task, queue] = _FIRST_TASK + number * _TASK
-            last = number == TASKS - 1
-            self._name(start + _QUEUE_BYTES // 8, OTHERS if last else task, _TASK_BYTES)
-            self._name(start, OTHERS if last else queue, _QUEUE_BYTES)
+            number = len(self._tasks)
+            if number >= TASKS - 1:
+                # Not noted one by one: there may be ever more of them.
+                number, task, queue = TASKS - 1, OTHERS, OTHERS
+            start = _FIRST_TASK + number * _TASK
+            if number < TASKS - 1:
+                self._tasks[task, queue] = start
+            self._name(start + _QUEUE_BYTES // 8, task, _TASK_BYTES)
+            self._name(start, queue, _QUEUE_BYTES)
         return start
 
     def _cache(self, name: str) -> int:
         start = self._caches.get(name)
         if start is None:
-            number = min(len(set(self._caches.values())), CACHES - 1)
-            start = self._caches[name] = _FIRST_CACHE + number * _CACHE
-            self._name(start, OTHERS if number == CACHES - 1 else name, _CACHE_BYTES)
+            number = len(self._caches)
+            if number >= CACHES - 1:
+                number, name = CACHES - 1, OTHERS
+            start = _FIRST_CACHE + number * _CACHE
+            if number < CACHES - 1:
+                self._caches[name] = start
+            self._name(start, name, _CACHE_BYTES)
         return start
 
     def _name(self, start: int, name: str, room: int) -> None:

@@ -134,6 +134,10 @@ class Meter:
             self._look_at_caches()
         return ended
 
+    def close(self) -> None:
+        """The process ends: count what its caches did since they were looked at."""
+        self._look_at_caches()
+
     def _tally(self, outcomes: Sequence[Outcome], stale: set[int]) -> int:
         """Count outcomes; returns how many only gave their job back."""
         done: dict[_Key, int] = {}
@@ -215,6 +219,9 @@ class Meter:
             if task != canary.TASK:
                 self._counters.pile(task, queue, RUNS, bucket, number, total)
         sharing = [(key, number) for key, number in left.items() if number > 0]
+        if ran and not left:
+            # They were calls that jobs shared, or canaries.
+            self._quick.clear()
         if not sharing and self._latest is not None:
             sharing = [(self._latest, 1)]
         quick = len(self._quick)
@@ -223,6 +230,9 @@ class Meter:
         seconds = sum(self._quick[:quick])
         del self._quick[:quick]
         jobs = sum(number for _, number in sharing)
+        if self._batched:
+            # Among them are calls that jobs shared.
+            seconds, quick = seconds * min(quick, jobs) / quick, min(quick, jobs)
         rest = quick
         for key, number in sharing:
             share = rest if key is sharing[-1][0] else quick * number // jobs

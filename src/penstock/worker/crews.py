@@ -6,11 +6,14 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from penstock.brokers.inspect import LaneRecord, RunningJob
-from penstock.core.metrics import Figures, plus, without_holdings
+from penstock.core.metrics import Figures, bounded, plus, without_holdings
 from penstock.worker import link as message
 from penstock.worker.child import Child
 from penstock.worker.crew import Crew, LaneState
 from penstock.worker.lane import Lane
+
+#: Pairs of a task and a queue of which processes that are gone have figures of their own.
+_MOST_TASKS = 256
 
 
 class Crews:
@@ -59,7 +62,8 @@ class Crews:
         """A process is gone."""
         with self._lock:
             self._ended_before += child.board.ended
-            self._figures_before = plus(self._figures_before, without_holdings(child.board.counters.read()))
+            gone = without_holdings(child.board.counters.read())
+            self._figures_before = bounded(plus(self._figures_before, gone), _MOST_TASKS)
             del self.of(child).members[child.number]
             child.board.close()
         self.show_idle()

@@ -17,6 +17,7 @@ from penstock.core.metrics import (
     Point,
     QueueFigures,
     TaskFigures,
+    changed,
     counted_as,
     histogram,
     minus,
@@ -88,7 +89,7 @@ class Meters:
         """The next point of a length, and its number: the same number again, with more in it, until it is `stored`."""
         written, point = self._written[span], self.now()
         written.told = point.figures
-        since = minus(point.figures, written.before)
+        since = changed(minus(point.figures, written.before))
         return written.number + 1, msgspec.structs.replace(point, seconds=now - written.until, figures=since)
 
     def stored(self, span: int, now: float) -> None:

@@ -93,7 +93,7 @@ class Process:
         self._pause = 0.0
         self._exchanged_at = 0.0
         self._counted_at = 0.0
-        meter = Meter(board.counters, _caches)
+        self._meter = meter = Meter(board.counters, _caches)
         meter.subscribe(emitter)
         board.ran, board.quick = meter.ran, meter.quick
         settled = runner.settled if runner.writers else None
@@ -133,6 +133,7 @@ class Process:
                 break
             self._rest()
         self._finish()
+        self._meter.close()
 
     def _is_empty(self) -> bool:
         """Has the last job been taken? What a limit holds back is still to come."""
