@@ -247,7 +247,14 @@ def test_a_name_that_no_collection_can_have_is_an_error(place: MongoPlace, table
         sink(place, table)
 
 
-@pytest.mark.parametrize(("url", "table"), [("mongodb://h/x?colour=red", "t"), ("mongodb://h/x", "penstock_ledger")])
+@pytest.mark.parametrize(
+    ("url", "table"),
+    [
+        ("mongodb://h/x?colour=red", "t"),
+        ("mongodb://h/x", "penstock_ledger"),
+        ("mongodb://h/x", "penstock_ledger_jobs"),
+    ],
+)
 def test_a_setting_that_can_not_be_used_is_an_error(url: str, table: str) -> None:
     with pytest.raises(ConfigError):
         MongoSink(url, Target(table))

@@ -12,7 +12,7 @@ import msgspec
 
 from penstock.errors import ConfigError
 
-#: The table, in the database that is written to, with the ids of the batches that are in.
+#: The table, in the database that is written to, with the ids of the batches that are in; `..._jobs` has single jobs.
 LEDGER = "penstock_ledger"
 
 
@@ -43,8 +43,8 @@ class Target(msgspec.Struct, frozen=True):
     key: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.table.lower() == LEDGER:
-            raise ConfigError(f"{LEDGER} is the sink's own table: name another")
+        if self.table.lower() in {LEDGER, f"{LEDGER}_jobs"}:
+            raise ConfigError(f"{self.table.lower()} is the sink's own table: name another")
         if len(set(self.key)) != len(self.key) or "" in self.key:
             raise ConfigError(f"a key is column names, each once, not {', '.join(self.key)!r}")
 

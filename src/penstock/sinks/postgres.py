@@ -44,7 +44,7 @@ class PostgresSink(Sink):
         self.target = target
         quoted(target.table.rpartition(".")[2])
         self._is_open = False
-        self._is_pruned = False
+        self._are_jobs_prepared = False
         self._connection: store.Connection | None = None
         self._copier: Copier | None = None
 
@@ -89,10 +89,7 @@ class PostgresSink(Sink):
         joined(ids)
         gone = left_out(ended, ids)
         known: dict[bytes, Sequence[Rejected]] = {}
-        if not self._is_pruned:
-            with self._using() as connection:
-                jobs.prune(connection, time.time() if now is None else now)
-            self._is_pruned = True
+        self._prepare_jobs(time.time() if now is None else now)
 
         def attempt(copier: Copier) -> Written:
             batch = copier.rows.decode(payload)
@@ -119,6 +116,7 @@ class PostgresSink(Sink):
 
     def forget_jobs(self, ids: Sequence[bytes]) -> None:
         """See `Sink.forget_jobs`."""
+        self._prepare_jobs(time.time())
         with self._using() as connection:
             jobs.forget(connection, ids)
 
@@ -171,6 +169,14 @@ class PostgresSink(Sink):
             return written
 
         return self._tried(attempt)
+
+    def _prepare_jobs(self, now: float) -> None:
+        """Make the ledger of single jobs, and take old ones out of it; not before it is used, as it takes privileges."""
+        if not self._are_jobs_prepared:
+            with self._using() as connection:
+                _have(connection, "ledger_jobs")
+                jobs.prune(connection, now)
+            self._are_jobs_prepared = True
 
     def _tried(self, attempt: Callable[[Copier], T]) -> T:
         """Write by what the table is like now, and again when that has changed."""
@@ -252,10 +258,7 @@ class PostgresSink(Sink):
         if self._connection is None or self._connection.closed:
             self._connection = store.connect(self._url)
             with self._using() as connection:
-                for name in ("ledger", "ledger_jobs"):
-                    found = connection.execute("select to_regclass(%s)", [f"penstock_{name}"]).fetchone()
-                    if found is None or found[0] is None:
-                        _create(connection, statement(name).encode())
+                _have(connection, "ledger")
         return self._connection
 
     def _disconnect(self) -> None:
@@ -272,6 +275,13 @@ class _Changed(Exception):
 
 class _Stale(Exception):
     """What the batch came from has another holder now."""
+
+
+def _have(connection: store.Connection, ledger: str) -> None:
+    """Make a ledger, if there is none."""
+    found = connection.execute("select to_regclass(%s)", [f"penstock_{ledger}"]).fetchone()
+    if found is None or found[0] is None:
+        _create(connection, statement(ledger).encode())
 
 
 def _create(connection: store.Connection, creating: bytes) -> None:
