@@ -61,7 +61,7 @@ class ParallelQueueProcessor:
         self._adaptive = adaptive
         self._workers: Workers | None = None
         self._began = 0.0
-        self._seconds = 0.0
+        self._ended: QueueResult | None = None
 
     def start(self) -> Self:
         """Start the workers, and return when the first one is up; they work until `stop`, also while the queue is empty.
@@ -75,7 +75,7 @@ class ParallelQueueProcessor:
         if self.running:
             raise ConfigError("these workers run already: stop() them first")
         workers = self.processor.workers(self.num_workers, self._batch_size, self._adaptive)
-        self._began, self._seconds = time.monotonic(), 0.0
+        self._began, self._ended = time.monotonic(), None
         self._workers = workers.start()
         return self
 
@@ -93,19 +93,24 @@ class ParallelQueueProcessor:
 
     def stop(self) -> QueueResult:
         """Let each worker finish its batch, and return what they did; what waits stays in the queue."""
-        self._started.stop()
-        self._seconds = self._seconds or time.monotonic() - self._began
-        return self.stats()
+        workers = self._started
+        workers.stop()
+        if self._ended is None:
+            self._ended = self._result(workers)
+            self.processor.close()
+        return self._ended
 
     def stats(self) -> QueueResult:
         """What the workers have done since they were started. From any thread."""
-        seconds = time.monotonic() - self._began if self.running else self._seconds
-        return self.processor.result(self._started, self.num_workers, seconds)
+        return self._ended or self._result(self._started)
 
     @property
     def running(self) -> bool:
         """Do the workers run?"""
         return self._workers is not None and self._workers.alive
+
+    def _result(self, workers: Workers) -> QueueResult:
+        return self.processor.result(workers, self.num_workers, time.monotonic() - self._began)
 
     @property
     def _started(self) -> Workers:
@@ -123,4 +128,3 @@ class ParallelQueueProcessor:
         if error is None:
             self.wait()
         self.stop()
-        self.processor.close()
