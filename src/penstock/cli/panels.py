@@ -13,6 +13,7 @@ from rich.text import Text
 from penstock.brokers.inspect import QueueCounts, WorkerRecord
 from penstock.cli.output import STATE_STYLES
 from penstock.cli.readable import duration
+from penstock.core.metrics import SECONDS
 from penstock.core.sizes import format_bytes
 from penstock.core.summary import CacheSummary, QueueSummary, Summary, TaskSummary, WorkerSummary
 from penstock.core.text import shown
@@ -290,8 +291,8 @@ def _seconds(seconds: float | None) -> str:
     """Seconds in a few characters."""
     if seconds is None:
         return ""
-    if seconds < 0.001:
-        return f"{seconds * 1e6:.0f} us"
+    if seconds < SECONDS[0]:
+        return "<0.1 ms"  # what lies within the first bucket is not told apart
     if seconds < 1:
-        return f"{seconds * 1e3:.{0 if seconds >= 0.01 else 1}f} ms"
+        return f"{seconds * 1e3:.{0 if seconds >= 0.01 else 1 if seconds >= 0.001 else 2}f} ms"
     return duration(seconds)
