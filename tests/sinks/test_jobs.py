@@ -78,6 +78,15 @@ def test_jobs_that_have_ended_leave_the_ledger(place: Place) -> None:
         sink.forget_jobs([E, D])
         sink.forget_jobs([])
         assert place.jobs() == 0
+        # Jobs of one call end one after another, and in another sink.
+        sink.write_jobs(IDS[5:105], orders(*range(5, 105)))
+        for id in IDS[5:10]:
+            sink.forget_jobs([id])
+        assert place.jobs() == 95
+        with place.sink() as other:
+            other.write_jobs([A], orders(200), ended=IDS[50:100])
+        sink.forget_jobs([*IDS[40:105], A])
+        assert place.jobs() == 0
 
 
 def test_batches_and_jobs_do_not_meet_in_the_ledger(place: Place) -> None:

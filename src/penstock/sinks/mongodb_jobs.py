@@ -7,7 +7,7 @@ take as long to write as a row does.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -59,7 +59,7 @@ class JobLedger:
         known: dict[bytes, Sequence[Rejected]] = {}
         for bundle in self._bundles.find({"ids": {"$in": list(asked)}}, session=session):
             known.update((id, ()) for id in bundle["ids"] if id in asked)
-            known.update((id, _rejections.decode(packed)) for id, packed in bundle["rejected"] if id in asked)
+            known.update((id, _rejections.decode(packed)) for id, packed in bundle["rejected"] if id in known)
         return known
 
     def enter(
@@ -91,11 +91,14 @@ class JobLedger:
         Outside of transactions: there is no need for one, and it could not be in the way of another's.
         """
         ended = set(ids)
-        mine = {self._places.pop(id, None) for id in ended}
-        whole = [place for place in mine if place is not None and self._mine.get(place, _OTHERS) <= ended]
+        # Of which only a part has ended, the rest is looked for when it has.
+        mine = {
+            place: self._mine.pop(place, _OTHERS) for place in {self._places.pop(id, None) for id in ended} if place
+        }
+        whole = [place for place, entered in mine.items() if entered <= ended]
         if whole:
             self._hasty.delete_many({"_id": {"$in": whole}})
-            ended.difference_update(*[self._mine.pop(place) for place in whole])
+            ended.difference_update(*[mine[place] for place in whole])
         if ended:
             self._look_for(list(ended))
 
@@ -112,11 +115,14 @@ class JobLedger:
                 self._hasty.delete_many(_EMPTY)
         self._hasty.delete_many(_EMPTY)
 
-    def _remember(self, place: ObjectId, ids: Iterable[bytes]) -> None:
-        """Where jobs are. Of a transaction that is rolled back it may be wrong: then they are looked for."""
+    def _remember(self, place: ObjectId, ids: Collection[bytes]) -> None:
+        """Where jobs are, also when a transaction before this one, which was rolled back, put them elsewhere."""
         if len(self._places) > _REMEMBERED:
             self._mine.clear()
             self._places.clear()
+        for before in {self._places.get(id) for id in ids}:
+            if before is not None:
+                self._mine.pop(before, None)
         self._mine[place] = frozenset(ids)
         self._places.update(dict.fromkeys(ids, place))
 
