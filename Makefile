@@ -10,7 +10,7 @@ TESTERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo equities scrape test chaos check bench clean
+.PHONY: help demo equities market scrape test chaos check bench clean
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -18,6 +18,11 @@ help:  ## what there is to make
 equities: $(STAMP)  ## load 700,000 bars into MongoDB on one core and 2 GB, beside a bare loop
 	@tests/install-servers
 	$(BIN)/python examples/equities/run.py --baseline
+
+market: $(STAMP)  ## simulate 100,000 orders into PostgreSQL and MongoDB, and measure every batch size
+	@tests/install-servers
+	$(BIN)/python examples/market_orders/simulate.py
+	$(BIN)/python examples/market_orders/performance_test.py
 
 scrape: $(STAMP)  ## scrape 2,100 pages in five ways, with a time for each
 	@tests/install-servers

@@ -14,6 +14,7 @@ def test_workers_write_what_comes_while_the_program_goes_on(postgres_url: str) -
     ).start()
     try:
         assert processor.running
+        assert processor.processed == 0
         with PostgreSQLQueueProcessor(postgres_url) as producer:  # of the same queue
             producer.put_many({"id": number} for number in range(500))
             assert processor.wait(60)

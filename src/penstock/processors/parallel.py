@@ -105,6 +105,11 @@ class ParallelQueueProcessor:
         return self._ended or self._result(self._started)
 
     @property
+    def processed(self) -> int:
+        """Records that are in the database since the start; cheaper to ask than `stats`."""
+        return round(self._started.figures().figures.count("done"))
+
+    @property
     def running(self) -> bool:
         """Do the workers run?"""
         return self._workers is not None and self._workers.alive
