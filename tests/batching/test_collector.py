@@ -253,6 +253,24 @@ class TestRoom:
         collectors.sort([*leases(500), lease(999, "other")], 0.0)
         assert collectors.room(500, 0.0) == 1
 
+    def test_with_others_in_full_claims_a_call_waits_for_more_of_its_own(self) -> None:
+        collectors = Collectors({"store": TaskOf(size=3)}, 1)
+        collectors.sort([lease(1), lease(8, "other")], 0.0, room=2)
+        assert collectors.ready(0.01) == []
+        assert collectors.due_in(0.01) == pytest.approx(0.04)
+        collectors.sort([lease(2), lease(3), lease(9, "other")], 0.02, room=3)
+        assert [len(each.leases) for each in collectors.ready(0.02)] == [3]
+
+    def test_and_no_longer_than_a_while_or_to_the_end_of_the_queue(self) -> None:
+        collectors = Collectors({"store": TaskOf(size=3, wait=0.0)}, 1)
+        collectors.sort([lease(1), lease(8, "other")], 0.0, room=2)
+        assert [len(each.leases) for each in collectors.ready(0.05)] == [1]
+        collectors.ended("store", 1, 0.01, 0.06)
+        collectors.sort([lease(2), lease(9, "other")], 0.06, room=2)
+        assert collectors.ready(0.06) == []
+        collectors.sort([], 0.07, room=5)
+        assert [len(each.leases) for each in collectors.ready(0.07)] == [1]
+
     def test_none_beside_those_that_wait_for_the_end_of_a_call(self) -> None:
         collectors = Collectors({"store": TaskOf(size=2)}, 1)
         collectors.sort(leases(3), 0.0)

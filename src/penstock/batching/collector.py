@@ -9,7 +9,7 @@ from typing import Protocol
 
 from penstock.core.bundle import Bundle, bundle
 from penstock.core.job import Lease
-from penstock.core.sizing import Plan, Sizing
+from penstock.core.sizing import MAX_WAIT, Plan, Sizing
 
 #: Seconds that a job waits for the end of a call, while no other may begin, before it is given back for those who are idle; about as
 #: long as the calls of an adaptive task take.
@@ -25,15 +25,19 @@ class Collector:
         sizing: says how many go together; this collector's own.
         most: jobs in one call, whatever the policy says.
         slots: calls that the process can have under way.
+        fill: seconds for which the first job waits for more of them while the claims bring others as well.
     """
 
-    def __init__(self, sizing: Sizing, most: int, slots: int) -> None:
+    def __init__(self, sizing: Sizing, most: int, slots: int, fill: float = MAX_WAIT) -> None:
         self._sizing = sizing
         self._most = most
         self._slots = slots
+        self._fill = fill
         self._held: deque[tuple[Lease, float]] = deque()
         self._in_flight = 0
         self._warm = False
+        #: Did the last claim stop short of the end of the queue, with jobs of others in it? Then the next ones bring more.
+        self.fills = False
         #: How many jobs are known to wait in the store.
         self.behind = 0
         #: How deep into the store the policy wants to see; 0 is not at all.
@@ -53,8 +57,9 @@ class Collector:
         plan = self._plan(now)
         held = len(self._held)
         # What waits in the store counts as there: it comes with the next claims.
-        count = min(held, plan.go(held + self.behind, self._in_flight, now - self._held[0][1]))
-        if not count:
+        waited = now - self._held[0][1]
+        count = min(held, plan.go(held + self.behind, self._in_flight, waited))
+        if not count or (self.fills and count < plan.size and waited < self._fill):
             return None
         self._in_flight += 1
         return bundle([self._held.popleft()[0] for _ in range(count)])
@@ -66,7 +71,8 @@ class Collector:
         plan = self._plan(now)
         if self._in_flight >= plan.batches:
             return None
-        return max(0.0, self._held[0][1] + plan.wait - now)
+        wait = max(plan.wait, self._fill) if self.fills and len(self._held) < plan.size else plan.wait
+        return max(0.0, self._held[0][1] + wait - now)
 
     def appetite(self, now: float) -> int:
         """How many jobs more would go into the calls that may start now."""
@@ -141,8 +147,12 @@ class Collectors:
         """How many jobs wait."""
         return sum(map(len, self._collectors.values()))
 
-    def sort(self, leases: Sequence[Lease], now: float) -> list[Lease]:
-        """Keep the jobs of batch tasks; returns the others, and packed rows and suspects, which go by themselves."""
+    def sort(self, leases: Sequence[Lease], now: float, room: int = 0) -> list[Lease]:
+        """Keep the jobs of batch tasks; returns the others, and packed rows and suspects, which go by themselves.
+
+        Parameters:
+            room: how many were asked for; 0 where that says nothing.
+        """
         if not self._tasks:
             return list(leases)
         others: list[Lease] = []
@@ -156,6 +166,9 @@ class Collectors:
                     self._of(lease.task).add(lease, now)
         if leases:
             self._strange, self._own = len(others), len(leases) - len(others)
+        fills = bool(others) and 0 < room <= len(leases)
+        for each in self._collectors.values():
+            each.fills = fills
         return others
 
     def ready(self, now: float, most: int | None = None) -> list[Bundle]:

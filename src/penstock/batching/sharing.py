@@ -11,7 +11,7 @@ from penstock.core.decide import Policy
 from penstock.core.job import Lease
 from penstock.core.joining import Joining
 from penstock.core.outcome import Outcome
-from penstock.core.sizing import Adaptive, Sizing
+from penstock.core.sizing import MAX_WAIT, Adaptive, Sizing
 from penstock.errors import ConfigError
 
 #: Jobs in one call, at most, where nothing else is said.
@@ -77,7 +77,8 @@ class Sharing:
     def collector(self, slots: int) -> Collector:
         """See `collector.Collected`. Where there is an order one call at a time, or a later one could overtake."""
         calls = 1 if self.ordered else slots
-        return Collector(self._new_sizing(calls), self.max_size, calls)
+        fill = MAX_WAIT if self._max_wait is None else self._max_wait
+        return Collector(self._new_sizing(calls), self.max_size, calls, fill)
 
     def _new_sizing(self, calls: int) -> Sizing:
         if self._sizing is not None:

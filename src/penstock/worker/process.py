@@ -119,8 +119,9 @@ class Process:
             signal.signal(number, handler)
         threading.Thread(target=self._listen, name="penstock-link", daemon=True).start()
         threading.Thread(target=self._relieve, name="penstock-relief", daemon=True).start()
+        took: int | None = 0
         while not self._stopping:
-            if not self._pool.inline or self._collectors.due_in(time.monotonic()):
+            if not self._pool.inline or (not took and self._collectors.due_in(time.monotonic())):
                 self._gather()
             self._wake.clear()
             room = self._room()
@@ -199,7 +200,7 @@ class Process:
             self._idle = False
             if len(leases) >= room:
                 self._link.send(message.MORE)
-        starting = self._collectors.sort(leases, time.monotonic())
+        starting = self._collectors.sort(leases, time.monotonic(), room)
         if not self._pool.inline:
             starting = self._part(starting)
         # Asked before it is in the pool, a suspect that starts now does not seem to run.
