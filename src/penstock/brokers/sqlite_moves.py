@@ -364,7 +364,10 @@ def leases(taken: Sequence[Taken]) -> list[Lease]:
     made: list[Lease] = []
     for name, claim, rows in taken:
         if name is None:
-            made += [_lease((*row[:13], None, None), queue_of(row[-1]), claim, gate_of(row[-1])) for row in rows]
+            places = {stored: (queue_of(stored), gate_of(stored)) for stored in {row[-1] for row in rows}}
+            for row in rows:
+                queue, gate = places[row[-1]]
+                made.append(_lease(row[:15], queue, claim, gate))
         else:
             queue, gate = queue_of(name), gate_of(name)
             made += [_lease(row, queue, claim, gate) for row in rows]

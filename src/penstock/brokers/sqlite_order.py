@@ -104,7 +104,8 @@ class Order:
 
 def ordered_lines(of: Iterable[NewJob | Lease]) -> dict[str, int]:
     """The lines of those jobs that keep an order, as their queue is stored, and their numbers."""
-    return {name: _number(name) for name in {line(one.queue, one.gate) for one in of if is_ordered(one.gate)}}
+    places = {(one.queue, one.gate) for one in of if one.gate is not None}
+    return {name: _number(name) for name in [line(queue, gate) for queue, gate in places if is_ordered(gate)]}
 
 
 @lru_cache(65_536)
