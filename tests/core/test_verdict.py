@@ -1,5 +1,7 @@
 """What becomes of the jobs of a process that died."""
 
+from typing import ClassVar
+
 import pytest
 
 from penstock.core.codec import encode_value
@@ -101,3 +103,39 @@ def test_of_a_task_nobody_told_of_the_defaults_hold() -> None:
     assert judge(death(run(1)), [stranger], {}, 0.5) == Verdict((), (stranger.id,))
     (outcome,) = judge(death(run(1)), [lease(1, task="other.task", crashes=2)], {}, 0.5).outcomes
     assert outcome.ending is Ending.DEAD
+
+
+class TestASharedCall:
+    """The process of a batch task has died."""
+
+    TERMS: ClassVar = {**TERMS, "store": Terms(batched=True, crash_limit=3)}
+
+    def held(self, *numbers: int, **fields: object) -> list[Lease]:
+        return [lease(number, task="store", **fields) for number in numbers]
+
+    def test_each_job_of_it_counts_a_crash_and_those_of_other_tasks_do_not(self) -> None:
+        held = [*self.held(1, 2, 3), lease(4)]
+        assert judge(death(run(1)), held, self.TERMS, 0.5) == Verdict((), (held[0].id, held[1].id, held[2].id))
+
+    def test_nor_do_jobs_that_run_alone_beside_it(self) -> None:
+        held = [*self.held(1, 2), *self.held(3, crashes=1)]
+        assert judge(death(run(1)), held, self.TERMS, 0.5).crashed == (held[0].id, held[1].id)
+
+    @pytest.mark.parametrize("excess", [Excess.TIME, Excess.MEMORY])
+    def test_one_that_was_over_a_limit_makes_suspects_too(self, excess: Excess) -> None:
+        held = self.held(1, 2)
+        assert judge(death(run(1, excess)), held, self.TERMS, 0.5) == Verdict((), (held[0].id, held[1].id))
+
+    @pytest.mark.parametrize("excess", [Excess.CANCELLED, Excess.LEFTOVERS])
+    def test_nobody_is_to_blame_for_what_others_left(self, excess: Excess) -> None:
+        assert judge(death(run(1, excess)), self.held(1, 2), self.TERMS, 0.5) == Verdict()
+
+    def test_where_another_job_was_over_its_limit_it_goes_back(self) -> None:
+        held = [*self.held(1, 2), lease(3)]
+        verdict = judge(death(run(1), run(3, Excess.TIME)), held, self.TERMS, 0.5)
+        assert verdict.crashed == ()
+        assert [outcome.lease.id for outcome in verdict.outcomes] == [held[2].id]
+
+    def test_a_suspect_that_ran_alone_dies_at_its_limit(self) -> None:
+        (outcome,) = judge(death(run(1)), self.held(1, crashes=2), self.TERMS, 0.5).outcomes
+        assert outcome.ending is Ending.DEAD

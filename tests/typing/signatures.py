@@ -64,3 +64,23 @@ reveal_type(shared_with_options.delay("a", copies=2))
 reveal_type(shared_that_waits.delay(1))
 shared_with_options.delay(1)
 shared_that_waits.delay("1")
+
+
+@app.batch_task
+def stores(items: list[int]) -> None: ...
+
+
+@app.batch_task(max_size=10, retries=1)
+async def stores_with_options(items: list[str]) -> list[int]:
+    return [len(item) for item in items]
+
+
+orders = app.sink("sqlite:///market.db", table="orders")
+reveal_type(stores)
+reveal_type(stores.delay(1))
+reveal_type(stores_with_options.delay("a"))
+reveal_type(stores.map([1]))
+reveal_type(orders.delay({"id": 1}))
+stores.delay("a")
+stores.delay()
+stores_with_options.delay(1)

@@ -97,6 +97,14 @@ def sticky(items: list[int]) -> None:
 def patient(items: list[int]) -> None:
     told(items)
 
+@app.batch_task(name="ordered", max_size=20, key="symbol", retries=2, backoff=Backoff(first=0.01))
+def ordered(orders: list[dict]) -> None:
+    if 101 in [order["n"] for order in orders]:
+        note("tried S3 101")
+        raise ValueError("no such order")
+    for order in orders:
+        note(f"applied {order['symbol']} {order['n']}")
+
 @app.batch_task(name="spaced", max_size=50, sizing=Fixed(50, wait=0.2))
 def spaced(items: list[int]) -> None:
     told(items)
@@ -381,3 +389,18 @@ def test_rows_are_called_with_in_slices_and_items_that_fail_leave_as_jobs(yard: 
     assert sorted(str(each.failure) for each in dead) == sorted(
         f"ValueError: {bad} is bad" for bad in range(7, 120, 10)
     )
+
+
+def test_of_a_key_none_is_done_before_the_one_ahead_whichever_process_has_it(yard: Yard) -> None:
+    sent = [(f"S{number % 7}", number) for number in range(350)]
+    ids = [job.key for job in yard.app.tasks["ordered"].delay_many([({"symbol": s, "n": n},) for s, n in sent])]
+    yard.start(LANES["prefork"])
+    until(lambda: states(yard, ids).count("dead") == 1 and set(states(yard, ids)) == {"done", "dead"}, "all have ended")
+    notes = [note.split()[:3] for note in yard.notes()]
+    for symbol in {each[0] for each in sent}:
+        own = [number for each, number in sent if each == symbol and number != 101]
+        assert [int(number) for what, each, number in notes if each == symbol and what == "applied"] == own
+    # Those behind the one that failed have waited until it was dead.
+    tried = [index for index, note in enumerate(notes) if note[0] == "tried"]
+    assert len(tried) >= 3
+    assert tried[-1] < notes.index(["applied", "S3", "108"])
