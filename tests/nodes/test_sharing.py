@@ -43,7 +43,7 @@ def test_jobs_delays_retries_results_and_heartbeats_keep_the_time_of_the_databas
 
     # All take part, and each job runs once.
     site.app.tasks["quick"].delay_many([(number,) for number in range(1, JOBS)])
-    until(lambda: site.live() == 3, 30 + JOBS / 100, "all but the long jobs have ended")
+    until(lambda: site.live() == 3, 30 + JOBS / 20, "all but the long jobs have ended")
     assert Counter(note.number for note in site.notes("run") if note.number > 0) == Counter(range(1, JOBS))
     assert {note.node for note in site.notes("run")} == {"0", "120", "-120"}
 
