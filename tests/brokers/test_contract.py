@@ -4,17 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from penstock.testing.contract import BrokerContract, KeyContract, KeyOpeningContract, check_machine
+from penstock.testing.contract import BrokerContract, check_machine
 
 
 class TestContract(BrokerContract):
-    @pytest.fixture
-    def url(self, new_url: Callable[[], str]) -> str:
-        return new_url()
-
-
-@pytest.mark.parametrize("new_url", ["sqlite", "postgresql"], indirect=True)
-class TestKeys(KeyContract, KeyOpeningContract):
     @pytest.fixture
     def url(self, new_url: Callable[[], str]) -> str:
         return new_url()

@@ -101,7 +101,7 @@ class MongoBroker(Broker):
         clock = ServerClock(client)
         storing = Storing(layout, clock, replicated=replicated)
         return _Parts(
-            client, layout, clock, storing, Endings(layout, clock, storing), Claims(layout, clock, storing.gates), Inbox(layout, storing),
+            client, layout, clock, storing, Endings(layout, clock, storing), Claims(layout, clock, storing.gates, storing.order), Inbox(layout, storing),
             replicated,
         )  # fmt: skip
 
@@ -295,7 +295,8 @@ class MongoBroker(Broker):
         parts = self._opened
         with self._translating():
             now = parts.clock.now() if now is None else now
-            return backlog(parts.layout, parts.storing.gates.names(queues, now, _LINES), now, most)
+            found = backlog(parts.layout, parts.storing.gates.names(queues, now, _LINES), now, most)
+            return parts.storing.order.backlog(queues, now, most, found)
 
     def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:
         """See `Broker.record`."""
@@ -323,6 +324,7 @@ class MongoBroker(Broker):
         with self._translating():
             now = parts.clock.now() if now is None else now
             parts.storing.gates.prune(now)
+            parts.storing.order.prune(parts.clock.now())
             prune_batches(parts.layout, now, EVERY_BATCH, SOME_BATCHES)
             prune_metrics(parts.layout, now)
             return parts.layout.results.delete_many({"expires": {"$lte": now}}).deleted_count
@@ -340,6 +342,7 @@ class MongoBroker(Broker):
         """See `Broker.declare`."""
         parts = self._opened
         with self._translating():
+            parts.storing.order.declared(limits.values())
             if parts.storing.gates.declare(limits):
                 parts.storing.ring()
 

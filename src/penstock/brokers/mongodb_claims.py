@@ -14,6 +14,7 @@ import pymongo
 from penstock.brokers.mongodb_documents import RING, lease, to_its_place
 from penstock.brokers.mongodb_gates import Gates
 from penstock.brokers.mongodb_layout import Layout
+from penstock.brokers.mongodb_order import Order
 from penstock.core.job import Holder, Lease
 from penstock.core.states import State
 from penstock.stores.mongodb_clock import ServerClock
@@ -24,6 +25,8 @@ _FARTHEST = 8
 #: One claim in so many goes to the head, so that nothing is left lying there.
 _BACK_TO_THE_HEAD = 4
 _STAYS = 0.95
+#: How often a claim looks for other lines, where all that it found were held by others.
+_TRIES = 3
 #: Seconds after which an update is given up by the server as well as by us, so that it does not go on unheard.
 _LONGEST = 30.0
 #: 2020, from which microseconds have room in a claim number for as long as anybody cares, and the bits of chance in it.
@@ -45,10 +48,11 @@ _LEFT_OUT = {
 class Claims:
     """The claims of one connection."""
 
-    def __init__(self, layout: Layout, clock: ServerClock, gates: Gates) -> None:
+    def __init__(self, layout: Layout, clock: ServerClock, gates: Gates, order: Order) -> None:
         self._layout = layout
         self._clock = clock
         self._gates = gates
+        self._order = order
         self._latest = 0
         self._turn = 0
         self._lane = 0
@@ -58,18 +62,19 @@ class Claims:
     def take(self, queues: Sequence[str], limit: int, holder: Holder, now: float) -> list[Lease]:
         """Take the heads of the queues; the queue that comes first changes from call to call."""
         self.give_back_unheard()
+        self._order.settle()
         taken: list[Lease] = []
         self._turn += 1
         start = self._turn % len(queues) if queues else 0
         turned = (*queues[start:], *queues[:start])
         if self._gates.may_limit():
-            found = self._gates.claim(turned, limit, now, lambda name, most: self._take_of(name, most, holder))
+            found = self._gates.claim(turned, limit, now, lambda name, most: self._take_any(name, most, holder))
             if found is not None:
                 return found
         for queue in turned:
             if limit <= len(taken):
                 break
-            taken += self._take_of(queue, limit - len(taken), holder)
+            taken += self._take_any(queue, limit - len(taken), holder)
         return taken
 
     def give_back_unheard(self) -> None:
@@ -78,7 +83,37 @@ class Claims:
             holder, claim = self._unheard[0]
             held = {"worker": holder.worker, "process": holder.process, "claim": claim}
             self._layout.jobs.update_many(held, to_its_place(), hint="held")
+            self._order.forget(claim)
             self._unheard.pop(0)
+
+    def _take_any(self, name: str, limit: int, holder: Holder) -> list[Lease]:
+        """Take from a queue, or from a line of it; the queue's jobs and those that keep an order take turns to be first."""
+        if name.startswith(",") or not self._order.may_keep():
+            return self._take_of(name, limit, holder)
+        ways = [self._take_of, self._take_in_order]
+        taken: list[Lease] = []
+        for take in ways if self._turn % 4 < _BACK_TO_THE_HEAD // 2 else ways[::-1]:
+            if len(taken) < limit:
+                taken += take(name, limit - len(taken), holder)
+        return taken
+
+    def _take_in_order(self, queue: str, limit: int, holder: Holder) -> list[Lease]:
+        """Take the heads of a queue's lines, while nobody else holds them."""
+        for _ in range(_TRIES):
+            runs = self._order.runs(queue, limit)
+            if not runs:
+                break
+            claim = self._next_claim()
+            self._unheard.append((holder, claim))
+            names = self._order.hold([name for name, _ in runs], claim, holder, self._clock.now())
+            chosen = self._order.heads(names, limit)
+            ids = [id for some in chosen.values() for id in some]
+            found = self._order.keep(self._mark(ids, claim, holder) if ids else [], chosen, names, claim)
+            self._unheard.pop()
+            # Others may have been quicker with all that was looked at, and there may be more.
+            if found or len(names) == len(runs):
+                return found
+        return []
 
     def _take_of(self, queue: str, limit: int, holder: Holder) -> list[Lease]:
         while True:

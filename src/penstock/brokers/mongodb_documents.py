@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from penstock.core.job import Failure, JobRecord, Lease, NewJob, due_at
-from penstock.core.limiter import line, queue_of
+from penstock.core.limiter import gate, is_ordered, line, queue_of
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
 from penstock.core.text import storable
@@ -29,6 +29,8 @@ RING = "ring"
 #: The fields that tell where a job stands.
 STANDING = ("state", "place", "due", "parked", "ended", "worker", "process", "claim")
 _RUNNING = ("worker", "process", "claim")
+#: The priority of what keeps an order, whose line is sorted by place.
+_ORDERED = 5
 #: A field of a NewJob that goes into its document where it says anything, by the document's name for it.
 _OPTIONAL = {
     "gate": "gate", "options": "options", "batch": "batch", "unique": "unique", "item": "item", "packed": "packed",
@@ -60,7 +62,7 @@ def document(job: NewJob, place: int, now: float) -> dict[str, Any]:
         )
     stored: dict[str, Any] = {
         "_id": job.id, "task": job.task, "queue": line(job.queue, job.gate), "priority": job.priority, "payload": job.payload,
-        "attempt": job.attempt, "created": now, "home": home(job.priority, place),
+        "attempt": job.attempt, "created": now, "home": home(_ORDERED if is_ordered(job.gate) else job.priority, place),
     }  # fmt: skip
     for name, field in _OPTIONAL.items():
         value = getattr(job, name)
@@ -78,6 +80,8 @@ def document(job: NewJob, place: int, now: float) -> dict[str, Any]:
         stored.update(state=State.DELAYED.value, due=due)
     else:
         stored.update(state=State.READY.value, place=stored["home"])
+        if is_ordered(job.gate):
+            stored["turn"] = stored["home"]
     return stored
 
 
@@ -131,6 +135,10 @@ def ending(outcome: Outcome, place: int, now: float) -> Update:
     gone = dict.fromkeys(_RUNNING, 1)
     lease = outcome.lease
     match outcome.ending:
+        case Ending.RETRY | Ending.SNOOZE if outcome.delay <= 0 and is_ordered(lease.gate):
+            counted = {"$add": ["$attempt", 1 if outcome.ending is Ending.RETRY else 0]}
+            literal = {name: {"$literal": value} for name, value in kept.items()}
+            return to_its_place({**literal, "since": now, "attempt": counted})
         case Ending.RETRY | Ending.SNOOZE if outcome.delay > 0:
             kept.update(state=State.DELAYED.value, due=now + outcome.delay)
         case Ending.RETRY | Ending.SNOOZE:
@@ -139,7 +147,7 @@ def ending(outcome: Outcome, place: int, now: float) -> Update:
         case Ending.DEAD | Ending.CANCELLED:
             dead = outcome.ending is Ending.DEAD
             kept.update(state=(State.DEAD if dead else State.CANCELLED).value, ended=now)
-            gone.update(unique=1, cancelled=1)
+            gone.update(unique=1, cancelled=1, turn=1)
         case Ending.PARKED:
             kept.update(state=State.PARKED.value, parked=lease.task)
         case _:
@@ -154,7 +162,8 @@ def ending(outcome: Outcome, place: int, now: float) -> Update:
 
 def goes_to_the_back(outcome: Outcome) -> bool:
     """Does the job become ready again, behind the others?"""
-    return outcome.ending in {Ending.RETRY, Ending.SNOOZE} and outcome.delay <= 0
+    again = outcome.ending in {Ending.RETRY, Ending.SNOOZE} and outcome.delay <= 0
+    return again and not is_ordered(outcome.lease.gate)
 
 
 def to_its_place(kept: Mapping[str, Any] | None = None) -> Update:
@@ -170,23 +179,26 @@ def to_its_place(kept: Mapping[str, Any] | None = None) -> Update:
 
 
 def to_the_back(place: int | Mapping[str, Any], now: float) -> Update:
-    """Make jobs ready behind the others, with all their attempts where they had ended.
+    """Make jobs ready behind the others, or where they were in the order of their key; with all their attempts where they had ended.
 
     Parameters:
         place: a number in the order of arrival, or an expression for one. Jobs of one number come in the order of their ids.
     """
-    rank: dict[str, Any] = {"$multiply": [{"$subtract": [9, "$priority"]}, 1 << _POSITION_BITS]}
+    ordered: dict[str, Any] = {"$eq": [{"$substrCP": [{"$ifNull": ["$gate", ""]}, 0, 1]}, gate("", ordered=True)]}
+    rank: dict[str, Any] = {
+        "$multiply": [{"$subtract": [9, {"$cond": [ordered, _ORDERED, "$priority"]}]}, 1 << _POSITION_BITS]
+    }
     ended: dict[str, Any] = {"$ne": [{"$type": "$ended"}, "missing"]}
     return [
         {
             "$set": {
                 "state": State.READY.value,
-                "home": {"$add": [rank, place]},
+                "home": {"$ifNull": ["$turn", {"$add": [rank, place]}]},
                 "since": now,
                 "attempt": {"$cond": [ended, 0, "$attempt"]},
                 "crashes": {"$cond": [ended, 0, {"$ifNull": ["$crashes", 0]}]},
             }
         },
-        {"$set": {"place": "$home"}},
+        {"$set": {"place": "$home", "turn": {"$cond": [ordered, "$home", "$$REMOVE"]}}},
         {"$unset": ["due", "ended"]},
     ]

@@ -70,6 +70,7 @@ class Endings:
         self._storing.gates.expect(lines, within=session is not None)
         good = self._end(prepared, holder) if session is None else self._end_within(prepared, session)
         self._storing.gates.open(lines)
+        self._storing.order.ended((one.outcome.lease for one in good), session)
         self._storing.gates.ended([one.outcome for one in good], now)
         if any(one.births or one.outcome.ending is Ending.RELEASED for one in good):
             self._storing.ring(session)
@@ -201,6 +202,7 @@ class Endings:
                 for one in final
             ]
             count += len(outcomes) - len(self.hand_in(outcomes, self._clock.now(), Holder(owner)))
+        self._storing.order.bury(held)
         if count:
             self._storing.gates.freed_by(names)
             self._storing.ring()

@@ -91,7 +91,9 @@ class Gates:
     def declare(self, limits: Mapping[str, Limit | None]) -> bool:
         """Set limits, and lift those that are None; returns whether that changed any."""
         known = self._look()
-        changed = {name: limit for name, limit in limits.items() if known.get(name) != limit}
+        # The order of jobs is kept by their gates' names: what is ordered has no other limit.
+        wanted = {name: None if limit is None or limit.ordered else limit for name, limit in limits.items()}
+        changed = {name: limit for name, limit in wanted.items() if known.get(name) != limit}
         for name, limit in changed.items():
             # A limit that has changed starts anew: what was paid for by the old one says nothing.
             old = {"$or": [{"_id": name}, {"_id": {"$gte": f"{name},", "$lt": f"{name}-"}}]}
@@ -123,7 +125,8 @@ class Gates:
 
     def open(self, lines: Iterable[str], when: float = 0.0) -> None:
         """Jobs of these lines are ready; `when` puts them behind those that have waited longer."""
-        wanted = [name for name in dict.fromkeys(lines) if limiter.gate_of(name) is not None]
+        known = ((name, limiter.gate_of(name)) for name in dict.fromkeys(lines))
+        wanted = [name for name, gate in known if gate is not None and not limiter.is_ordered(gate)]
         if wanted:
             self._maybe = True
             update = {"$set": {"due": when}, "$inc": {"news": 1}}
@@ -171,7 +174,7 @@ class Gates:
         self.freed((outcome.lease for outcome in limited), now)
 
     def _passed_by(self, lease: Lease) -> list[str]:
-        own = [] if lease.gate is None else [lease.gate]
+        own = [] if lease.gate is None or limiter.is_ordered(lease.gate) else [lease.gate]
         return [*own, limiter.queue_gate(lease.queue)] if limiter.queue_gate(lease.queue) in self._limits else own
 
     def claim(self, queues: Sequence[str], most: int, now: float, take: Take) -> list[Lease] | None:
@@ -312,8 +315,9 @@ def _line(lease: Lease) -> str:
 
 
 def lines_of(jobs: Iterable[NewJob]) -> list[str]:
-    """The lines that jobs wait in."""
-    return list(dict.fromkeys(limiter.line(job.queue, job.gate) for job in jobs if job.gate is not None))
+    """The lines that jobs wait in, but for those that keep an order, which are listed nowhere."""
+    limited = (job for job in jobs if job.gate is not None and not limiter.is_ordered(job.gate))
+    return list(dict.fromkeys(limiter.line(job.queue, job.gate) for job in limited))
 
 
 def of_queue(queue: str) -> dict[str, Any]:

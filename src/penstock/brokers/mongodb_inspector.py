@@ -118,14 +118,14 @@ class MongoInspector:
             count = self._cancel_waiting(_where(selection))
             running = {"$and": [_where(selection), {"worker": {"$gte": ""}, "mark": None}]}
             marked = self._layout.jobs.update_many(running, {"$set": {"cancelled": True}}).matched_count
-            if marked:
+            if marked or (count and self._storing.order.may_keep()):
                 self._storing.ring()
         return count + marked
 
     def _cancel_waiting(self, chosen: Mapping[str, Any]) -> int:
         update: Update = {
             "$set": {"state": State.CANCELLED.value, "ended": self._clock.now()},
-            "$unset": {"place": 1, "due": 1, "parked": 1, "unique": 1, "cancelled": 1},
+            "$unset": {"place": 1, "due": 1, "parked": 1, "unique": 1, "cancelled": 1, "turn": 1},
         }
         return self._repair(_WAITING, update, "failed").run(chosen)
 
@@ -157,7 +157,10 @@ class MongoInspector:
         with translating(self._shown):
             # A job that ended is counted in its batch already; one that waits takes its items with it.
             count = self._repair(_ENDED, None).run(_where(selection))
-            return count + self._repair(_WAITING, None, "total", -1).run(_where(selection))
+            count += self._repair(_WAITING, None, "total", -1).run(_where(selection))
+            if count and self._storing.order.may_keep():
+                self._storing.ring()
+        return count
 
     def purge(self, queue: str) -> int:
         """Delete the ready and delayed jobs of a queue; returns how many."""

@@ -17,7 +17,7 @@ from penstock.errors import ConfigError, SchemaTooNew
 from penstock.stores.mongodb import Client, Document
 
 #: The number of the layout that this version knows, and of the oldest version that can work with it.
-VERSION = 4
+VERSION = 5
 _OLDEST = 2
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
 _EXISTS_ALREADY = 48
@@ -51,6 +51,8 @@ _JOBS = (
     Index("cancelled", ("cancelled",), where="cancelled"),
     # Of the jobs that are limited by their task: how many of a gate run.
     Index("gate", ("gate", "worker"), where="gate"),
+    # The order of a line; with the place, a claim reads nothing but the index.
+    Index("order", ("queue", "turn", "_id", "place"), where="turn"),
 )
 _INDEXES: dict[str, tuple[Index, ...]] = {
     "jobs": _JOBS,
@@ -69,6 +71,7 @@ _INDEXES: dict[str, tuple[Index, ...]] = {
         Index("gate", ("gate",)),
         Index("idle", ("idle",)),
     ),
+    "holds": (Index("held", ("worker", "process")), Index("claim", ("claim",)), Index("at", ("at",))),
     "inbox": (Index("adopted", ("_adopted",), where="_adopted"),),
 }
 
@@ -107,6 +110,7 @@ class Layout:
         self.limits = self._collection("limits")
         self.gates = self._collection("gates")
         self.lines = self._collection("lines")
+        self.holds = self._collection("holds")
         #: A change stream tells of what a majority has on disk. Unless told to, a server writes ten times a second only.
         self.bell = self._collection("bell").with_options(write_concern=WriteConcern(1, j=True))
         #: A ring that gets lost costs a poll, and a place that is given twice the order of two jobs: neither is worth

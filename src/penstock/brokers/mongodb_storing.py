@@ -21,6 +21,7 @@ from penstock.brokers.mongodb_documents import RING, document
 from penstock.brokers.mongodb_gates import Gates, lines_of
 from penstock.brokers.mongodb_intents import Intents
 from penstock.brokers.mongodb_layout import Layout
+from penstock.brokers.mongodb_order import Order
 from penstock.brokers.mongodb_plan import Plan, duplicates, write
 from penstock.core.job import NewJob
 from penstock.errors import StoreUnavailable
@@ -44,6 +45,7 @@ class Storing:
     def __init__(self, layout: Layout, clock: ServerClock, *, replicated: bool, gates: Gates | None = None) -> None:
         self._layout = layout
         self.gates = gates or Gates(layout, clock)
+        self.order = Order(layout)
         self.intents = Intents(layout, clock)
         self._replicated = replicated
         #: The start of the tokens of what is done for no worker.
@@ -85,6 +87,7 @@ class Storing:
         first = self._layout.next_places(len(jobs))
         births = distinct(document(job, first + n, now) for n, job in enumerate(jobs))
         lines = lines_of(jobs)
+        self.order.met(jobs)
         self.gates.expect(lines, within=session is not None)
         stored = {born["_id"] for born in self._store(births, session)}
         self.gates.open(lines)

@@ -61,6 +61,8 @@ class BrokerContract(
     CancelContract,
     BacklogContract,
     LimitContract,
+    KeyContract,
+    KeyOpeningContract,
     MetricsContract,
     NamespaceContract,
     ListenContract,
@@ -70,4 +72,4 @@ class BrokerContract(
     """The whole contract. Subclass it, and give it a `url` fixture."""
 
 
-__all__ = ["BrokerContract", "BrokerMachine", "KeyContract", "KeyOpeningContract", "check_machine"]
+__all__ = ["BrokerContract", "BrokerMachine", "check_machine"]
