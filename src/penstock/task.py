@@ -334,8 +334,10 @@ def check_limit(name: str, limit: Limit | None, limit_key: Callable[..., object]
         if limit_key is not None:
             raise ConfigError(f"{name}: limit_key= goes with a rate_limit= or a concurrency=")
         return
-    if "," in name:
-        raise ConfigError(f"a task that is limited has a name without commas, not {name!r}")
+    if "," in name or name.startswith("="):
+        raise ConfigError(
+            f"a task that is limited has a name without commas, which does not begin with =, not {name!r}"
+        )
     if limit_key is not None and not callable(limit_key):
         raise ConfigError(f"{name}: limit_key= is a function of the task's arguments, not {limit_key!r}")
 
