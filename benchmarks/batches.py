@@ -39,4 +39,4 @@ def priced(order: Order) -> dict[str, Any]:
 
 _database = os.environ.get(DATABASE, "sqlite:///orders.db")
 orders = app.sink(_database, table="orders", name="orders", sizing=_sizing, max_size=10_000)
-priced_orders = app.sink(_database, table="orders", name="priced_orders", rows=priced, max_size=10_000)
+trades = app.sink(_database, table="trades", name="trades", rows=priced, max_size=10_000)
