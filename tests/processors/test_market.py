@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -14,6 +15,7 @@ import pytest
 
 from penstock.errors import StoreUnavailable
 from penstock.processors import MarketOrderProcessor
+from penstock.testing.servers import MongoServer
 
 PROGRAM = """
 import sys
@@ -34,6 +36,16 @@ def children(pid: int) -> list[int]:
     return found
 
 
+@pytest.fixture
+def short_transactions(mongo_server: MongoServer) -> Iterator[None]:
+    """MongoDB keeps the transactions of the dead for a minute; here, for less."""
+    with pymongo.MongoClient[dict[str, object]](mongo_server.url()) as client:
+        client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=3)
+        yield
+        client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=60)
+
+
+@pytest.mark.usefixtures("short_transactions")
 def test_a_day_in_both_databases_while_workers_are_killed(mongo_url: str, postgres_url: str, tmp_path: Path) -> None:
     # Longer than 2 s: processes have to be up to be killed, and others to come up in their place.
     program = tmp_path / "program.py"
