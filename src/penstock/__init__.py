@@ -5,10 +5,11 @@ from __future__ import annotations
 from penstock.app import Penstock
 from penstock.batch_task import BatchTask
 from penstock.cache import Cache
+from penstock.core.adaptive import Adaptive
 from penstock.core.backoff import Backoff
 from penstock.core.control import GiveUp, Retry, Snooze
 from penstock.core.limiter import Limit
-from penstock.core.sizing import Adaptive, ByDepth, Fixed
+from penstock.core.sizing import ByDepth, Fixed
 from penstock.core.states import State
 from penstock.errors import BatchError, PenstockError
 from penstock.handles import Batch, Job

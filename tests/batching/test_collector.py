@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from penstock.batching.collector import Collector, Collectors, grouped
+from penstock.core.adaptive import Adaptive
 from penstock.core.bundle import Bundle, bundle
 from penstock.core.job import Lease
-from penstock.core.sizing import Adaptive, ByDepth, Fixed, Sizing
+from penstock.core.sizing import ByDepth, Fixed, Sizing
 
 
 def lease(number: int, task: str = "store", **fields: object) -> Lease:

@@ -13,7 +13,8 @@ from statistics import mean
 
 from sink_simulation import BOUND, SINKS, SWINGS, TARGET, Run, scores, simulate, swing
 
-from penstock.core.sizing import Adaptive, ByDepth, Fixed, Sizing
+from penstock.core.adaptive import Adaptive
+from penstock.core.sizing import ByDepth, Fixed, Sizing
 
 PLOT = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "adaptive-batching.svg"
 _WIDTH, _HEIGHT, _LEFT, _GAP = 760, 120, 90, 46

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from penstock.batching.collector import Collector
+from penstock.core.adaptive import Adaptive
 from penstock.core.codec import Signature
 from penstock.core.decide import Policy
 from penstock.core.job import Lease
 from penstock.core.joining import Joining
 from penstock.core.outcome import Outcome
-from penstock.core.sizing import MAX_WAIT, Adaptive, Sizing
+from penstock.core.sizing import MAX_WAIT, Sizing
 from penstock.errors import ConfigError
 
 #: Jobs in one call, at most, where nothing else is said.
