@@ -10,7 +10,7 @@ from benchmarks import raw
 from benchmarks.figures import Figure, alternate, at_least
 from benchmarks.places import folder, url
 from penstock import Penstock, Task
-from penstock.brokers.sqlite import SqliteBroker
+from penstock.brokers.sqlite.broker import SqliteBroker
 from penstock.stores import sqlite
 
 

@@ -15,7 +15,7 @@ from benchmarks.figures import Figure
 from benchmarks.places import folder, url, worker
 from benchmarks.tasks import STAMP
 from penstock import Penstock
-from penstock.brokers.sqlite import SqliteBroker
+from penstock.brokers.sqlite.broker import SqliteBroker
 from penstock.stores import sqlite
 
 _PER_SECOND = 50

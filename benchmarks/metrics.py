@@ -11,7 +11,7 @@ from benchmarks.figures import Figure, alternate, at_least
 from benchmarks.places import NOOP, filled, folder, fresh_copy, url
 from benchmarks.tasks import noop
 from penstock import Penstock
-from penstock.brokers.sqlite import SqliteBroker
+from penstock.brokers.sqlite.broker import SqliteBroker
 from penstock.core.job import Holder, Lease
 from penstock.core.outcome import Ending, Outcome
 from penstock.events.counters import ROOM, Counters

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from penstock.brokers.base import Broker
-from penstock.brokers.sqlite import SqliteBroker
+from penstock.brokers.sqlite.broker import SqliteBroker
 from penstock.client import new_ids
 from penstock.core.codec import encode_value
 from penstock.core.job import NewJob

@@ -12,7 +12,7 @@ from benchmarks.enqueue import empty
 from benchmarks.figures import Figure, Samples, alone, alternate, at_least
 from benchmarks.idle import children, pss
 from benchmarks.places import NOOP, emptied, folder, fresh_copy, url, watched, worker
-from penstock.brokers.sqlite import SqliteBroker
+from penstock.brokers.sqlite.broker import SqliteBroker
 from penstock.client import new_ids
 from penstock.core.codec import encode_value
 from penstock.core.job import NewJob

@@ -17,8 +17,8 @@ import pytest
 from penstock.brokers import connect
 from penstock.brokers.diagnosis import Grade, Schema
 from penstock.brokers.inspect import Selection
-from penstock.brokers.mongodb import MongoBroker
-from penstock.brokers.mongodb_layout import VERSION
+from penstock.brokers.mongodb.broker import MongoBroker
+from penstock.brokers.mongodb.layout import VERSION
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.states import State
 from penstock.errors import ConfigError, SchemaTooNew, StoreError, StoreUnavailable

@@ -15,8 +15,8 @@ from pymongo.collection import Collection
 
 from penstock.brokers import connect
 from penstock.brokers.inspect import Selection
-from penstock.brokers.mongodb import MongoBroker
-from penstock.brokers.mongodb_inbox import job_of
+from penstock.brokers.mongodb.broker import MongoBroker
+from penstock.brokers.mongodb.inbox import job_of
 from penstock.core.ids import uuid7s
 from penstock.core.job import NewJob
 from penstock.core.outcome import Outcome

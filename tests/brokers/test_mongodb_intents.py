@@ -11,7 +11,7 @@ from pymongo import monitoring
 
 from penstock.brokers import connect
 from penstock.brokers.inspect import Selection
-from penstock.brokers.mongodb import MongoBroker
+from penstock.brokers.mongodb.broker import MongoBroker
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.states import State
 from penstock.errors import StoreUnavailable

@@ -10,7 +10,7 @@ from pymongo import monitoring
 
 from penstock.brokers import connect
 from penstock.brokers.inspect import Selection
-from penstock.brokers.mongodb import MongoBroker
+from penstock.brokers.mongodb.broker import MongoBroker
 from penstock.core.ids import uuid7s
 from penstock.core.job import NewJob
 from penstock.core.limiter import Limit

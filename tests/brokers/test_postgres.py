@@ -12,8 +12,8 @@ import pytest
 
 from penstock.brokers import connect
 from penstock.brokers.inspect import Selection
-from penstock.brokers.postgres import PostgresBroker
-from penstock.brokers.postgres_holdings import Heads, Holdings
+from penstock.brokers.postgres.broker import PostgresBroker
+from penstock.brokers.postgres.holdings import Heads, Holdings
 from penstock.core.job import Holder, Lease
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from penstock.brokers import connect
-from penstock.brokers.postgres import PostgresBroker
+from penstock.brokers.postgres.broker import PostgresBroker
 from penstock.core.job import Failure
 from penstock.core.limiter import Limit, gate
 from penstock.core.outcome import Ending, Outcome

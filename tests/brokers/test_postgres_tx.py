@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from penstock.brokers import connect
 from penstock.brokers.inspect import Selection
-from penstock.brokers.postgres import PostgresBroker
+from penstock.brokers.postgres.broker import PostgresBroker
 from penstock.core.codec import Signature
 from penstock.core.outcome import Outcome, Step
 from penstock.core.states import State

@@ -14,7 +14,7 @@ from penstock.core.job import Holder, NewJob
 from penstock.core.limiter import Limit
 from penstock.core.outcome import Outcome
 
-SQL = files("penstock.brokers").joinpath("sql", "sqlite")
+SQL = files("penstock.brokers.sqlite").joinpath("sql")
 STATEMENTS = sorted(entry.name.removesuffix(".sql") for entry in SQL.iterdir() if entry.name.endswith(".sql"))
 
 HEAD = "takes the first entry of an ordered table and stops"

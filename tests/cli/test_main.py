@@ -11,7 +11,7 @@ import pytest
 
 from penstock.cli.main import COMMANDS, main
 
-HEAVY = {"asyncio.events", "rich", "sqlite3", "penstock.brokers.sqlite", "penstock.worker.supervisor"}
+HEAVY = {"asyncio.events", "rich", "sqlite3", "penstock.brokers.sqlite.broker", "penstock.worker.supervisor"}
 
 
 def test_help_lists_every_command(penstock):

@@ -263,9 +263,9 @@ def killed(folder: Path, owner: str, name: str, *arguments: str) -> None:
     """Run a load whose program kills itself right after one of the steps by which it forgets the load."""
     program = f"""
 import os, signal, sys
-from penstock.brokers.sqlite_inspector import SqliteInspector
+from penstock.brokers.sqlite.inspector import SqliteInspector
 from penstock.cli.main import main
-from penstock.sinks.sqlite import SqliteSink
+from penstock.sinks.sqlite.sink import SqliteSink
 
 step = {owner}.{name}
 

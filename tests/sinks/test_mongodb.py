@@ -11,7 +11,7 @@ from places import MongoPlace
 
 from penstock.errors import ConfigError, SinkError
 from penstock.sinks.base import OnConflict, Rejected, Target, Written
-from penstock.sinks.mongodb import MongoSink
+from penstock.sinks.mongodb.sink import MongoSink
 from penstock.testing.servers import MongoServer
 
 UPDATE, IGNORE = OnConflict.UPDATE, OnConflict.IGNORE

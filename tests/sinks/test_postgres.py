@@ -12,7 +12,7 @@ from places import PostgresPlace
 
 from penstock.errors import ConfigError, SinkError, StoreUnavailable
 from penstock.sinks.base import OnConflict, Rejected, Target, Written
-from penstock.sinks.postgres import PostgresSink
+from penstock.sinks.postgres.sink import PostgresSink
 from penstock.testing.servers import PostgresServer
 
 ADD = OnConflict.ADD

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from penstock.errors import ConfigError, PayloadError, SinkError, StoreError
 from penstock.sinks.base import OnConflict, Rejected, Written
 from penstock.sinks.base import Target as Into
-from penstock.sinks.sqlite import SqliteSink
+from penstock.sinks.sqlite.sink import SqliteSink
 
 
 class Target:

@@ -13,7 +13,7 @@ import pytest
 from penstock.brokers import connect
 from penstock.brokers.base import Broker, WorkerInfo
 from penstock.brokers.inspect import RunningJob, Selection
-from penstock.brokers.sqlite import SqliteBroker
+from penstock.brokers.sqlite.broker import SqliteBroker
 from penstock.client import new_ids
 from penstock.core.canary import queue_of
 from penstock.core.decide import Terms

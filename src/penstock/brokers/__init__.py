@@ -9,11 +9,11 @@ from penstock.errors import ConfigError
 
 #: scheme -> "module:class"; adding a broker is its file and its row here.
 SCHEMES: dict[str, str] = {
-    "postgresql": "penstock.brokers.postgres:PostgresBroker",
-    "postgres": "penstock.brokers.postgres:PostgresBroker",
-    "sqlite": "penstock.brokers.sqlite:SqliteBroker",
-    "mongodb": "penstock.brokers.mongodb:MongoBroker",
-    "mongodb+srv": "penstock.brokers.mongodb:MongoBroker",
+    "postgresql": "penstock.brokers.postgres.broker:PostgresBroker",
+    "postgres": "penstock.brokers.postgres.broker:PostgresBroker",
+    "sqlite": "penstock.brokers.sqlite.broker:SqliteBroker",
+    "mongodb": "penstock.brokers.mongodb.broker:MongoBroker",
+    "mongodb+srv": "penstock.brokers.mongodb.broker:MongoBroker",
 }
 
 

@@ -9,11 +9,11 @@ from penstock.sinks.base import Sink, Target
 
 #: scheme -> "module:class"; adding a sink is its file and its row here.
 SCHEMES: dict[str, str] = {
-    "mongodb": "penstock.sinks.mongodb:MongoSink",
-    "mongodb+srv": "penstock.sinks.mongodb:MongoSink",
-    "postgres": "penstock.sinks.postgres:PostgresSink",
-    "postgresql": "penstock.sinks.postgres:PostgresSink",
-    "sqlite": "penstock.sinks.sqlite:SqliteSink",
+    "mongodb": "penstock.sinks.mongodb.sink:MongoSink",
+    "mongodb+srv": "penstock.sinks.mongodb.sink:MongoSink",
+    "postgres": "penstock.sinks.postgres.sink:PostgresSink",
+    "postgresql": "penstock.sinks.postgres.sink:PostgresSink",
+    "sqlite": "penstock.sinks.sqlite.sink:SqliteSink",
 }
 
 

@@ -19,7 +19,7 @@ class Statements:
     takes the place of that word, so that several apps can share a database.
 
     Parameters:
-        folder: below the package `penstock.brokers.sql`.
+        folder: a store's name: its package in `penstock.brokers` has the statements in `sql`.
         namespace: lower-case letters, digits and `_`, at most 31 characters.
         spellings: what the files write, and what is to stand there, with `{}` for the namespace.
         word: what the namespace is called where this store is told it.
@@ -36,7 +36,7 @@ class Statements:
         if not _NAMESPACE.match(namespace):
             raise ConfigError(f"{word} must be lower-case letters, digits and _, not {namespace!r}")
         self._spellings = {old: new.format(namespace) for old, new in spellings.items()}
-        self._folder = files("penstock.brokers").joinpath("sql", folder)
+        self._folder = files(f"penstock.brokers.{folder}").joinpath("sql")
         self._loaded: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> str:

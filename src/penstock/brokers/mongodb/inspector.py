@@ -1,0 +1,203 @@
+"""Reading and repairing a MongoDB queue."""
+
+from __future__ import annotations
+
+import builtins
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from penstock.brokers.base import WorkerInfo
+from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, WorkerRecord
+from penstock.brokers.mongodb.documents import Update, record, to_the_back
+from penstock.brokers.mongodb.gates import of_queue
+from penstock.brokers.mongodb.layout import Layout
+from penstock.brokers.mongodb.metrics import samples
+from penstock.brokers.mongodb.repairs import Repair
+from penstock.brokers.mongodb.storing import Storing
+from penstock.core.job import JobRecord
+from penstock.core.limiter import queue_of
+from penstock.core.metrics import FINE, Sample
+from penstock.core.states import State
+from penstock.stores.mongodb import Document, translating
+from penstock.stores.mongodb_clock import ServerClock
+
+_WAITING = (State.READY, State.DELAYED, State.PARKED)
+_ENDED = (State.DEAD, State.CANCELLED)
+#: By which index the jobs of a state are counted, and the field that only they have.
+_COUNTED = {
+    "ready": ("ready", "place"),
+    "running": ("held", "worker"),
+    "delayed": ("due", "due"),
+    "parked": ("parked", "parked"),
+    "dead": ("ended", "ended"),
+}
+
+
+class MongoInspector:
+    """See `penstock.brokers.inspect.Inspector`. Made by `MongoBroker.inspector`, whose client it uses."""
+
+    def __init__(self, shown: str, layout: Layout, clock: ServerClock, storing: Storing) -> None:
+        self._shown = shown
+        self._layout = layout
+        self._clock = clock
+        self._storing = storing
+
+    def get(self, id: bytes) -> JobRecord | None:
+        """See `Inspector.get`."""
+        with translating(self._shown):
+            found = self._layout.jobs.find_one({"_id": id, "birth": None})
+        return None if found is None else record(found)
+
+    def list(self, selection: Selection, *, limit: int = 50, after: bytes | None = None) -> Sequence[JobRecord]:
+        """See `Inspector.list`."""
+        if limit <= 0:
+            return []
+        beyond = {} if after is None else {"_id": {"$gt": after}}
+        with translating(self._shown):
+            found = self._layout.jobs.find({"$and": [_where(selection), {"birth": None}, beyond]})
+            return [record(one) for one in found.sort("_id", 1).limit(limit)]
+
+    def count(self) -> Sequence[QueueCounts]:
+        """See `Inspector.count`."""
+        counts: dict[str, dict[str, int]] = defaultdict(dict)
+        with translating(self._shown):
+            for state, (index, field) in _COUNTED.items():
+                for name, count in self._count(state, index, field):
+                    of_its = counts[queue_of(name)]
+                    of_its[state] = of_its.get(state, 0) + count
+        return [QueueCounts(queue, **counts[queue]) for queue in sorted(counts)]
+
+    def _count(self, state: str, index: str, field: str) -> Iterable[tuple[str, int]]:
+        chosen: dict[str, Any] = {"state": state, "ended": {"$exists": True}} if state == "dead" else {}
+        stages: builtins.list[Mapping[str, Any]] = [
+            {"$match": chosen or {field: {"$gte": "" if field in {"worker", "parked"} else -1}}},
+            {"$group": {"_id": "$queue", "count": {"$sum": 1}}},
+        ]
+        for found in self._layout.jobs.aggregate(stages, hint=index):
+            yield found["_id"], found["count"]
+
+    def workers(self) -> Sequence[WorkerRecord]:
+        """See `Inspector.workers`."""
+        with translating(self._shown):
+            now = self._clock.ask()
+            held: builtins.list[Mapping[str, Any]] = [
+                {"$match": {"worker": {"$gte": ""}}},
+                {"$group": {"_id": "$worker", "count": {"$sum": 1}}},
+            ]
+            running = {one["_id"]: one["count"] for one in self._layout.jobs.aggregate(held, hint="held")}
+            found = self._layout.workers.find({"info": {"$exists": True}}).sort("_id", 1).to_list()
+        return [_worker(one, now, running.get(one["_id"], 0)) for one in found]
+
+    def metrics(self, since: float, *, span: int = FINE) -> Sequence[Sample]:
+        """See `Inspector.metrics`."""
+        with translating(self._shown):
+            return samples(self._layout, since, span)
+
+    def result(self, id: bytes, *, now: float | None = None) -> bytes | None:
+        """See `Inspector.result`."""
+        with translating(self._shown):
+            now = self._clock.now() if now is None else now
+            found = self._layout.results.find_one({"_id": id, "expires": {"$gt": now}}, {"value": 1})
+        return None if found is None else found["value"]
+
+    def batch(self, id: bytes) -> BatchRecord | None:
+        """See `Inspector.batch`."""
+        with translating(self._shown):
+            found = self._layout.batches.find_one({"_id": id})
+        if found is None:
+            return None
+        total, done, failed, retried = (found.get(name, 0) for name in ("total", "done", "failed", "retried"))
+        return BatchRecord(id, total, done, failed, retried)
+
+    def cancel(self, selection: Selection) -> int:
+        """See `Inspector.cancel`."""
+        with translating(self._shown):
+            count = self._cancel_waiting(_where(selection))
+            running = {"$and": [_where(selection), {"worker": {"$gte": ""}, "mark": None}]}
+            marked = self._layout.jobs.update_many(running, {"$set": {"cancelled": True}}).matched_count
+            if marked or (count and self._storing.order.may_keep()):
+                self._storing.ring()
+        return count + marked
+
+    def _cancel_waiting(self, chosen: Mapping[str, Any]) -> int:
+        update: Update = {
+            "$set": {"state": State.CANCELLED.value, "ended": self._clock.now()},
+            "$unset": {"place": 1, "due": 1, "parked": 1, "unique": 1, "cancelled": 1, "turn": 1},
+        }
+        return self._repair(_WAITING, update, "failed").run(chosen)
+
+    def cancelled(self, worker: str) -> builtins.list[tuple[int, bytes]]:
+        """See `Broker.cancelled`. A mark found on a job that does not run is carried out.
+
+        Looking for the mark and giving the job back are two steps, and somebody may ask in between.
+        """
+        with translating(self._shown):
+            found = self._layout.jobs.find({"cancelled": True}, {"worker": 1, "process": 1, "state": 1}).to_list()
+            waiting = [one["_id"] for one in found if one["state"] in {state.value for state in _WAITING}]
+            if waiting:
+                self._cancel_waiting({"_id": {"$in": waiting}, "cancelled": True})
+        return [(one["process"], one["_id"]) for one in found if one.get("worker") == worker]
+
+    def retry(self, selection: Selection) -> int:
+        """See `Inspector.retry`."""
+        with translating(self._shown):
+            names = self._layout.jobs.distinct("queue", {"$and": [_where(selection), {"ended": {"$exists": True}}]})
+            back = to_the_back(self._layout.next_places(1), self._clock.now())
+            count = self._repair(_ENDED, back, "failed", -1).run(_where(selection))
+            if count:
+                self._storing.gates.open(names)
+                self._storing.ring()
+        return count
+
+    def delete(self, selection: Selection) -> int:
+        """See `Inspector.delete`."""
+        with translating(self._shown):
+            # A job that ended is counted in its batch already; one that waits takes its items with it.
+            count = self._repair(_ENDED, None).run(_where(selection))
+            count += self._repair(_WAITING, None, "total", -1).run(_where(selection))
+            if count and self._storing.order.may_keep():
+                self._storing.ring()
+        return count
+
+    def purge(self, queue: str) -> int:
+        """Delete the ready and delayed jobs of a queue; returns how many."""
+        with translating(self._shown):
+            return self._repair((State.READY, State.DELAYED), None, "total", -1).run(of_queue(queue))
+
+    def _repair(
+        self, states: Sequence[State], update: Update | None, counter: str | None = None, sign: int = 1
+    ) -> Repair:
+        guard = {"state": {"$in": [state.value for state in states]}}
+        return Repair(self._layout, self._storing, guard, update, counter, sign)
+
+
+def _where(selection: Selection) -> dict[str, Any]:
+    """The filter of a selection."""
+    chosen: dict[str, Any] = {}
+    if selection.ids is not None:
+        chosen["_id"] = {"$in": list(selection.ids)}
+    both: builtins.list[dict[str, Any]] = []
+    if selection.queue is not None:
+        both.append(of_queue(selection.queue))
+    if selection.state is not None:
+        both.append({"state": selection.state.value})
+        if selection.state in _ENDED:
+            chosen["ended"] = {"$exists": True}
+    if both:
+        chosen["$and"] = both
+    for field in ("task", "batch"):
+        value = getattr(selection, field)
+        if value is not None:
+            chosen[field] = value
+    return chosen
+
+
+def _worker(found: Document, now: float, running: int) -> WorkerRecord:
+    info = msgspec.msgpack.decode(found["info"], type=WorkerInfo)
+    return WorkerRecord(
+        info.id, info.host, info.pid, info.pool, info.slots, info.queues, info.started_at, now - found["beat"], running,
+        info.jobs, info.lanes, info.trouble,
+    )  # fmt: skip

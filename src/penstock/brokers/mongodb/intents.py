@@ -1,0 +1,252 @@
+"""All or nothing without a transaction, which a server that stands alone does not have.
+
+A replica set does; but what a transaction has written stays locked for a minute or more when its process is killed, and
+the job could not be given to another for as long.
+
+What is to change together is prepared where nobody sees it: jobs that change are *marked* (what tells where they stand is
+put on a shelf, so that nobody else can take, end or move them), jobs that are new are *hidden* likewise. Then one document
+is inserted that says what is to be done, under a token of its own: the intent. With it, all has happened; without it,
+nothing has. Doing it is idempotent, and whoever finds an intent may finish it.
+
+Whoever finds marks without an intent inserts an empty one under the same token, takes the marks off and throws the hidden
+jobs away. Of the two inserts one comes first; a slow owner that comes second is told to try again.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import bson
+from bson.codec_options import CodecOptions, DatetimeConversion
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from penstock.brokers.mongodb.documents import HIDDEN, STANDING, Update
+from penstock.brokers.mongodb.layout import Layout
+from penstock.brokers.mongodb.plan import Guard, Plan, count_once, duplicates, write
+from penstock.errors import StoreUnavailable
+from penstock.stores.mongodb import Document
+from penstock.stores.mongodb_clock import ServerClock
+
+#: The field of a message that somebody is making a job of.
+ADOPTED = "_adopted"
+#: Seconds after which whoever marked or hid a job and did not say what for has died over it.
+_ABANDONED_AFTER = 60
+#: Seconds for which somebody who stores the same jobs is waited for.
+_PATIENCE = 5.0
+_LOOK_AGAIN = 0.005
+_REMEMBER_VOID = timedelta(days=1)
+_ON_THE_SHELF: Update = [
+    {"$set": {"shelf": {field: f"${field}" for field in STANDING}}},
+    {"$unset": [field for field in STANDING if field != "state"]},
+]
+_OFF_THE_SHELF: list[dict[str, Any]] = [{"$set": {field: f"$shelf.{field}" for field in STANDING}}]
+_CODEC: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+
+
+class Intents:
+    """The intents of one namespace."""
+
+    def __init__(self, layout: Layout, clock: ServerClock) -> None:
+        self._layout = layout
+        self._clock = clock
+        #: Tokens of this connection's own whose end it did not hear of.
+        self._unheard: set[str] = set()
+
+    def carry_out(
+        self,
+        owner: str,
+        changes: Sequence[tuple[list[bytes], Guard]],
+        plan: Callable[[str, set[bytes]], Plan],
+        messages: Sequence[Any] = (),
+    ) -> Plan:
+        """Change jobs and store new ones, together with whatever else the plan says, or do nothing at all.
+
+        Parameters:
+            owner: the start of the token, by which whoever buries a dead process finds what it left half done.
+            changes: ids, and what the jobs must be like.
+            plan: what to do, given the token and the ids that did fit.
+            messages: ids of messages to take from the inbox; those that nobody else took carry the token then.
+
+        Returns:
+            The plan, without the births that were there already.
+        """
+        token = f"{owner}/{int(self._clock.now())}/{secrets.token_hex(8)}"
+        self._unheard.add(token)
+        inbox = self._layout.inbox
+        marked = self._marked(changes, token)
+        if changes and not marked:
+            self._unheard.discard(token)
+            return Plan()
+        if messages:
+            inbox.update_many({"_id": {"$in": list(messages)}, ADOPTED: None}, {"$set": {ADOPTED: token}})
+        chosen = plan(token, marked)
+        chosen.births = self._hide(chosen.births, token)
+        if chosen.grows:
+            chosen.grow(chosen.births)
+        try:
+            # Last of what must be on disk: by it, all that follows can be done again.
+            self._layout.intents.insert_one({"_id": token, "plan": _packed(chosen)})
+        except DuplicateKeyError:
+            raise StoreUnavailable("the server was slow, and others took this for dead: try again") from None
+        self._finish(token, chosen, hidden=bool(chosen.births))
+        self._unheard.discard(token)
+        return chosen
+
+    def _hide(self, births: Sequence[Document], token: str) -> list[Document]:
+        """Store jobs so that nobody sees them; returns those that went in."""
+        stored = list(births)
+        waiting = [_hidden(born, token) for born in births]
+        for attempt in range(3):
+            if not waiting:
+                return stored
+            try:
+                self._layout.jobs.insert_many(waiting, ordered=False)
+                return stored
+            except BulkWriteError as error:
+                refused = duplicates(error)
+                if refused is None:
+                    raise
+            taken = [waiting[n] for n in refused]
+            # What is in the way may itself be hidden, by somebody who died over it.
+            waiting = taken if attempt < 2 and self.clear_the_way(taken) else []
+            if not waiting:
+                gone = {one["_id"] for one in taken}
+                return [born for born in stored if born["_id"] not in gone]
+        return stored
+
+    def clear_the_way(self, births: Sequence[Document]) -> bool:
+        """Settle what is hidden under the same ids or keys; was there anything?"""
+        ids = [born["_id"] for born in births]
+        keys = [born["unique"] for born in births if "unique" in born]
+        hidden = {"birth": {"$exists": True}, "$or": [{"_id": {"$in": ids}}, {"unique": {"$in": keys}}]}
+        settled = False
+        while True:
+            tokens = {found["birth"] for found in self._layout.jobs.find(hidden, {"birth": 1})}
+            old = [token for token in tokens if token in self._unheard or self._age(token) > _PATIENCE]
+            for token in old:
+                self.settle(token)
+            settled = settled or bool(tokens)
+            if len(old) == len(tokens):
+                return settled
+            # Somebody else stores the same jobs right now, and will be done in a moment, unless he is dead.
+            time.sleep(_LOOK_AGAIN)
+
+    def _age(self, token: str) -> float:
+        return self._clock.now() - int(token.split("/")[-2])
+
+    def _marked(self, changes: Sequence[tuple[list[bytes], Guard]], token: str) -> set[bytes]:
+        """Mark the jobs that fit; returns their ids."""
+        update = [{"$set": {"mark": token}}, *_ON_THE_SHELF]
+        jobs, all_fit = self._layout.jobs, True
+        for ids, guard in changes:
+            done = jobs.update_many({"_id": {"$in": ids}, "mark": None, "birth": None, **guard}, update)
+            all_fit = all_fit and done.modified_count == len(ids)
+        if all_fit:
+            return {id for ids, _ in changes for id in ids}
+        return {found["_id"] for found in jobs.find({"mark": token}, {"_id": 1})}
+
+    def settle(self, token: str) -> None:
+        """Finish what somebody began, or undo it."""
+        void = {"_id": token, "void": True, "gone": datetime.now(UTC) + _REMEMBER_VOID}
+        try:
+            self._layout.intents.insert_one(void)
+            found: Document | None = void
+        except DuplicateKeyError:
+            found = self._layout.intents.find_one({"_id": token})
+        if found is None:
+            return
+        if "plan" in found:
+            self._finish(token, _unpacked(found["plan"]), hidden=True)
+            return
+        self._layout.jobs.delete_many({"birth": token})
+        self._layout.jobs.update_many({"mark": token}, [*_OFF_THE_SHELF, {"$unset": ["mark", "shelf"]}])
+        self._layout.inbox.update_many({ADOPTED: token}, {"$unset": {ADOPTED: 1}})
+
+    def settle_own(self) -> None:
+        """Settle what this connection began and did not hear the end of."""
+        for token in list(self._unheard):
+            self.settle(token)
+            self._unheard.discard(token)
+
+    def settle_of(self, owner: str) -> None:
+        """Settle what a dead process, or every process of a dead worker, left half done."""
+        for token in self._begun():
+            if token.startswith(f"{owner}/"):
+                self.settle(token)
+
+    def settle_old(self) -> None:
+        """Settle what was left half done long ago, by whomever."""
+        for token, decided in self._begun().items():
+            if self._age(token) > (_PATIENCE if decided else _ABANDONED_AFTER):
+                self.settle(token)
+
+    def _begun(self) -> dict[str, bool]:
+        """The tokens of what is half done, and of each whether there is an intent: then it is only to be finished."""
+        jobs, inbox, intents = self._layout.jobs, self._layout.inbox, self._layout.intents
+        tokens: dict[str, bool] = {found["_id"]: True for found in intents.find({"void": None}, {"_id": 1})}
+        for collection, field in ((jobs, "birth"), (jobs, "mark"), (inbox, ADOPTED)):
+            for token in collection.distinct(field, {field: {"$gte": ""}}):
+                tokens.setdefault(token, False)
+        return dict(sorted(tokens.items()))
+
+    def _finish(self, token: str, plan: Plan, *, hidden: bool) -> None:
+        """Do what an intent says, as often as it takes; with `hidden`, show the jobs that were hidden for it.
+
+        Nothing here waits for a disk. What a server forgets as it dies, it forgets from the end: as long as it has not
+        forgotten that the intent is gone, it has not forgotten what came before.
+        """
+        layout = self._layout.unhurried
+        mark = {"mark": token}
+        done = Plan(
+            deletes=[(ids, mark) for ids, _ in plan.deletes],
+            updates=[(ids, mark, _off_the_shelf(update)) for ids, _, update in plan.updates],
+            results=plan.results,
+        )
+        if plan.inbox:
+            layout.inbox.delete_many({ADOPTED: token})
+        write(layout, done, None)
+        count_once(layout, plan.steps, token)
+        if hidden:
+            layout.jobs.update_many({"birth": token}, [*_OFF_THE_SHELF, {"$unset": ["birth", "shelf"]}])
+        layout.intents.delete_one({"_id": token})
+
+
+def _hidden(born: Document, token: str) -> Document:
+    shelf = {field: born[field] for field in STANDING if field in born}
+    plain = {field: value for field, value in born.items() if field not in shelf}
+    return {**plain, "state": HIDDEN, "birth": token, "shelf": shelf}
+
+
+def _off_the_shelf(update: Update) -> Update:
+    """The same update, for a job that is marked: what was on the shelf is of no further use."""
+    if isinstance(update, list):
+        return [*update, {"$unset": ["mark", "shelf"]}]
+    return {**update, "$unset": {**update.get("$unset", {}), "mark": 1, "shelf": 1}}
+
+
+def _packed(plan: Plan) -> bytes:
+    """A plan as bytes: MongoDB would take the operators in it for its own."""
+    return bson.encode(
+        {
+            "deletes": [ids for ids, _ in plan.deletes],
+            "updates": [{"ids": ids, "update": update} for ids, _, update in plan.updates],
+            "results": plan.results,
+            "steps": [{"batch": batch, "sums": sums} for batch, sums in plan.steps.items()],
+            "inbox": plan.inbox,
+        }
+    )
+
+
+def _unpacked(data: bytes) -> Plan:
+    found = bson.decode(data, codec_options=_CODEC)
+    return Plan(
+        deletes=[(ids, {}) for ids in found["deletes"]],
+        updates=[(one["ids"], {}, one["update"]) for one in found["updates"]],
+        results=found["results"],
+        steps={one["batch"]: one["sums"] for one in found["steps"]},
+        inbox=found["inbox"],
+    )

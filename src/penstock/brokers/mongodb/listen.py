@@ -1,0 +1,158 @@
+"""Waking a worker by what MongoDB tells of new work: a change stream, or a tailable cursor where there are none."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
+
+from pymongo import CursorType
+from pymongo.errors import OperationFailure, PyMongoError
+
+from penstock.brokers.mongodb.documents import RING
+from penstock.brokers.mongodb.layout import Layout
+from penstock.stores.mongodb import translating
+
+_log = logging.getLogger("penstock")
+#: Milliseconds for which the server holds a question for news open.
+_AWAIT = 1000
+_PAUSE = 0.5
+_DENIED = 13
+
+
+class _News(Protocol):
+    def wait(self) -> bool:
+        """Wait for a while; was there news?"""
+
+    def close(self) -> None:
+        """Let go of the cursor."""
+
+
+class _Stream:
+    """The change stream of a replica set: jobs that ring, rings for what becomes ready again, and messages."""
+
+    def __init__(self, layout: Layout) -> None:
+        rings = [
+            {"ns.coll": {"$in": [layout.bell.name, layout.inbox.name]}},
+            {"ns.coll": layout.jobs.name, f"fullDocument.{RING}": True},
+        ]
+        wanted: list[dict[str, Any]] = [
+            {"$match": {"operationType": "insert", "$or": rings}},
+            {"$project": {"_id": 1}},
+        ]
+        self._stream = layout.database.watch(wanted, max_await_time_ms=_AWAIT)
+
+    def wait(self) -> bool:
+        return self._stream.try_next() is not None
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _Tail:
+    """A tailable cursor on rings in a capped collection. A cursor on an empty one would end at once."""
+
+    def __init__(self, layout: Layout) -> None:
+        own = layout.chime.insert_one({}).inserted_id
+        self._cursor = layout.chime.find({}, cursor_type=CursorType.TAILABLE_AWAIT).max_await_time_ms(_AWAIT)
+        while next(self._cursor, {"_id": own})["_id"] != own:
+            pass
+
+    def wait(self) -> bool:
+        if next(self._cursor, None) is not None:
+            return True
+        if not self._cursor.alive:
+            raise PyMongoError("the cursor was overtaken")
+        return False
+
+    def close(self) -> None:
+        self._cursor.close()
+
+
+def listening(
+    layout: Layout, shown: str, wake: Callable[[], None], *, replicated: bool
+) -> AbstractContextManager[None]:
+    """Call `wake` from a thread when there may be work, while the context is open.
+
+    Parameters:
+        replicated: are there change streams?
+    """
+
+    def begin() -> _News:
+        return _Stream(layout) if replicated else _Tail(layout)
+
+    return _listening(begin, shown, wake, replicated=replicated)
+
+
+@contextmanager
+def _listening(begin: Callable[[], _News], shown: str, wake: Callable[[], None], *, replicated: bool) -> Iterator[None]:
+    try:
+        with translating(shown):
+            news = _allowed(begin)
+    except _Denied:
+        _log.warning("%s: this user may not watch for new work: idle workers poll (grant it readWrite)", shown)
+        yield
+        return
+    if replicated:
+        _log.info("%s is a replica set: a change stream wakes idle workers", shown)
+    else:
+        _log.info("%s stands alone: a tailable cursor wakes idle workers, and there are no transactions", shown)
+    stopping = threading.Event()
+    listener = _Listener(begin, news, wake, stopping)
+    threading.Thread(target=listener.run, name="penstock-listen", daemon=True).start()
+    try:
+        yield
+    finally:
+        stopping.set()
+
+
+class _Denied(Exception):
+    """The user may not."""
+
+
+def _allowed(begin: Callable[[], _News]) -> _News:
+    try:
+        return begin()
+    except OperationFailure as error:
+        if error.code == _DENIED:
+            raise _Denied from None
+        raise
+
+
+class _Listener:
+    """Waits for news, and begins anew when a connection or a primary is lost."""
+
+    def __init__(
+        self, begin: Callable[[], _News], news: _News, wake: Callable[[], None], stopping: threading.Event
+    ) -> None:
+        self._begin = begin
+        self._news: _News | None = news
+        self._wake = wake
+        self._stopping = stopping
+
+    def run(self) -> None:
+        """Wait until told to stop."""
+        while not self._stopping.is_set():
+            try:
+                if self._news is None:
+                    self._news = self._begin()
+                    # What was told in between went unheard.
+                    self._wake()
+                if self._news.wait() and not self._stopping.is_set():
+                    self._wake()
+            except PyMongoError:
+                self._let_go()
+                self._stopping.wait(_PAUSE)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        news, self._news = self._news, None
+        if news is None:
+            return
+        try:
+            news.close()
+        except PyMongoError:
+            # The client is closed, or the server gone: so is the cursor.
+            return

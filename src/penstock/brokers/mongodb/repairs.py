@@ -1,0 +1,81 @@
+"""Changing many jobs at once, by hand, together with the counters of their batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from penstock.brokers.mongodb.documents import Update
+from penstock.brokers.mongodb.layout import Layout
+from penstock.brokers.mongodb.plan import Guard, Plan
+from penstock.brokers.mongodb.storing import Storing
+
+#: Jobs of one step of a repair.
+_SOME = 1000
+
+
+class Repair:
+    """One kind of repair.
+
+    Parameters:
+        guard: what a job must be like.
+        update: None deletes.
+        counter: of their batches, which is to change by the jobs' items, times `sign`.
+    """
+
+    def __init__(
+        self, layout: Layout, storing: Storing, guard: Guard, update: Update | None, counter: str | None = None,
+        sign: int = 1,
+    ) -> None:  # fmt: skip
+        self._layout = layout
+        self._storing = storing
+        self._guard = guard
+        self._update = update
+        self._counter = counter
+        self._sign = sign
+
+    def run(self, chosen: Mapping[str, Any]) -> int:
+        """Repair the jobs that a filter chooses; returns how many."""
+        return sum(self._some(ids) for ids in self._found({**chosen, **self._guard}))
+
+    def _found(self, where: Mapping[str, Any]) -> Iterator[list[bytes]]:
+        after: bytes | None = None
+        while True:
+            beyond = {} if after is None else {"_id": {"$gt": after}}
+            found = self._layout.jobs.find({"$and": [where, beyond]}, {"_id": 1}).sort("_id", 1).limit(_SOME)
+            ids = [one["_id"] for one in found]
+            if not ids:
+                return
+            yield ids
+            after = ids[-1]
+
+    def _some(self, ids: list[bytes]) -> int:
+        jobs = self._layout.jobs
+        fit = {"_id": {"$in": ids}, "mark": None, **self._guard}
+        if self._counter is None or not jobs.count_documents({**fit, "batch": {"$exists": True}}, limit=1):
+            if self._update is None:
+                return jobs.delete_many(fit).deleted_count
+            return jobs.update_many(fit, self._update).modified_count
+        done: list[bytes] = []
+        self._storing.intents.carry_out(
+            self._storing.name,
+            [(ids, self._guard)],
+            lambda _, marked: self._plan(jobs.find({"_id": {"$in": list(marked)}}), done),
+        )
+        return len(done)
+
+    def _plan(self, found: Iterable[Mapping[str, Any]], done: list[bytes]) -> Plan:
+        assert self._counter is not None
+        plan = Plan()
+        for one in found:
+            done.append(one["_id"])
+            if "batch" in one:
+                sums = plan.steps.setdefault(one["batch"], {self._counter: 0})
+                sums[self._counter] += self._sign * one.get("items", 1)
+        if not done:
+            return plan
+        if self._update is None:
+            plan.deletes.append((done, self._guard))
+        else:
+            plan.updates.append((done, self._guard, self._update))
+        return plan

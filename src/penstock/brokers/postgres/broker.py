@@ -1,0 +1,396 @@
+"""The PostgreSQL broker: a queue in a schema of a database, for workers on any number of machines.
+
+A job is one row. Its claim marks it in place, and each exchange - endings in, new leases out - is one statement, one round
+trip and one commit. Endings are fenced by `(id, claim)`, where the number of a claim is never given twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import ClassVar
+
+import msgspec
+
+from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Broker, Exchange, Feature, WorkerInfo
+from penstock.brokers.diagnosis import Check, Schema
+from penstock.brokers.postgres import columns, doctor
+from penstock.brokers.postgres import schema as schemas
+from penstock.brokers.postgres.arrays import Array
+from penstock.brokers.postgres.gates import Gates, View, held_lines, lines_of, terms_of
+from penstock.brokers.postgres.holdings import Heads, Holdings
+from penstock.brokers.postgres.inspector import PostgresInspector
+from penstock.brokers.postgres.joined import joined
+from penstock.brokers.postgres.link import Link, Session
+from penstock.brokers.postgres.listen import listening
+from penstock.core import limiter
+from penstock.core.clock import Steady
+from penstock.core.codec import encode_failure
+from penstock.core.decide import INTERRUPTED
+from penstock.core.job import Holder, Lease, NewJob
+from penstock.core.limiter import Limit
+from penstock.core.metrics import COARSE, KEPT, Point
+from penstock.core.outcome import Outcome
+from penstock.stores import postgres
+
+#: Lines of jobs behind a limit that `backlog` looks at.
+_LINES = 100
+_ORDERED = limiter.gate("", ordered=True)
+_INTERRUPTED = encode_failure(INTERRUPTED)
+
+
+class PostgresBroker(Broker):
+    """A queue in a database: `postgresql://user:password@host:5432/database?schema=penstock`."""
+
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
+
+    def __init__(self, url: str) -> None:
+        self._url = postgres.parse(url, ("schema",))
+        self._schema = self._url.options.get("schema", "penstock")
+        self._sql = schemas.statements(self._schema)
+        self._link = Link(self._url, self._sql)
+        self._holdings = Holdings()
+        self._heads = Heads()
+        self._gates = Gates()
+        self._looked_at = 0.0
+        self._steady = Steady()
+
+    def open(self) -> None:
+        """See `Broker.open`."""
+        if self._link.is_connected:
+            return
+        try:
+            self._link.open()
+            self.install()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """See `Broker.close`."""
+        self._link.close()
+
+    def install(self) -> None:
+        """See `Broker.install`."""
+        with postgres.translating(self._url.shown):
+            schemas.migrate(self._link.open(), self._sql, self._url.shown)
+
+    def schema(self) -> Schema:
+        """See `Broker.schema`."""
+        with postgres.connect(self._url) as connection, postgres.translating(self._url.shown):
+            return schemas.read(connection, self._sql)
+
+    def diagnose(self) -> Iterable[Check]:
+        """See `Broker.diagnose`."""
+        with postgres.connect(self._url) as connection, postgres.translating(self._url.shown):
+            found = schemas.read(connection, self._sql)
+            yield from doctor.diagnose(connection, self._schema, found, time.time())
+
+    def ddl(self) -> str:
+        """See `Broker.ddl`."""
+        return schemas.ddl(self._schema)
+
+    def inspector(self) -> PostgresInspector:
+        """The reading side, on this broker's connection."""
+        return PostgresInspector(self._link)
+
+    def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
+        """See `Broker.enqueue`.
+
+        `tx` is a `psycopg.Connection` to the same database, or an SQLAlchemy Connection or Session over one: rolled back,
+        the jobs were never queued, and workers hear of them when it commits.
+        """
+        if tx is not None:
+            session = joined(tx, self._sql)
+            with postgres.translating(self._url.shown):
+                return _store(session, jobs, now, grow=True, always=True)
+        if any(job.gate is not None for job in jobs):
+            self._gates.met(jobs)
+        return _store(self._link, jobs, now, grow=True)
+
+    def exchange(
+        self,
+        outcomes: Sequence[Outcome],
+        queues: Sequence[str],
+        limit: int,
+        holder: Holder,
+        *,
+        now: float | None = None,
+        tx: object | None = None,
+    ) -> Exchange:
+        """See `Broker.exchange`; `tx` is as in `enqueue`."""
+        if tx is not None:
+            session = joined(tx, self._sql)
+            with postgres.translating(self._url.shown):
+                return Exchange([], self._end(session, outcomes, now, spent=[]))
+        if not outcomes and not (limit > 0 and queues):
+            self._link.check_open()
+            return Exchange([], [])
+        try:
+            exchange = self._exchange(outcomes, queues, limit if queues else 0, holder, now)
+        except BaseException:
+            # It may have committed all the same, whether the connection was lost or a signal came.
+            if limit > 0:
+                self._holdings.doubt(holder)
+            raise
+        self._holdings.end(outcomes)
+        return exchange
+
+    def _exchange(
+        self, outcomes: Sequence[Outcome], queues: Sequence[str], limit: int, holder: Holder, now: float | None
+    ) -> Exchange:
+        spent = self._holdings.spent(outcomes)
+        # These take another statement.
+        apart = any(one.follow_ups or one.crashes is not None or one.lease.gate is not None for one in outcomes)
+        if limit <= 0 and not apart:
+            return Exchange([], self._end(self._link, outcomes, now, spent))
+        if limit > 0 and self._gates.may_limit(self._link, time.monotonic()):
+            view = self._gates.view(self._link, queues, now)
+            if view.concerned or self._gates.limited(outcomes):
+                given = self._exchange_limited(outcomes, queues, limit, holder, now, view)
+                if given.leases or not self._gates.lost:
+                    return given
+                # Another had all that was chosen, and there may be more: who gets nothing takes it that there is none.
+                return Exchange(self._exchange_limited((), queues, limit, holder, now, view).leases, given.stale)
+        if apart:
+            with self._link.transaction() as session:
+                stale = self._end(session, outcomes, now, spent)
+                if limit <= 0:
+                    return Exchange([], stale)
+                rows = session.run("take", **self._where(queues, limit, holder), at=now)
+        elif outcomes:
+            ordered, ruled_out = columns.in_force_at_most(outcomes)
+            rows = self._link.run(
+                "exchange",
+                **columns.of_outcomes(ordered),
+                **self._where(queues, limit, holder),
+                spent=_claims(spent),
+                at=now,
+            )
+            stale = _stale(outcomes, ordered, rows[0][0], ruled_out)
+        else:
+            rows, stale = self._link.run("take", **self._where(queues, limit, holder), at=now), []
+        leases = columns.leases(rows)
+        self._holdings.take(holder, leases)
+        self._heads.found(leases, columns.was_far(rows), time.monotonic())
+        return Exchange(leases, stale)
+
+    def _exchange_limited(
+        self,
+        outcomes: Sequence[Outcome],
+        queues: Sequence[str],
+        limit: int,
+        holder: Holder,
+        now: float | None,
+        view: View,
+    ) -> Exchange:
+        """As `_exchange`, where gates have to be looked at: a few statements more, in one transaction."""
+        with self._link.transaction() as session:
+            stale = self._end(session, outcomes, now, self._holdings.spent(outcomes), opens=False)
+            late = {id(outcome) for outcome in stale}
+            good = [outcome for outcome in outcomes if id(outcome) not in late]
+            # For its own sake: it waits for an exchange in doubt, and gives back what that took.
+            session.run("take", **self._where(queues, 0, holder), at=now)
+
+            def take(wanted: Mapping[str, int]) -> list[Lease]:
+                by = {"worker": holder.worker, "process": holder.process, "at": now}
+                keyed = {name: most for name, most in wanted.items() if limiter.gate_of(name) == _ORDERED}
+                found = self._take_ordered(session, keyed, by) if keyed else []
+                plain = {name: most for name, most in wanted.items() if name not in keyed}
+                if plain:
+                    names, mosts = Array("text", list(plain)), Array("int4", list(plain.values()))
+                    found += columns.leases(session.run("take_each", names=names, mosts=mosts, **by))
+                return found
+
+            found = self._gates.claim(session, view, good, self._heads.turned(queues), limit, take)
+        self._holdings.take(holder, found)
+        return Exchange(found, stale)
+
+    def _take_ordered(self, session: Session, wanted: Mapping[str, int], by: Mapping[str, object]) -> list[Lease]:
+        """Take jobs that keep an order, up to a number from all lines of a queue together."""
+        queues = [limiter.queue_of(name) for name in wanted]
+        after = Array("text", self._gates.after(queues))
+        mosts = Array("int4", list(wanted.values()))
+        rows = session.run("take_ordered", queues=Array("text", queues), after=after, mosts=mosts, **by)
+        for _, _, lost, _, _, _, after, *_ in rows[-len(queues) :]:
+            self._gates.went_on(after, lost=bool(lost))
+        return columns.leases(rows)
+
+    def _end(
+        self,
+        session: Session | Link,
+        outcomes: Sequence[Outcome],
+        now: float | None,
+        spent: Sequence[int],
+        *,
+        opens: bool = True,
+    ) -> list[Outcome]:
+        """Hand in outcomes, and store the follow-ups of those that were in force; returns the others.
+
+        Parameters:
+            opens: see to the gates that these jobs have passed.
+        """
+        if not outcomes:
+            return []
+        ordered, ruled_out = columns.in_force_at_most(outcomes)
+        rows = session.run("finish", **columns.of_outcomes(ordered), spent=_claims(spent), at=now)
+        stale = _stale(outcomes, ordered, rows[0][0], ruled_out)
+        late = {id(outcome) for outcome in stale}
+        born = [job for outcome in outcomes if id(outcome) not in late for job in outcome.follow_ups]
+        _store(session, born, now, grow=False)
+        crashed = {o.lease.id: o.crashes for o in outcomes if o.crashes is not None and id(o) not in late}
+        if crashed:
+            counts = Array("int4", list(crashed.values()))
+            session.run("count_crashes", ids=Array("uuid", list(crashed)), crashes=counts)
+        good = [outcome for outcome in outcomes if id(outcome) not in late]
+        held = held_lines(good)
+        if held:
+            lines, claims = zip(*held, strict=True)
+            session.run("let_go", lines=Array("text", lines), claims=Array("int8", claims))
+        if opens:
+            self._gates.ended(session, good, now)
+        return stale
+
+    def _where(self, queues: Sequence[str], limit: int, holder: Holder) -> dict[str, object]:
+        return {
+            **self._heads.ahead(queues, time.monotonic()),
+            "most": limit,
+            "worker": holder.worker,
+            "process": holder.process,
+            "doubt": self._holdings.in_doubt(holder),
+            "interrupted": _INTERRUPTED,
+        }
+
+    def abandon(self, holder: Holder, crashed: Sequence[bytes] = ()) -> int:
+        """See `Broker.abandon`."""
+        return self._give_back(holder.worker, holder.process, crashed)
+
+    def _give_back(self, worker: str, process: int | None, crashed: Sequence[bytes]) -> int:
+        (count,) = self._link.run(
+            "give_back", worker=worker, process=process, crashed=Array("uuid", crashed), interrupted=_INTERRUPTED
+        )[0]
+        return int(count)
+
+    def purge(self, queue: str) -> int:
+        """See `Broker.purge`."""
+        return int(self._link.run("purge", queue=queue)[0][0])
+
+    def heartbeat(self, worker: WorkerInfo, *, now: float | None = None) -> None:
+        """See `Broker.heartbeat`; `now` is on the server's clock, which `rescue` watches for steps."""
+        self._link.run("beat", id=worker.id, info=msgspec.msgpack.encode(worker), at=now)
+
+    def depart(self, worker: str) -> None:
+        """See `Broker.depart`."""
+        self._give_back(worker, None, ())
+        self._link.run("worker_forget", id=worker)
+
+    def rescue(self, *, dead_after: float, now: float | None = None) -> int:
+        """See `Broker.rescue`; after a step of the server's clock nobody is rescued until all have beaten again."""
+        if now is None:
+            (theirs,) = self._link.run("clock")[0]
+            if not self._steady.observe(theirs, time.monotonic()):
+                return 0
+        return int(self._link.run("rescue", dead_after=dead_after, interrupted=_INTERRUPTED, at=now)[0][0])
+
+    def promote(self, *, now: float | None = None, limit: int = 10_000) -> float | None:
+        """See `Broker.promote`."""
+        opens_in = self._open_lines(now) if self._gates.may_limit(self._link, time.monotonic()) else None
+        while True:
+            moved, next_in = self._link.run("promote", at=now, most=limit)[0]
+            if next_in is None or next_in > 0 or not moved:
+                return min((float(wait) for wait in (next_in, opens_in) if wait is not None), default=None)
+
+    def _open_lines(self, now: float | None) -> float | None:
+        """Wake the workers where a limit lets more jobs start since the last look; returns in how many seconds to look again."""
+        moment, next_in, fell_due, is_due = self._link.run("lines_between", since=self._looked_at, at=now)[0]
+        if moment < self._looked_at:
+            # The clock was set back: what was noted for later would be long in coming.
+            self._link.run("lines_all_due")
+            fell_due = is_due = True
+        self._looked_at = float(moment)
+        if fell_due:
+            self._link.run("ring")
+        return limiter.look_again(next_in, fell_due=fell_due, is_due=is_due)
+
+    def declare(self, limits: Mapping[str, Limit | None]) -> None:
+        """See `Broker.declare`."""
+        if limits:
+            self._link.run("declare", **terms_of(limits))
+        self._gates.declared(limits.values())
+
+    def held(self, holder: Holder) -> list[Lease]:
+        """See `Broker.held`."""
+        return columns.leases(self._link.run("held", worker=holder.worker, process=holder.process))
+
+    def cancelled(self, worker: str) -> list[tuple[int, bytes]]:
+        """See `Broker.cancelled`."""
+        return [(process, id) for process, id in self._link.run("cancelled", worker=worker)]
+
+    def backlog(self, queues: Sequence[str], *, now: float | None = None, most: int = COUNTED) -> Backlog:
+        """See `Broker.backlog`."""
+        ready, waited = self._link.run("backlog", queues=Array("text", queues), most=most, lines=_LINES, at=now)[0]
+        return Backlog() if waited is None else Backlog(ready, max(0.0, waited))
+
+    def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:
+        """See `Broker.record`."""
+        data = msgspec.msgpack.encode(point)
+        self._link.run("record_metrics", worker=worker, span=span, number=number, point=data, at=now)
+        return True
+
+    def unpark(self, tasks: Sequence[str]) -> int:
+        """See `Broker.unpark`."""
+        return int(self._link.run("unpark", tasks=Array("text", tasks))[0][0])
+
+    def prune(self, *, now: float | None = None) -> int:
+        """See `Broker.prune`."""
+        self._link.run("prune_batches", at=now, every=EVERY_BATCH, most=SOME_BATCHES)
+        for span, kept in KEPT.items():
+            self._link.run("prune_metrics", span=span, kept=kept, ahead=COARSE, at=now)
+        return int(self._link.run("prune", at=now)[0][0])
+
+    def depth(self, queue: str) -> int:
+        """See `Broker.depth`."""
+        return int(self._link.run("depth", queue=queue)[0][0])
+
+    def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
+        """See `Broker.listen`: LISTEN, on a connection of its own."""
+        return listening(self._url, self._sql, wake)
+
+
+def _store(
+    session: Session | Link, jobs: Sequence[NewJob], now: float | None, *, grow: bool, always: bool = False
+) -> list[bytes]:
+    """Store jobs; returns the ids that stand for them."""
+    lines = lines_of(jobs)
+    if lines:
+        if isinstance(session, Link):
+            with session.transaction() as inside:
+                return _store(inside, jobs, now, grow=grow, always=always)
+        session.run("look", names=Array("text", lines), due=0.0)
+    stands = [job.id for job in jobs]
+    missing = list(range(len(jobs)))
+    while missing:
+        given = [jobs[n] for n in missing]
+        ((found,),) = session.run("store", **columns.of_jobs(given), grow=grow, at=now, always=always)
+        if found is None:
+            break
+        for n, id in zip(missing, found, strict=True):
+            stands[n] = id
+        # A key that was taken when the job was to be stored, and free when its holder was looked up: once more.
+        missing = [n for n, id in zip(missing, found, strict=True) if id is None]
+    return stands
+
+
+def _stale(
+    outcomes: Sequence[Outcome], ordered: Sequence[Outcome], numbers: Sequence[int] | None, ruled_out: Sequence[Outcome]
+) -> list[Outcome]:
+    """The outcomes that came too late, in the order they were given."""
+    if not numbers and not ruled_out:
+        return []
+    late = {id(outcome) for outcome in (*ruled_out, *(ordered[number - 1] for number in numbers or ()))}
+    return [outcome for outcome in outcomes if id(outcome) in late]
+
+
+def _claims(spent: Sequence[int]) -> Array | None:
+    return Array("int8", spent) if spent else None

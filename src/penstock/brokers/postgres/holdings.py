@@ -1,0 +1,121 @@
+"""What one process remembers of its claims: what it holds, where it looks next, and what it can't be sure of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+
+from penstock.brokers.postgres.arrays import Array
+from penstock.core.job import Holder, Lease
+from penstock.core.outcome import Outcome
+
+_RANKS = range(10)
+#: Seconds for which the heads of the queues are taken to be where they were, once getting there has become long.
+_SWEEP = 1.0
+#: A sweep may take this part of the time at most.
+_SHARE = 0.05
+#: Claims remembered, at most: those that a sink ended in its own transaction are never counted down.
+_MOST = 100_000
+
+
+class Holdings:
+    """The claims that are not ended yet, by their numbers."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, int] = {}
+        self._highest: dict[Holder, int] = {}
+        self._doubts: dict[Holder, int] = {}
+
+    def take(self, holder: Holder, leases: Sequence[Lease]) -> None:
+        """New leases came, after an exchange that is no longer in doubt."""
+        self._doubts.pop(holder, None)
+        for lease in leases:
+            self._open[lease.claim] = self._open.get(lease.claim, 0) + 1
+            self._highest[holder] = lease.claim
+        if len(self._open) > _MOST:
+            for claim in list(islice(self._open, _MOST // 10)):
+                del self._open[claim]
+
+    def spent(self, outcomes: Sequence[Outcome]) -> list[int]:
+        """The claims of which these outcomes are the last."""
+        ending: dict[int, int] = {}
+        for outcome in outcomes:
+            ending[outcome.lease.claim] = ending.get(outcome.lease.claim, 0) + 1
+        return [claim for claim, count in ending.items() if self._open.get(claim) == count]
+
+    def end(self, outcomes: Sequence[Outcome]) -> None:
+        """These outcomes were handed in, and the answer is known."""
+        for outcome in outcomes:
+            claim = outcome.lease.claim
+            left = self._open.get(claim, 0) - 1
+            if left > 0:
+                self._open[claim] = left
+            else:
+                self._open.pop(claim, None)
+
+    def doubt(self, holder: Holder) -> None:
+        """An exchange got no answer: whatever it claimed has a number above all that are known."""
+        self._doubts.setdefault(holder, self._highest.get(holder, -1))
+
+    def in_doubt(self, holder: Holder) -> int | None:
+        """The claim after which everything the holder has is unknown to it."""
+        return self._doubts.get(holder)
+
+
+class Heads:
+    """Where to look for the next jobs of each queue and rank.
+
+    Usually from the very beginning: that keeps the order, and finds everything. But entries of jobs that ended stay in the
+    index until it is cleaned, which another session's long transaction holds up, and the way past them grows with every
+    job. Once it is long, a process looks from where it was last, and from the beginning about once a second, for what was
+    committed late or given back.
+    """
+
+    def __init__(self) -> None:
+        self._turn = 0
+        self._lows: dict[tuple[str, int], int] = {}
+        self._beginnings: dict[tuple[str, ...], dict[str, Array]] = {}
+        self._sweep_at = 0.0
+        self._began = 0.0
+        self._sweeps = True
+
+    def ahead(self, queues: Sequence[str], now: float) -> dict[str, Array]:
+        """Where to look, for a claim at a time of the monotonic clock; the queue that comes first changes each time."""
+        turned = self.turned(queues)
+        self._began = now
+        self._sweeps = now >= self._sweep_at
+        beginning = self._beginnings.get(turned)
+        if beginning is None:
+            beginning = self._beginnings[turned] = _beginning(turned)
+        if self._sweeps:
+            return beginning
+        lows = [self._lows.get((queue, rank), 0) for queue in turned for rank in _RANKS]
+        return {**beginning, "lows": Array("int8", lows)}
+
+    def turned(self, queues: Sequence[str]) -> tuple[str, ...]:
+        """The queues in the order to take from, which changes each time."""
+        self._turn += 1
+        start = self._turn % len(queues)
+        return (*queues[start:], *queues[:start])
+
+    def found(self, leases: Sequence[Lease], was_far: bool, now: float) -> None:
+        """What came of it.
+
+        Parameters:
+            was_far: much that is dead or held lay before the heads.
+            now: on the monotonic clock.
+        """
+        for lease in leases:
+            # A line is short-lived, and looked at from its beginning.
+            if lease.gate is None:
+                self._lows[lease.queue, 9 - lease.priority] = lease.key
+        if self._sweeps and was_far:
+            self._sweep_at = now + max(_SWEEP, (now - self._began) / _SHARE)
+
+
+def _beginning(queues: Sequence[str]) -> dict[str, Array]:
+    return {
+        "queues": Array("text", [queue for queue in queues for _ in _RANKS]),
+        "ranks": Array("int2", [*_RANKS] * len(queues)),
+        "lows": Array("int8", [0] * len(_RANKS) * len(queues)),
+    }

@@ -1,0 +1,35 @@
+"""A caller's own open transaction: psycopg's connection, wherever it is wrapped up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from penstock.brokers.postgres.link import Session, prepared
+from penstock.errors import ConfigError
+from penstock.stores.statements import Statements
+
+_WANTED = "tx must be a psycopg.Connection, or an SQLAlchemy Connection or Session on postgresql+psycopg://"
+
+
+def joined(tx: object, sql: Statements) -> Session:
+    """Statements inside a caller's transaction; `ConfigError` when it is none of PostgreSQL's by psycopg."""
+    connection = tx if isinstance(tx, psycopg.Connection) else _unwrapped(tx)
+    if connection.closed:
+        raise ConfigError("tx is a connection that is closed: hand over an open one")
+    return Session(prepared(connection), sql)
+
+
+def _unwrapped(tx: Any) -> psycopg.Connection[Any]:
+    """The driver's connection below an SQLAlchemy one, whose transaction is begun, so that its commit is not left out."""
+    kind = type(tx)
+    if not any(base.__module__.startswith("sqlalchemy.") for base in kind.__mro__):
+        raise ConfigError(f"{_WANTED}, not {kind.__module__}.{kind.__qualname__}")
+    connection = tx.connection() if callable(getattr(tx, "connection", None)) else tx
+    driver = getattr(getattr(connection, "connection", None), "driver_connection", None)
+    if not isinstance(driver, psycopg.Connection):
+        raise ConfigError(f"{_WANTED}, not {kind.__qualname__} on {type(driver).__module__}")
+    if not connection.in_transaction():
+        connection.begin()
+    return driver

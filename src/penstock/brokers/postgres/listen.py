@@ -1,0 +1,99 @@
+"""Hearing of new work: LISTEN on a connection of its own, in a thread that survives what becomes of the connection."""
+
+from __future__ import annotations
+
+import random
+import select
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from penstock.brokers.postgres.link import fetched, prepared
+from penstock.errors import StoreError
+from penstock.stores import postgres
+from penstock.stores.statements import Statements
+
+_PAUSE = 0.2
+_LONGEST_PAUSE = 5.0
+
+
+@contextmanager
+def listening(url: postgres.PostgresUrl, sql: Statements, wake: Callable[[], None]) -> Iterator[None]:
+    """Call `wake` from a thread when there may be work, while the context is open.
+
+    The thread is armed while it waits: it holds a lock that enqueuers look at. Before it calls `wake`, which blocks while
+    nobody is idle, it lets go of the lock, and enqueuers spare themselves the notification.
+    """
+    ear = _Ear(url, sql, wake)
+    ear.start()
+    try:
+        yield
+    finally:
+        ear.stop()
+
+
+class _Ear:
+    def __init__(self, url: postgres.PostgresUrl, sql: Statements, wake: Callable[[], None]) -> None:
+        self._url = url
+        self._sql = sql
+        self._wake = wake
+        self._stopping = threading.Event()
+        self._listens = threading.Event()
+        self._stopped, self._stop = socket.socketpair()
+        self._thread = threading.Thread(target=self._run, name="penstock-listen", daemon=True)
+
+    def start(self) -> None:
+        """Start; returns when it listens, or has failed to for the first time."""
+        self._thread.start()
+        self._listens.wait(postgres.PATIENCE)
+
+    def stop(self) -> None:
+        """End. Where `wake` blocks, the thread ends when that returns."""
+        self._stopping.set()
+        self._stop.close()
+        self._thread.join(1.0)
+
+    def _run(self) -> None:
+        pause = 0.0
+        with self._stopped:
+            while not self._stopping.is_set():
+                try:
+                    connection = postgres.connect(self._url)
+                    with connection, postgres.translating(self._url.shown):
+                        self._hear(connection, again=pause > 0)
+                except (StoreError, OSError):
+                    # The broker that shares this store says what is wrong with it; here it is only tried again.
+                    pause = min(_LONGEST_PAUSE, max(_PAUSE, pause * 2))
+                self._listens.set()
+                if pause:
+                    self._stopping.wait(pause * random.uniform(0.5, 1.0))
+
+    def _hear(self, connection: postgres.Connection, *, again: bool) -> None:
+        cursor = prepared(connection)
+        fetched(cursor, self._sql["listen"], {})
+        seen = self._place(cursor, "arm")
+        self._listens.set()
+        # What came while there was no connection was not heard.
+        news = again
+        while not self._stopping.is_set():
+            if news or self._is_told(connection):
+                before = self._place(cursor, "disarm")
+                self._wake()
+                seen = self._place(cursor, "arm")
+                # What came in between was not announced to anybody.
+                news = seen != before
+
+    def _place(self, cursor: psycopg.Cursor[TupleRow], name: str) -> object:
+        return fetched(cursor, self._sql[name], {})[0][1]
+
+    def _is_told(self, connection: postgres.Connection) -> bool:
+        """Wait for notifications; True when there were any."""
+        # What came along with the answer to `arm` is read already: waiting for the socket would miss it.
+        if list(connection.notifies(timeout=0)):
+            return True
+        select.select([connection.fileno(), self._stopped.fileno()], [], [])
+        return not self._stopping.is_set() and bool(list(connection.notifies(timeout=0)))

@@ -1,0 +1,193 @@
+"""Reading and repairing a SQLite queue."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import sqlite3
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import msgspec
+
+from penstock.brokers.base import WorkerInfo
+from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, WorkerRecord
+from penstock.brokers.sqlite.moves import Moves
+from penstock.core.job import Failure, JobRecord
+from penstock.core.limiter import gate_of, queue_of
+from penstock.core.metrics import FINE, Sample, decoded_sample
+from penstock.core.states import State
+from penstock.stores import sqlite
+from penstock.stores.statements import Statements
+
+_COUNTED = ("ready", "running", "delayed", "parked", "dead")
+
+
+class SqliteInspector:
+    """See `penstock.brokers.inspect.Inspector`. Made by `SqliteBroker.inspector`, whose connection it uses."""
+
+    def __init__(
+        self,
+        path: str,
+        connection: sqlite3.Connection,
+        transaction: Callable[[], AbstractContextManager[sqlite3.Connection]],
+        moves: Moves,
+        sql: Statements,
+        ring: Callable[[Sequence[str]], None],
+    ) -> None:
+        self._path = path
+        self._connection = connection
+        self._transaction = transaction
+        self._moves = moves
+        self._sql = sql
+        self._ring = ring
+
+    def get(self, id: bytes) -> JobRecord | None:
+        """See `Inspector.get`."""
+        with sqlite.translating(self._path):
+            row = self._connection.execute(self._sql["record"], (id,)).fetchone()
+        return None if row is None else _record(row)
+
+    def list(self, selection: Selection, *, limit: int = 50, after: bytes | None = None) -> Sequence[JobRecord]:
+        """See `Inspector.list`."""
+        with sqlite.translating(self._path):
+            keys = json.dumps(self._seqs(selection, limit, after))
+            return [_record(row) for row in self._connection.execute(self._sql["records"], (keys,)).fetchall()]
+
+    def count(self) -> Sequence[QueueCounts]:
+        """See `Inspector.count`."""
+        counts: dict[str, dict[str, int]] = defaultdict(dict)
+        with sqlite.translating(self._path):
+            for state in _COUNTED:
+                for queue, count in self._connection.execute(self._sql[f"count_{state}"]):
+                    of_queue = counts[queue_of(queue)]
+                    of_queue[state] = of_queue.get(state, 0) + count
+        return [QueueCounts(queue, **counts[queue]) for queue in sorted(counts)]
+
+    def workers(self) -> Sequence[WorkerRecord]:
+        """See `Inspector.workers`."""
+        now = time.monotonic()
+        with sqlite.translating(self._path):
+            running = dict(self._connection.execute(self._sql["running_of_worker"]).fetchall())
+            rows = self._connection.execute(self._sql["workers"]).fetchall()
+        return [
+            _worker(msgspec.msgpack.decode(info, type=WorkerInfo), now - beat, running) for _, info, beat, _ in rows
+        ]
+
+    def metrics(self, since: float, *, span: int = FINE) -> Sequence[Sample]:
+        """See `Inspector.metrics`."""
+        with sqlite.translating(self._path):
+            rows = self._connection.execute(self._sql["metrics"], (span, since)).fetchall()
+        return [decoded_sample(*row) for row in rows]
+
+    def result(self, id: bytes, *, now: float | None = None) -> bytes | None:
+        """See `Inspector.result`."""
+        with sqlite.translating(self._path):
+            row = self._connection.execute(
+                self._sql["get_result"], (id, time.time() if now is None else now)
+            ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def batch(self, id: bytes) -> BatchRecord | None:
+        """See `Inspector.batch`."""
+        with sqlite.translating(self._path):
+            row = self._connection.execute(self._sql["get_batch"], (id,)).fetchone()
+        return None if row is None else BatchRecord(id, *row)
+
+    def cancel(self, selection: Selection) -> int:
+        """See `Inspector.cancel`."""
+        with self._transaction() as connection:
+            seqs = self._in_states(selection, _WAITING)
+            keys = json.dumps(seqs)
+            lines = self._moves.order.lines(connection, keys)
+            for statement in ("undelay", "unready", "order_unready", "unpark_jobs", "cancel_jobs"):
+                connection.execute(self._sql[statement], (keys,))
+            self._moves.order.open(connection, lines)
+            connection.execute(self._sql["end_all"], (keys, "cancelled", time.time()))
+            connection.execute(self._sql["batch_failed"], (keys, 1))
+            running = json.dumps(self._in_states(selection, (State.RUNNING,)))
+            marked = connection.execute(self._sql["mark_cancelled"], (running,)).rowcount
+            listeners = self._moves.listeners(connection) if marked or lines else []
+        self._ring(listeners)
+        return len(seqs) + marked
+
+    def retry(self, selection: Selection) -> int:
+        """See `Inspector.retry`."""
+        with self._transaction() as connection:
+            seqs = self._in_states(selection, _ENDED)
+            keys = json.dumps(seqs)
+            for statement in ("unend", "fresh_attempts"):
+                connection.execute(self._sql[statement], (keys,))
+            self._moves.to_the_back(connection, keys, time.time())
+            connection.execute(self._sql["batch_failed"], (keys, -1))
+            listeners = self._moves.listeners(connection) if seqs else []
+        self._ring(listeners)
+        return len(seqs)
+
+    def delete(self, selection: Selection) -> int:
+        """See `Inspector.delete`."""
+        with self._transaction() as connection:
+            found = json.dumps(self._seqs(selection, -1, None))
+            keys = connection.execute(self._sql["not_running"], (found,)).fetchone()[0]
+            ended = [seq for state in _ENDED for seq in self._seqs(Selection(state=state), -1, None)]
+            gone = set(json.loads(keys))
+            # A job that ended is counted in its batch already; one that waits takes its items with it.
+            connection.execute(self._sql["batch_shrink"], (json.dumps(sorted(gone.difference(ended))),))
+            lines = self._moves.order.lines(connection, keys)
+            for statement in ("undelay", "unready", "order_unready", "unpark_jobs", "unend", "delete_jobs"):
+                connection.execute(self._sql[statement], (keys,))
+            self._moves.order.open(connection, lines)
+            listeners = self._moves.listeners(connection) if lines else []
+        self._ring(listeners)
+        return len(gone)
+
+    def _in_states(self, selection: Selection, states: Sequence[State]) -> builtins.list[int]:
+        """The jobs that fit and are in one of these states."""
+        wanted = [
+            msgspec.structs.replace(selection, state=state)
+            for state in states
+            if selection.state is None or selection.state is state
+        ]
+        return [seq for each in wanted for seq in self._seqs(each, -1, None)]
+
+    def _seqs(self, selection: Selection, limit: int, after: bytes | None) -> builtins.list[int]:
+        """The keys of the jobs that fit; a `limit` of -1 is none."""
+        if selection.state is State.DONE:
+            return []
+        state = None if selection.state is None else selection.state.value
+        values: tuple[object, ...] = (state, selection.queue, selection.task, selection.batch, after, limit)
+        if selection.ids is not None:
+            found = (self._connection.execute(self._sql["seq_of"], (id,)).fetchone() for id in selection.ids)
+            values = (*values, json.dumps([row[0] for row in found if row is not None]))
+            statement = "select_among"
+        elif selection.batch is not None:
+            statement = "select_batch"
+        else:
+            statement = "select_ended" if selection.state in _ENDED else "select_jobs"
+        return [seq for (seq,) in self._connection.execute(self._sql[statement], values).fetchall()]
+
+
+_WAITING = (State.READY, State.DELAYED, State.PARKED)
+_ENDED = (State.DEAD, State.CANCELLED)
+
+
+def _record(row: tuple[Any, ...]) -> JobRecord:
+    (id, task, queue, priority, state, attempt, crashes, created_at, payload, items, packed, item, batch, unique, run_at,
+     ended_at, failure, worker, process) = row  # fmt: skip
+    return JobRecord(
+        id=id, task=task, queue=queue_of(queue), gate=gate_of(queue), priority=priority, state=State(state), attempt=attempt, crashes=crashes,
+        created_at=created_at, payload=payload, items=items, packed=bool(packed), item=item, batch=batch, unique=unique,
+        run_at=run_at if state == State.DELAYED else None, ended_at=ended_at,
+        failure=None if failure is None else msgspec.msgpack.decode(failure, type=Failure),
+        worker=None if worker is None else f"{worker}/{process}",
+    )  # fmt: skip
+
+
+def _worker(info: WorkerInfo, silent_for: float, running: dict[str, int]) -> WorkerRecord:
+    return WorkerRecord(
+        info.id, info.host, info.pid, info.pool, info.slots, info.queues, info.started_at, silent_for,
+        running.get(info.id, 0), info.jobs, info.lanes, info.trouble,
+    )  # fmt: skip
