@@ -161,12 +161,14 @@ class TestCollectors:
         assert passed[2] is plain
         assert two.waiting == 1
 
-    def test_several_tasks_take_turns(self, two: Collectors) -> None:
+    def test_several_tasks_take_turns(self) -> None:
+        two = Collectors({"store": TaskOf(), "mail": TaskOf()}, 1, in_turn=True)
         two.sort([*leases(9), *leases(9, "mail", 100)], 0.0)
         order = []
         for _ in range(6):
             (following,) = two.ready(0.0, 1)
             order.append(following.task)
+            two.ended(following.task, 3, 0.01, 0.0)
         assert sorted(order[:2]) == ["mail", "store"]
         assert sorted(order[2:4]) == ["mail", "store"]
 
@@ -277,6 +279,28 @@ class TestRoom:
         collectors.sort(leases(3), 0.0)
         assert len(collectors.ready(0.0)) == 1
         assert collectors.room(0, 0.0) == 0
+
+
+class TestInTurn:
+    """Calls that a process makes one after another between two claims."""
+
+    def test_as_many_as_the_pool_has_room_for(self) -> None:
+        collectors = Collectors({"store": TaskOf(size=2)}, 1, in_turn=True)
+        collectors.sort(leases(9), 0.0)
+        assert [len(each.leases) for each in collectors.ready(0.0, 3)] == [2, 2, 2]
+        assert collectors.ready(0.0, 3) == []
+
+    def test_but_one_where_there_is_an_order(self) -> None:
+        collector = Collector(Fixed(2, wait=0.0, batches=4), 2, 4, ordered=True)
+        for each in leases(9):
+            collector.add(each, 0.0)
+        assert collector.next(0.0, 3) is not None
+        assert collector.next(0.0, 3) is None
+
+    def test_for_which_jobs_are_claimed_together(self) -> None:
+        collectors = Collectors({"store": TaskOf(size=2)}, 1, in_turn=True)
+        collectors.sort(leases(1), 0.0)
+        assert (collectors.room(1, 0.0), collectors.room(5, 0.0)) == (1, 9)
 
 
 class TestHostages:

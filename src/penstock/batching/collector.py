@@ -26,13 +26,17 @@ class Collector:
         most: jobs in one call, whatever the policy says.
         slots: calls that the process can have under way.
         fill: seconds for which the first job waits for more of them while the claims bring others as well.
+        ordered: one call at a time, and the next when it is known what became of it: or a later job could overtake.
     """
 
-    def __init__(self, sizing: Sizing, most: int, slots: int, fill: float = MAX_WAIT) -> None:
+    def __init__(
+        self, sizing: Sizing, most: int, slots: int, fill: float = MAX_WAIT, *, ordered: bool = False
+    ) -> None:
         self._sizing = sizing
         self._most = most
         self._slots = slots
         self._fill = fill
+        self._ordered = ordered
         self._held: deque[tuple[Lease, float]] = deque()
         self._in_flight = 0
         self._warm = False
@@ -50,11 +54,15 @@ class Collector:
         """A job has come."""
         self._held.append((lease, now))
 
-    def next(self, now: float) -> Bundle | None:
-        """The jobs of the next call, if there is to be one now."""
+    def next(self, now: float, in_turn: int = 1) -> Bundle | None:
+        """The jobs of the next call, if there is to be one now.
+
+        Parameters:
+            in_turn: as `appetite` has it.
+        """
         if not self._held:
             return None
-        plan = self._plan(now)
+        plan = self._plan(now, in_turn)
         held = len(self._held)
         # What waits in the store counts as there: it comes with the next claims.
         waited = now - self._held[0][1]
@@ -74,9 +82,13 @@ class Collector:
         wait = max(plan.wait, self._fill) if self.fills and len(self._held) < plan.size else plan.wait
         return max(0.0, self._held[0][1] + wait - now)
 
-    def appetite(self, now: float) -> int:
-        """How many jobs more would go into the calls that may start now."""
-        plan = self._plan(now)
+    def appetite(self, now: float, in_turn: int = 1) -> int:
+        """How many jobs more would go into the calls that may start now.
+
+        Parameters:
+            in_turn: calls that each slot makes one after another before the next claim.
+        """
+        plan = self._plan(now, in_turn)
         return max(0, plan.size * max(0, plan.batches - self._in_flight) - len(self._held))
 
     def ended(self, size: int, seconds: float, now: float) -> None:
@@ -104,9 +116,10 @@ class Collector:
             taken.append(self._held.popleft()[0])
         return taken
 
-    def _plan(self, now: float) -> Plan:
+    def _plan(self, now: float, in_turn: int = 1) -> Plan:
         plan = self._sizing.next(len(self._held) + self.behind, self._in_flight, now)
-        return Plan(min(plan.size, self._most), plan.wait, min(plan.batches, self._slots))
+        batches = 1 if self._ordered else min(plan.batches, self._slots) * in_turn
+        return Plan(min(plan.size, self._most), plan.wait, batches)
 
 
 class Collected(Protocol):
@@ -130,11 +143,13 @@ class Collectors:
     Parameters:
         tasks: those whose jobs share calls, by name.
         slots: of the process.
+        in_turn: the process makes calls one after another between two claims, as many as its pool has room for.
     """
 
-    def __init__(self, tasks: Mapping[str, Collected], slots: int) -> None:
+    def __init__(self, tasks: Mapping[str, Collected], slots: int, *, in_turn: bool = False) -> None:
         self._tasks = tasks
         self._slots = slots
+        self._in_turn = in_turn
         self._collectors: dict[str, Collector] = {}
         self._ended: deque[tuple[str, int, float, float]] = deque()
         self._lock = threading.Lock()
@@ -171,16 +186,21 @@ class Collectors:
             each.fills = fills
         return others
 
-    def ready(self, now: float, most: int | None = None) -> list[Bundle]:
-        """The calls to start now, up to so many."""
+    def ready(self, now: float, slots: int = 1) -> list[Bundle]:
+        """The calls to start now.
+
+        Parameters:
+            slots: how many leases the pool has room for.
+        """
         if not self._collectors:
             return []
         self._learn()
         found: list[Bundle] = []
+        in_turn = max(1, slots) if self._in_turn else 1
         with self._lock:
             for collector in self._collectors.values():
-                while most is None or len(found) < most:
-                    following = collector.next(now)
+                while not self._in_turn or len(found) < in_turn:
+                    following = collector.next(now, in_turn)
                     if following is None:
                         break
                     found.append(following)
@@ -210,7 +230,8 @@ class Collectors:
         if not self._own:
             return slots
         self._learn()
-        wanted = sum(each.appetite(now) for each in self._collectors.values())
+        in_turn = max(1, slots) if self._in_turn else 1
+        wanted = sum(each.appetite(now, in_turn) for each in self._collectors.values())
         if self._strange:
             # What waits here takes the place of what the slots would have.
             return max(min(1, slots), slots - self.waiting) + min(wanted, 2 * self._own)

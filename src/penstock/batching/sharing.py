@@ -76,10 +76,9 @@ class Sharing:
         self._new_sizing(1)
 
     def collector(self, slots: int) -> Collector:
-        """See `collector.Collected`. Where there is an order one call at a time, or a later one could overtake."""
-        calls = 1 if self.ordered else slots
+        """See `collector.Collected`."""
         fill = MAX_WAIT if self._max_wait is None else self._max_wait
-        return Collector(self._new_sizing(calls), self.max_size, calls, fill)
+        return Collector(self._new_sizing(slots), self.max_size, slots, fill, ordered=self.ordered)
 
     def _new_sizing(self, calls: int) -> Sizing:
         if self._sizing is not None:

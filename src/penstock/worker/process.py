@@ -99,7 +99,7 @@ class Process:
         settled = runner.settled if runner.writers else None
         self._dispatcher = Dispatcher(broker, holder, queues, self._report_stale, board.count, meter, settled)
         kind = load_pool(pool)
-        self._collectors = Collectors(runner.shared, 1 if kind.inline else slots)
+        self._collectors = Collectors(runner.shared, 1 if kind.inline else slots, in_turn=kind.inline)
         done = self._dispatcher.done if kind.inline else self._done
         limits = Limits(board.limit, self._interrupt, None if kind.inline else self._condemn)
         self._limits = runner.limits = limits
@@ -212,7 +212,7 @@ class Process:
         return len(leases)
 
     def _bundles(self) -> list[Bundle]:
-        """The calls that jobs share and that start now. The ends of one are handed in before the slot begins another."""
+        """The calls that jobs share and that start now."""
         now = time.monotonic()
         if self._collectors.deepest() and now - self._counted_at > _DEPTH_EVERY:
             self._counted_at = now
@@ -220,7 +220,7 @@ class Process:
                 self._collectors.behind(self._dispatcher.behind())
             except StoreError as error:
                 self._trouble(error)
-        return self._collectors.ready(now, 1 if self._pool.inline else None)
+        return self._collectors.ready(now, self._pool.room())
 
     def _part(self, leases: list[Lease]) -> list[Lease]:
         """Of new leases, those to start now: a suspect starts when nothing else runs, and what came with it goes back."""
