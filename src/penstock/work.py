@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from penstock.app import Penstock, load_app
+from penstock.brokers.inspect import Inspector
 from penstock.core.metrics import Point
 from penstock.errors import ConfigError, StoreUnavailable
 from penstock.events.emit import Emitter
@@ -107,10 +108,14 @@ class Workers:
                 if broker.backlog(self._queues).ready:
                     return False
             with client.inspector() as inspector:
-                counts = inspector.count()
+                # Twice: a store without snapshots counts state by state, and may miss a job that goes from one to the next.
+                return not any(self._count(inspector) for _ in range(2))
         except StoreUnavailable:
             return False
-        return not any(each.ready or each.running or each.delayed for each in counts if each.queue in self._queues)
+
+    def _count(self, inspector: Inspector) -> int:
+        counts = [each for each in inspector.count() if each.queue in self._queues]
+        return sum(each.ready + each.running + each.delayed for each in counts)
 
     def start(self) -> Self:
         """Start, and return when the first process is up; the others come up meanwhile. They run until `stop`.

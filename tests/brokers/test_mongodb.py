@@ -414,3 +414,24 @@ def test_sessions_are_told_apart_by_name(url: str, mongo_server: MongoServer) ->
 
 def mongo_client(server: MongoServer) -> pymongo.MongoClient[dict[str, Any]]:
     return pymongo.MongoClient(server.url())
+
+
+def test_a_count_misses_no_job_that_goes_from_state_to_state(url: str) -> None:
+    with_jobs, counting, over = opened(url), opened(url), threading.Event()
+    with_jobs.enqueue(jobs(20), now=NOW)
+
+    def move() -> None:
+        while not over.is_set():
+            leases = with_jobs.exchange((), (QUEUE,), 20, ALICE).leases
+            with_jobs.exchange([Outcome(lease, Ending.RELEASED) for lease in leases], (), 0, ALICE)
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    try:
+        seen = {sum(each.ready + each.running for each in counting.inspector().count()) for _ in range(200)}
+    finally:
+        over.set()
+        mover.join()
+    assert seen == {20}
+    with_jobs.close()
+    counting.close()

@@ -29,9 +29,7 @@ class Collector:
         ordered: one call at a time, and the next when it is known what became of it: or a later job could overtake.
     """
 
-    def __init__(
-        self, sizing: Sizing, most: int, slots: int, fill: float = MAX_WAIT, *, ordered: bool = False
-    ) -> None:
+    def __init__(self, sizing: Sizing, most: int, slots: int, fill: float = MAX_WAIT, *, ordered: bool = False) -> None:
         self._sizing = sizing
         self._most = most
         self._slots = slots

@@ -140,7 +140,7 @@ class MongoBroker(Broker):
     def inspector(self) -> MongoInspector:
         """The reading side, on this broker's client."""
         parts = self._opened
-        return MongoInspector(self._url.shown, parts.layout, parts.clock, parts.storing)
+        return MongoInspector(self._url.shown, parts.layout, parts.clock, parts.storing, replicated=parts.replicated)
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
         """See `Broker.enqueue`; `tx` is a `pymongo.client_session.ClientSession` with a transaction begun."""

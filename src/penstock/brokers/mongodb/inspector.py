@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import builtins
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
+from pymongo.client_session import ClientSession
 
 from penstock.brokers.base import WorkerInfo
 from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, WorkerRecord
@@ -39,11 +41,12 @@ _COUNTED = {
 class MongoInspector:
     """See `penstock.brokers.inspect.Inspector`. Made by `MongoBroker.inspector`, whose client it uses."""
 
-    def __init__(self, shown: str, layout: Layout, clock: ServerClock, storing: Storing) -> None:
+    def __init__(self, shown: str, layout: Layout, clock: ServerClock, storing: Storing, *, replicated: bool) -> None:
         self._shown = shown
         self._layout = layout
         self._clock = clock
         self._storing = storing
+        self._replicated = replicated
 
     def get(self, id: bytes) -> JobRecord | None:
         """See `Inspector.get`."""
@@ -63,20 +66,31 @@ class MongoInspector:
     def count(self) -> Sequence[QueueCounts]:
         """See `Inspector.count`."""
         counts: dict[str, dict[str, int]] = defaultdict(dict)
-        with translating(self._shown):
+        with translating(self._shown), self._at_once() as session:
             for state, (index, field) in _COUNTED.items():
-                for name, count in self._count(state, index, field):
+                for name, count in self._count(state, index, field, session):
                     of_its = counts[queue_of(name)]
                     of_its[state] = of_its.get(state, 0) + count
         return [QueueCounts(queue, **counts[queue]) for queue in sorted(counts)]
 
-    def _count(self, state: str, index: str, field: str) -> Iterable[tuple[str, int]]:
+    @contextmanager
+    def _at_once(self) -> Iterator[ClientSession | None]:
+        """Reads that see one moment: or a job that is claimed between two of them would be in neither. None on a server
+        that stands alone, which has no such thing.
+        """
+        if not self._replicated:
+            yield None
+            return
+        with self._layout.jobs.database.client.start_session(snapshot=True) as session:
+            yield session
+
+    def _count(self, state: str, index: str, field: str, session: ClientSession | None) -> Iterable[tuple[str, int]]:
         chosen: dict[str, Any] = {"state": state, "ended": {"$exists": True}} if state == "dead" else {}
         stages: builtins.list[Mapping[str, Any]] = [
             {"$match": chosen or {field: {"$gte": "" if field in {"worker", "parked"} else -1}}},
             {"$group": {"_id": "$queue", "count": {"$sum": 1}}},
         ]
-        for found in self._layout.jobs.aggregate(stages, hint=index):
+        for found in self._layout.jobs.aggregate(stages, session=session, hint=index):
             yield found["_id"], found["count"]
 
     def workers(self) -> Sequence[WorkerRecord]:
