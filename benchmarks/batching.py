@@ -42,6 +42,13 @@ def run(quick: bool) -> list[Figure]:
         figures += [
             _one_by_one(postgres, "the queue in the same PostgreSQL", postgres.url, quick),
             _one_by_one(postgres, "the queue a SQLite file", lambda: url(_emptied(place / "delays.db")), quick),
+            # What Redis promises: a power cut may lose the last moments.
+            _one_by_one(
+                postgres,
+                "the same with durability=normal",
+                lambda: f"{url(_emptied(place / 'delays.db'))}?durability=normal",
+                quick,
+            ),
             _million(postgres, place, quick),
         ]
     return figures

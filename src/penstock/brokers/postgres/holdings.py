@@ -81,6 +81,7 @@ class Heads:
 
     def ahead(self, queues: Sequence[str], now: float) -> dict[str, Array]:
         """Where to look, for a claim at a time of the monotonic clock; the queue that comes first changes each time."""
+        self._turn += 1
         turned = self.turned(queues)
         self._began = now
         self._sweeps = now >= self._sweep_at
@@ -93,8 +94,7 @@ class Heads:
         return {**beginning, "lows": Array("int8", lows)}
 
     def turned(self, queues: Sequence[str]) -> tuple[str, ...]:
-        """The queues in the order to take from, which changes each time."""
-        self._turn += 1
+        """The queues in the order to take from, which changes with each claim."""
         start = self._turn % len(queues)
         return (*queues[start:], *queues[:start])
 

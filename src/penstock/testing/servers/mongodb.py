@@ -41,7 +41,7 @@ class MongoServer:
         *,
         members: int = 1,
         durable: bool = False,
-        cache: int = 256 << 20,
+        cache: int = 512 << 20,
         address: str = LOOPBACK,
         options: Sequence[str] = (),
     ) -> None:
