@@ -11,13 +11,17 @@ from benchmarks.depth import claims
 from benchmarks.figures import Figure, Samples, alone, alternate, at_least
 from benchmarks.latency import waits
 from benchmarks.places import NOOP, folder, watched, worker
-from benchmarks.stores import MongoStore, PostgresStore, Store, drained, filled, stores
+from benchmarks.stores import MongoStore, PostgresStore, RedisStore, Store, drained, filled, stores
 from penstock import Penstock
 from penstock.brokers import connect
 
 #: Of the raw loop's rate, at least; and how long half the jobs may wait on an idle worker, in milliseconds.
-_DRAIN = {"PostgreSQL": (0.5, ">= 0.5 of raw (aim 0.7)"), "MongoDB": (0.6, ">= 0.6 of raw")}
-_WAIT = {"PostgreSQL": 4.0, "MongoDB": 8.0}
+_DRAIN = {
+    "PostgreSQL": (0.5, ">= 0.5 of raw (aim 0.7)"),
+    "MongoDB": (0.6, ">= 0.6 of raw"),
+    "Redis": (0.2, ">= 0.2 of raw (aim 0.3)"),
+}
+_WAIT = {"PostgreSQL": 4.0, "MongoDB": 8.0, "Redis": 1.5}
 
 
 def run(quick: bool) -> list[Figure]:
@@ -30,6 +34,8 @@ def run(quick: bool) -> list[Figure]:
                 figures.append(_against_one_by_one(store, quick))
             if isinstance(store, PostgresStore):
                 figures.append(_beside_a_transaction(store, quick))
+            if isinstance(store, RedisStore):
+                figures.append(_memory(store, quick))
             figures.append(_map(store, quick))
             figures.append(_latency(store, place, quick))
             figures += _depth(store, quick)
@@ -37,7 +43,7 @@ def run(quick: bool) -> list[Figure]:
 
 
 def _drain(store: Store, quick: bool) -> Figure:
-    count = 20_000 if quick else 100_000
+    count = 20_000 if quick else 200_000 if isinstance(store, RedisStore) else 100_000
 
     def ours() -> float:
         return count / drained(store, filled(store.new(), count))
@@ -77,6 +83,18 @@ def _beside_a_transaction(store: PostgresStore, quick: bool) -> Figure:
         ratios.append(rates[-1] / rates[0])
     what = f"{store.name}: drain beside an open transaction, after {part * between:,} jobs"
     return alone(what, "of the first rate", ratios, ">= 0.7", lambda ratio: ratio >= 0.7)
+
+
+def _memory(store: RedisStore, quick: bool) -> Figure:
+    """What a job of an empty payload takes while it waits."""
+    count, sizes = 20_000 if quick else 200_000, list[float]()
+    for _ in range(1 if quick else 3):
+        before = store.memory()
+        filled(store.new(), count)
+        sizes.append((store.memory() - before) / count)
+    return alone(
+        f"{store.name}: memory of {count:,} queued no-op jobs", "bytes each", sizes, "< 256", lambda size: size < 256
+    )
 
 
 def _map(store: Store, quick: bool) -> Figure:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from benchmarks.places import fill, watched, worker
 from penstock.brokers import connect
-from penstock.testing.servers import MongoServer, PostgresServer
+from penstock.testing.servers import MongoServer, PostgresServer, RedisServer
 
 _numbers = itertools.count(1)
 
@@ -87,11 +87,52 @@ class MongoStore:
         return _raw("benchmarks.raw_mongodb", self.server.url(), count, processes, way)
 
 
+class RedisStore:
+    """Redis; the bare loop takes and ends 500 in one Lua call."""
+
+    name = "Redis"
+
+    def __init__(self, server: RedisServer) -> None:
+        self.server = server
+
+    def new(self) -> str:
+        """See `Store`."""
+        return f"{self.server.url()}?namespace=bench{next(_numbers)}"
+
+    @contextmanager
+    def look(self, url: str) -> Iterator[Any]:
+        """See `Store`."""
+        import redis
+
+        prefix = f"{{{url.partition('namespace=')[2]}}}:"
+        with redis.Redis.from_url(self.server.url()) as client:
+            yield lambda: (
+                client.execute_command("EXISTS", f"{prefix}claims") > 0,
+                client.execute_command("EXISTS", f"{prefix}jobs") > 0,
+            )
+
+    def raw(self, count: int, processes: int) -> float:
+        """See `Store`."""
+        return _raw("benchmarks.raw_redis", self.server.url(), count, processes)
+
+    def memory(self) -> int:
+        """Bytes that the server uses."""
+        import redis
+
+        with redis.Redis.from_url(self.server.url()) as client:
+            told: dict[str, Any] = client.execute_command("INFO", "memory")
+            return int(told["used_memory"])
+
+
 @contextmanager
 def stores() -> Iterator[list[Store]]:
     """One of each, that commits as it does in production."""
-    with PostgresServer(durable=True) as postgres, MongoServer(durable=True, cache=1 << 30) as mongo:
-        yield [PostgresStore(postgres), MongoStore(mongo)]
+    with (
+        PostgresServer(durable=True) as postgres,
+        MongoServer(durable=True, cache=1 << 30) as mongo,
+        RedisServer() as redis,
+    ):
+        yield [PostgresStore(postgres), MongoStore(mongo), RedisStore(redis)]
 
 
 def filled(url: str, ready: int, delayed: int = 0) -> str:

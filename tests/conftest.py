@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from penstock.testing.servers import MongoServer, PostgresServer
+from penstock.testing.servers import MongoServer, PostgresServer, RedisServer
 
 pytest.register_assert_rewrite("penstock.testing.contract")
 
@@ -51,6 +51,13 @@ def mongo_server() -> Iterator[MongoServer]:
 def lone_mongo_server() -> Iterator[MongoServer]:
     """A MongoDB that is in no replica set, shared likewise."""
     with MongoServer(members=0) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis that keeps nothing, shared likewise."""
+    with RedisServer() as server:
         yield server
 
 

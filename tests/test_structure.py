@@ -62,7 +62,7 @@ def test_a_function_has_at_most_60_lines(path: Path) -> None:
     assert {name: lines for name, lines in long.items() if lines > 60} == {}
 
 
-@pytest.mark.parametrize("path", [*FILES, *PACKAGE.rglob("*.sql")], ids=relative)
+@pytest.mark.parametrize("path", [*FILES, *PACKAGE.rglob("*.sql"), *PACKAGE.rglob("*.lua")], ids=relative)
 def test_nothing_is_ignored_or_left_for_later(path: Path) -> None:
     text = path.read_text("utf-8")
     assert "type: " + "ignore" not in text
@@ -89,8 +89,9 @@ def test_every_package_has_an_init() -> None:
     assert [relative(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
 
 
-def test_every_sql_file_says_what_it_does() -> None:
-    silent = [relative(path) for path in PACKAGE.rglob("*.sql") if not path.read_text("utf-8").startswith("--")]
+def test_every_sql_and_lua_file_says_what_it_does() -> None:
+    scripts = [*PACKAGE.rglob("*.sql"), *PACKAGE.rglob("*.lua")]
+    silent = [relative(path) for path in scripts if not path.read_text("utf-8").startswith("--")]
     assert silent == []
 
 

@@ -31,11 +31,17 @@ def lone_mongo_urls(request: pytest.FixtureRequest, _: Path) -> Callable[[], str
     return lambda: f"{server.url()}?namespace=n{next(_numbers)}"
 
 
+def redis_urls(request: pytest.FixtureRequest, _: Path) -> Callable[[], str]:
+    server = request.getfixturevalue("redis_server")
+    return lambda: f"{server.url()}?namespace=n{next(_numbers)}"
+
+
 STORES: dict[str, Maker] = {
     "sqlite": sqlite_urls,
     "postgresql": postgres_urls,
     "mongodb": mongo_urls,
     "mongodb alone": lone_mongo_urls,
+    "redis": redis_urls,
 }
 
 

@@ -11,7 +11,11 @@ from penstock.brokers.base import Broker
 from penstock.errors import ConfigError
 
 #: Schemes that name a broker which the contract runs on under another name.
-ALIASES = {"postgres": "postgresql", "mongodb+srv": "mongodb"}
+ALIASES = {
+    "postgres": "postgresql",
+    "mongodb+srv": "mongodb",
+    **dict.fromkeys(["rediss", "redis+sentinel", "rediss+sentinel", "valkey", "valkeys"], "redis"),
+}
 
 
 def test_every_broker_runs_the_contract(

@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from chaos_app import make
-from harmed import HarmedMongo, HarmedPostgres
+from harmed import HarmedMongo, HarmedPostgres, HarmedRedis
 from oracle import World
 
 _numbers = itertools.count(1)
@@ -25,6 +25,8 @@ def fresh_url(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
         return f"{request.getfixturevalue('postgres_server').url()}?schema=chaos{next(_numbers)}"
     if kind == "lone mongodb":
         return f"{request.getfixturevalue('lone_mongo_server').url()}?namespace=chaos{next(_numbers)}"
+    if kind == "redis":
+        return f"{request.getfixturevalue('redis_server').url()}?namespace=chaos{next(_numbers)}"
     return f"{request.getfixturevalue('mongo_server').url()}&namespace=chaos{next(_numbers)}"
 
 
@@ -51,16 +53,23 @@ def harmed_mongo() -> Iterator[HarmedMongo]:
     server.remove()
 
 
-@pytest.fixture(params=["postgresql", "mongodb"])
-def harmed(request: pytest.FixtureRequest) -> HarmedPostgres | HarmedMongo:
+@pytest.fixture(scope="session")
+def harmed_redis() -> Iterator[HarmedRedis]:
+    server = HarmedRedis()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["postgresql", "mongodb", "redis"])
+def harmed(request: pytest.FixtureRequest) -> HarmedPostgres | HarmedMongo | HarmedRedis:
     """A server that may be harmed, and runs again at the end."""
-    name = "harmed_postgres" if request.param == "postgresql" else "harmed_mongo"
-    server: HarmedPostgres | HarmedMongo = request.getfixturevalue(name)
+    name = {"postgresql": "harmed_postgres", "mongodb": "harmed_mongo", "redis": "harmed_redis"}[request.param]
+    server: HarmedPostgres | HarmedMongo | HarmedRedis = request.getfixturevalue(name)
     return server
 
 
 @pytest.fixture
-def harmed_world(harmed: HarmedPostgres | HarmedMongo, tmp_path: Path) -> Iterator[World]:
+def harmed_world(harmed: HarmedPostgres | HarmedMongo | HarmedRedis, tmp_path: Path) -> Iterator[World]:
     """A queue on it; workers reach it through the proxy."""
     url = harmed.place()
     world = World(tmp_path, make(url, str(tmp_path / "log")), harmed.through_proxy(url))

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 import psycopg
 import pymongo
+import redis
 from proxy import Proxy
 from pymongo.errors import PyMongoError
 
 from penstock.errors import StoreUnavailable
-from penstock.testing.servers import MongoServer, PostgresServer
+from penstock.testing.servers import MongoServer, PostgresServer, RedisServer
 
 _names = itertools.count(1)
 _pause = threading.Event()
@@ -130,7 +131,46 @@ class HarmedMongo:
         self.server.remove()
 
 
-HARMED: dict[str, Callable[[], HarmedPostgres | HarmedMongo]] = {
+class HarmedRedis:
+    """A Redis that writes to its file before it answers, with a proxy before it."""
+
+    scheme = "redis"
+
+    def __init__(self) -> None:
+        self.server = RedisServer(appendfsync="always")
+        self.server.start()
+        self.proxy = Proxy(("127.0.0.1", self.server.port))
+
+    def place(self) -> str:
+        return f"{self.server.url()}?namespace=chaos{next(_names)}"
+
+    def through_proxy(self, url: str) -> str:
+        return url.replace(f":{self.server.port}/", f":{self.proxy.port}/")
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def kill(self) -> None:
+        self.server.kill()
+
+    def start(self) -> None:
+        self.server.start()
+
+    def end_connections(self, dice: random.Random) -> None:
+        with redis.Redis(port=self.server.port) as client:
+            own = client.client_id()
+            for line in client.client_list():
+                if int(line["id"]) != own and dice.random() < 0.5:
+                    with suppress(redis.RedisError):
+                        client.client_kill_filter(_id=line["id"])
+
+    def remove(self) -> None:
+        self.proxy.close()
+        self.server.remove()
+
+
+HARMED: dict[str, Callable[[], HarmedPostgres | HarmedMongo | HarmedRedis]] = {
     "postgresql": HarmedPostgres,
     "mongodb": HarmedMongo,
+    "redis": HarmedRedis,
 }

@@ -28,7 +28,7 @@ SEED = int(os.environ.get("PENSTOCK_CHAOS_SEED", time.time_ns() % 10**9))
 #: The kinds of store there are; `mongodb` is a replica set.
 KINDS = ["sqlite", "postgresql", "mongodb"]
 #: For tests of what does not depend on the store: every kind in the long form.
-KINDS_IN_FULL = [*KINDS, "lone mongodb"] if FULL else KINDS[:1]
+KINDS_IN_FULL = [*KINDS, "lone mongodb", "redis"] if FULL else KINDS[:1]
 
 
 class Note(NamedTuple):

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 from account import Outage, check_runs
-from harmed import HarmedMongo, HarmedPostgres
+from harmed import HarmedMongo, HarmedPostgres, HarmedRedis
 from oracle import FULL, SEED, Worker, World, send, until
 
 from penstock.errors import StoreUnavailable
 
-Server = HarmedPostgres | HarmedMongo
+Server = HarmedPostgres | HarmedMongo | HarmedRedis
 
 #: In short, each kind of harm by itself meets one kind of server, and all of them together meet both.
-BOTH = ["postgresql", "mongodb"] if FULL else []
+BOTH = ["postgresql", "mongodb", "redis"] if FULL else []
 JOBS = 20_000 if FULL else 2_000
 OUTAGES = 15 if FULL else 2
 CUTS = 200 if FULL else 15

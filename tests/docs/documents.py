@@ -33,7 +33,11 @@ DOCUMENTS = [
 ]
 PROGRAMS = Path(sys.executable).parent
 #: Servers as the pages name them, after a scheme, and the environment variable with the URL of one that is there.
-ADDRESSES = {"://ada:secret@localhost:5432/shop": "POSTGRES_URL", "://localhost:27017/shop": "MONGODB_URL"}
+ADDRESSES = {
+    "://ada:secret@localhost:5432/shop": "POSTGRES_URL",
+    "://localhost:27017/shop": "MONGODB_URL",
+    "://localhost:6379/0": "REDIS_URL",
+}
 LANGUAGES = {"python", "console", "text", "json", "toml", "sql"}
 
 _MARKDOWN = MarkdownIt("commonmark").enable("table")

@@ -10,8 +10,9 @@ import documents
 import psycopg
 import pymongo
 import pytest
+import redis
 
-from penstock.testing.servers import MongoServer, PostgresServer
+from penstock.testing.servers import MongoServer, PostgresServer, RedisServer
 
 
 def name(document: Path) -> str:
@@ -35,6 +36,11 @@ def addresses(document: Path, request: pytest.FixtureRequest) -> dict[str, str]:
             client.drop_database(database)
         # Without options: a page may add its own.
         found["MONGODB_URL"] = mongo.url(database).partition("?")[0]
+    if "REDIS_URL" in needed:
+        server_of_redis: RedisServer = request.getfixturevalue("redis_server")
+        with redis.Redis.from_url(server_of_redis.url(3)) as redis_client:
+            redis_client.flushdb()
+        found["REDIS_URL"] = server_of_redis.url(3)
     return found
 
 

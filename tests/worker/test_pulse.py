@@ -17,7 +17,7 @@ def good() -> None:
 """
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mongodb"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mongodb", "redis"])
 def test_a_worker_is_ready_when_a_job_of_its_own_has_come_back(
     yard: Yard, kind: str, request: pytest.FixtureRequest
 ) -> None:
@@ -26,6 +26,8 @@ def test_a_worker_is_ready_when_a_job_of_its_own_has_come_back(
             yard.url = f"{request.getfixturevalue('postgres_server').url()}?schema=pulse"
         case "mongodb":
             yard.url = f"{request.getfixturevalue('mongo_server').url()}&namespace=pulse"
+        case "redis":
+            yard.url = f"{request.getfixturevalue('redis_server').url()}?namespace=pulse"
     yard.write(TASKS)
     supervisor = yard.start(Lane("yard_app:app", 2), canaries=True)
     assert supervisor.report().trouble == "no process of the lane prefork has come up yet"

@@ -194,7 +194,7 @@ def test_a_job_that_runs_and_is_to_be_cancelled_is_told_of(setup: Setup) -> None
     setup.upkeep.stop()
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mongodb", "lone mongodb"])
+@pytest.fixture(params=["sqlite", "postgresql", "mongodb", "lone mongodb", "redis"])
 def any_url(request: pytest.FixtureRequest, queue_url: str) -> str:
     name = f"upkeep{next(_numbers)}"
     match request.param:
@@ -204,6 +204,8 @@ def any_url(request: pytest.FixtureRequest, queue_url: str) -> str:
             return f"{request.getfixturevalue('mongo_server').url()}&namespace={name}"
         case "lone mongodb":
             return f"{request.getfixturevalue('lone_mongo_server').url()}?namespace={name}"
+        case "redis":
+            return f"{request.getfixturevalue('redis_server').url()}?namespace={name}"
     return queue_url
 
 

@@ -14,6 +14,12 @@ SCHEMES: dict[str, str] = {
     "sqlite": "penstock.brokers.sqlite.broker:SqliteBroker",
     "mongodb": "penstock.brokers.mongodb.broker:MongoBroker",
     "mongodb+srv": "penstock.brokers.mongodb.broker:MongoBroker",
+    "redis": "penstock.brokers.redis.broker:RedisBroker",
+    "rediss": "penstock.brokers.redis.broker:RedisBroker",
+    "redis+sentinel": "penstock.brokers.redis.broker:RedisBroker",
+    "rediss+sentinel": "penstock.brokers.redis.broker:RedisBroker",
+    "valkey": "penstock.brokers.redis.broker:RedisBroker",
+    "valkeys": "penstock.brokers.redis.broker:RedisBroker",
 }
 
 

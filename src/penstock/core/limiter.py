@@ -132,8 +132,13 @@ def opens_at(limit: Limit, paid_until: float, now: float) -> float:
     every = limit.every
     if every is None:
         return now
-    together = min(limit.at_once, max(1, int(_TOGETHER / every)))
-    return max(now, paid_until - (limit.at_once - together) * every)
+    return max(now, paid_until - (limit.at_once - opened_together(limit)) * every)
+
+
+def opened_together(limit: Limit) -> int:
+    """For how many jobs a gate opens at a time that was closed by its rate."""
+    every = limit.every
+    return limit.at_once if every is None else min(limit.at_once, max(1, int(_TOGETHER / every)))
 
 
 class OpenGate:

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from penstock.testing.servers.mongodb import MongoServer
 from penstock.testing.servers.postgres import PostgresServer
+from penstock.testing.servers.redis import RedisServer
 
-__all__ = ["MongoServer", "PostgresServer"]
+__all__ = ["MongoServer", "PostgresServer", "RedisServer"]

@@ -1,0 +1,1 @@
+"""The broker on Redis, and on what speaks as it does."""

@@ -1,0 +1,255 @@
+"""The broker on Redis: all that an exchange does is one script, which the server runs whole or not at all.
+
+Where a job stands is told by which list or set has its id: see `lua/shared/ready.lua` and `lua/shared/leases.lua`. A claim has a number that is
+never given twice and a set of the ids it gave out; an ending counts where that set still has the id.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import ClassVar
+
+import msgspec
+
+from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Broker, Exchange, Feature, WorkerInfo
+from penstock.brokers.diagnosis import Check, Schema
+from penstock.brokers.redis import doctor
+from penstock.brokers.redis.inspector import RedisInspector
+from penstock.brokers.redis.link import Link, moment
+from penstock.brokers.redis.listen import listening
+from penstock.brokers.redis.messages import Endings, encode, is_plain, new_job
+from penstock.brokers.redis.record import leases, leases_of, new_tail
+from penstock.core import limiter
+from penstock.core.decide import INTERRUPTED
+from penstock.core.job import Holder, Lease, NewJob
+from penstock.core.limiter import Limit
+from penstock.core.metrics import COARSE, KEPT, Point
+from penstock.core.outcome import Outcome
+from penstock.errors import ConfigError, SchemaTooNew
+from penstock.stores import redis as store
+
+#: The number of the layout of keys that this version writes.
+_LAYOUT = 1
+#: Lines of jobs behind a limit that `backlog` looks at.
+_LINES = 100
+#: Jobs that one script moves, at most: others wait while it runs, about 5 ms for so many.
+_AT_ONCE = 1000
+#: Seconds for which a command may still be done whose answer did not come: more than a server can be stopped for and be taken for alive.
+_DOUBTFUL = 300.0
+_INTERRUPTED = msgspec.msgpack.encode(INTERRUPTED)
+
+
+class RedisBroker(Broker):
+    """A queue in Redis: `redis://localhost:6379/0?namespace=penstock`."""
+
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
+
+    def __init__(self, url: str) -> None:
+        self._link = Link(store.parse(url))
+        self._turn = 0
+        #: Names this connection's claims, of which it heard of this one last; after an answer that was lost, some may be unheard of until then.
+        self._connection = secrets.token_hex(4)
+        self._heard = 0
+        self._doubts_until = 0.0
+        self._looked_at = 0.0
+
+    def open(self) -> None:
+        """See `Broker.open`."""
+        self._link.open()
+        try:
+            self.install()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """See `Broker.close`."""
+        self._link.close()
+
+    def install(self) -> None:
+        """See `Broker.install`: there is nothing to make but a note of the layout."""
+        # A replica can be read, but not be noted anything in.
+        found = int(self._link.ask("GET", "layout") or self._link.run("install", _LAYOUT))
+        if found > _LAYOUT:
+            raise SchemaTooNew(
+                f"{self._link.url.shown}: its keys have layout {found}, and this Penstock knows {_LAYOUT}: upgrade Penstock"
+            )
+
+    def schema(self) -> Schema:
+        """See `Broker.schema`."""
+        link = Link(self._link.url)
+        link.open()
+        try:
+            found = link.ask("GET", "layout")
+        finally:
+            link.close()
+        return Schema(None if found is None else int(found), _LAYOUT)
+
+    def diagnose(self) -> Iterable[Check]:
+        """See `Broker.diagnose`."""
+        return doctor.diagnose(self._link.url)
+
+    def inspector(self) -> RedisInspector:
+        """The reading side, on this broker's connection."""
+        self._link.client  # noqa: B018 - a closed broker says so here
+        return RedisInspector(self._link)
+
+    def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
+        """See `Broker.enqueue`; Redis has no transaction of the user's to join."""
+        _refuse(tx)
+        ids: list[bytes] = []
+        if not jobs:
+            self._link.client  # noqa: B018 - the same
+            return ids
+        if all(map(is_plain, jobs)) and len({(job.queue, job.priority) for job in jobs}) == 1:
+            words: list[bytes] = []
+            for job in jobs:
+                words += (job.id, new_tail(job))
+                ids.append(job.id)
+            self._link.run("enqueue", moment(now), jobs[0].queue, jobs[0].priority, *words)
+            return ids
+        answer: list[bytes] = self._link.run("store", moment(now), encode([new_job(job) for job in jobs]))
+        return answer
+
+    def exchange(
+        self,
+        outcomes: Sequence[Outcome],
+        queues: Sequence[str],
+        limit: int,
+        holder: Holder,
+        *,
+        now: float | None = None,
+        tx: object | None = None,
+    ) -> Exchange:
+        """See `Broker.exchange`."""
+        _refuse(tx)
+        self._turn += 1
+        endings = Endings(outcomes)
+        if limit > 0 and self._doubts_until > time.monotonic():
+            unheard = self._connection, self._heard
+            self._link.run("give_back", moment(now), holder.worker, holder.process, _INTERRUPTED, *unheard)
+        try:
+            late, taken = self._link.run(
+                "exchange", moment(now), self._turn, limit, holder.worker, holder.process, self._connection, encode(list(queues)),
+                endings.others, *endings.words,
+            )  # fmt: skip
+        except BaseException:
+            # It may have been done all the same, or be done yet, whether the connection was lost or a signal came.
+            self._doubts_until = time.monotonic() + _DOUBTFUL
+            raise
+        if not taken:
+            return Exchange([], endings.stale(late))
+        self._heard = int(taken[0])
+        return Exchange(leases(self._heard, *taken[1:]), endings.stale(late))
+
+    def abandon(self, holder: Holder, crashed: Sequence[bytes] = ()) -> int:
+        """See `Broker.abandon`."""
+        return int(self._link.run("give_back", "", holder.worker, holder.process, _INTERRUPTED, "", 0, *crashed))
+
+    def depart(self, worker: str) -> None:
+        """See `Broker.depart`."""
+        self._link.run("give_back", "", worker, "", _INTERRUPTED, "", 0)
+
+    def rescue(self, *, dead_after: float, now: float | None = None) -> int:
+        """See `Broker.rescue`; `now` is on the server's clock, which Redis has one of only."""
+        silent = self._link.run("silent", moment(now), dead_after)
+        return sum(int(self._link.run("give_back", "", worker, "", _INTERRUPTED, "", 0)) for worker in silent)
+
+    def purge(self, queue: str) -> int:
+        """See `Broker.purge`. What comes while it runs may stay."""
+        total, left = 0, self.depth(queue)
+        while left > 0:
+            done, more = self._link.run("purge", queue, min(left, _AT_ONCE))
+            total, left = total + done, left - _AT_ONCE
+            if not more:
+                break
+        return total + self.inspector().delete_waiting(queue)
+
+    def heartbeat(self, worker: WorkerInfo, *, now: float | None = None) -> None:
+        """See `Broker.heartbeat`; `now` is on the server's clock."""
+        self._link.run("heartbeat", moment(now), worker.id, msgspec.msgpack.encode(worker))
+
+    def promote(self, *, now: float | None = None, limit: int = 10_000) -> float | None:
+        """See `Broker.promote`."""
+        at_once = min(limit, _AT_ONCE)
+        while True:
+            moved, due, line, fell, is_due, looked = self._link.run("promote", moment(now), at_once, self._looked_at)
+            self._looked_at = float(looked)
+            if moved < at_once:
+                break
+        lines = limiter.look_again(float(line) if line else None, fell_due=bool(fell), is_due=bool(is_due))
+        waits = [wait for wait in (lines, float(due) if due else None) if wait is not None]
+        return min(waits, default=None)
+
+    def held(self, holder: Holder) -> list[Lease]:
+        """See `Broker.held`."""
+        claims = self._link.run("held", holder.worker, holder.process)
+        return [
+            lease for claim, *rows in sorted(claims, key=lambda found: int(found[0])) for lease in leases_of(int(claim), *rows)
+        ]  # fmt: skip
+
+    def cancelled(self, worker: str) -> list[tuple[int, bytes]]:
+        """See `Broker.cancelled`."""
+        return [(process, id) for process, id in self._link.run("cancelled", worker)]
+
+    def backlog(self, queues: Sequence[str], *, now: float | None = None, most: int = COUNTED) -> Backlog:
+        """See `Broker.backlog`."""
+        ready, waited = self._link.run("backlog", moment(now), most, _LINES, *queues)
+        return Backlog(ready, max(0.0, float(waited))) if waited else Backlog()
+
+    def declare(self, limits: Mapping[str, Limit | None]) -> None:
+        """See `Broker.declare`."""
+        words: list[str | bytes] = []
+        for name, limit in limits.items():
+            # The order of jobs is kept by their gates' names: what is ordered has no other limit.
+            plain = limit is None or limit.ordered
+            words += (name, b"" if plain or limit is None else _terms(limit))
+        if words:
+            self._link.run("declare", *words)
+
+    def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:
+        """See `Broker.record`."""
+        self._link.run("record", moment(now), span, f"{number}\0{worker}", msgspec.msgpack.encode(point))
+        return True
+
+    def unpark(self, tasks: Sequence[str]) -> int:
+        """See `Broker.unpark`."""
+        total = 0
+        self._link.client  # noqa: B018 - a closed broker says so
+        for task in tasks:
+            while moved := int(self._link.run("unpark", task, _AT_ONCE)):
+                total += moved
+        return total
+
+    def prune(self, *, now: float | None = None) -> int:
+        """See `Broker.prune`."""
+        spans = [number for span, kept in KEPT.items() for number in (span, kept)]
+        total = 0
+        while True:
+            deleted = int(self._link.run("prune", moment(now), SOME_BATCHES, EVERY_BATCH, COARSE, *spans))
+            total += deleted
+            if deleted < SOME_BATCHES:
+                return total
+
+    def depth(self, queue: str) -> int:
+        """See `Broker.depth`."""
+        return int(self._link.run("depth", queue))
+
+    def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
+        """See `Broker.listen`: a list that a connection waits at."""
+        return listening(self._link.url, wake)
+
+
+def _refuse(tx: object | None) -> None:
+    if tx is not None:
+        raise ConfigError(
+            "redis:// has no transaction to join: leave tx= out, or keep the queue in the database that has it"
+        )
+
+
+def _terms(limit: Limit) -> bytes:
+    together = limiter.opened_together(limit)
+    return msgspec.msgpack.encode((limit.every, limit.concurrency, limit.at_once, together))

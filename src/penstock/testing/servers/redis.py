@@ -1,0 +1,96 @@
+"""A private Redis server."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import redis
+from redis.exceptions import RedisError
+
+from penstock.errors import ConfigError
+from penstock.testing.servers.process import LOOPBACK, ServerProcess
+
+
+class RedisServer:
+    """`redis-server` on a free port.
+
+    Parameters:
+        appendfsync: `always`, `everysec` or `no` writes a file of all commands; without it nothing is kept, and tests are faster.
+        options: further words for its command line.
+    """
+
+    def __init__(self, *, appendfsync: str | None = None, options: Sequence[str] = ()) -> None:
+        found = shutil.which("redis-server") or shutil.which("valkey-server")
+        if found is None:
+            raise ConfigError(
+                "there is no Redis server here: install redis-server (Debian: apt-get install redis-server)"
+            )
+        self._process = ServerProcess("redis", durable=False)
+        self._command = [found, "--bind", LOOPBACK, "--port", str(self.port), "--dir", str(self._process.folder)]
+        self._command += [
+            "--save",
+            "",
+            "--repl-diskless-sync-delay",
+            "0",
+            "--appendonly",
+            "no" if appendfsync is None else "yes",
+        ]
+        if appendfsync is not None:
+            self._command += ["--appendfsync", appendfsync]
+        self._command += options
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._process.port
+
+    @property
+    def process(self) -> ServerProcess:
+        """The server's process."""
+        return self._process
+
+    def url(self, database: int = 0) -> str:
+        """The URL of a database on this server."""
+        return f"redis://{LOOPBACK}:{self.port}/{database}"
+
+    def start(self) -> Self:
+        """Start it, and return when it answers; returns itself."""
+        self._process.start(self._command, self._answers)
+        return self
+
+    def stop(self) -> None:
+        """Shut it down in order."""
+        self._process.stop()
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._process.kill()
+
+    def restart(self) -> None:
+        """Stop and start."""
+        self.stop()
+        self.start()
+
+    def remove(self) -> None:
+        """End it for good, and delete its folder."""
+        self._process.remove()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    def _answers(self) -> bool:
+        """Does it answer, be it that it wants a password?"""
+        with redis.Redis(LOOPBACK, self.port, socket_timeout=5, protocol=2) as client:
+            try:
+                client.execute_command("PING")
+            except RedisError as error:
+                return "uthentica" in str(error)
+        return True
