@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -182,3 +183,33 @@ def test_the_type_checker_knows_tasks() -> None:
     said = subprocess.run(command, cwd=TYPED, capture_output=True, text=True, check=False)
     expected = (TYPED / "signatures.txt").read_text("utf-8").splitlines()
     assert said.stdout.splitlines() == expected, said.stderr
+
+
+def test_map_waits_while_more_rows_than_it_may_wait_in_the_queue(queue_url: str, app: Penstock, ran: list[int]) -> None:
+    read: list[int] = []
+    half = threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(200):
+            read.append(number)
+            if number == 149:
+                half.set()
+            yield number
+
+    with_store = Penstock(queue_url)
+    note = with_store.task(name="note")(lambda number: None)
+    sender = threading.Thread(target=lambda: note.map(items(), row_items=1, max_waiting=60))
+    sender.start()
+    assert half.wait(10)
+    # 100 rows are stored and 50 are read: there is no room until workers have taken some.
+    assert app.drain() >= 100
+    sender.join(10)
+    app.drain()
+    assert sorted(ran) == list(range(200))
+    with_store.close()
+
+
+@pytest.mark.parametrize("wrong", [{"row_items": 0}, {"max_waiting": -1}])
+def test_map_in_rows_that_make_no_sense(app: Penstock, ran: list[int], wrong: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        app.tasks["note"].map([1], **wrong)

@@ -30,6 +30,7 @@ _INHERITED: list[Broker] = []
 _AT_ONCE = 1.0
 _SHORTEST_POLL = 0.001
 _LONGEST_POLL = 0.05
+_DEPTH_POLL = 0.005
 
 
 class Client:
@@ -59,6 +60,15 @@ class Client:
             self._adopt()
         with self._lock:
             yield self._connected()
+
+    def wait_for_room(self, queue: str, most: int) -> None:
+        """Wait until no more jobs than so many are ready in a queue. Only workers make room: without one it waits for ever."""
+        gate = threading.Event()
+        while self.inline is None:
+            with self.broker() as broker:
+                if broker.depth(queue) <= most:
+                    return
+            gate.wait(_DEPTH_POLL)
 
     def _connected(self) -> Broker:
         if self._broker is None:

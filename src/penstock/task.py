@@ -125,7 +125,7 @@ class Task(Generic[P, R]):
             jobs += self._send([self._job(self.sending, args, {}, id) for args, id in zip(chunk, ids, strict=True)])
         return jobs
 
-    def map(self, items: Iterable[Any], *, row_items: int | None = None) -> Batch:
+    def map(self, items: Iterable[Any], *, row_items: int | None = None, max_waiting: int | None = None) -> Batch:
         """Call the task once for each item, as its one argument: the fastest way in.
 
         Many items share one stored row. It is claimed as a whole, and an item that fails leaves it as a job of its
@@ -135,15 +135,21 @@ class Task(Generic[P, R]):
             items: may be a generator; it is read as it is stored.
             row_items: how many share a row, at most, and so a call of a batch task; without, up to 1,000, and fewer where few come
                 at once, so that several workers get some.
+            max_waiting: rows that may wait in the queue: while there are more, nothing is read or stored until workers have
+                taken some, so that a slow database slows this down and no queue grows without end. Some 50 rows are stored at a time.
 
         Raises:
-            ConfigError: `row_items` is not 1 or more.
+            ConfigError: `row_items` is not 1 or more, or `max_waiting` is below 0.
         """
         if row_items is not None and row_items < 1:
             raise ConfigError(f"row_items= is 1 or more, not {row_items!r}")
+        if max_waiting is not None and max_waiting < 0:
+            raise ConfigError(f"max_waiting= is 0 rows or more, not {max_waiting!r}")
         key = new_id()
         start = 0
-        for chunk in _chunks(items, _ROWS_PER_COMMIT * 1000):
+        for chunk in _chunks(items, _ROWS_PER_COMMIT * (1000 if max_waiting is None else row_items or 1000)):
+            if max_waiting is not None:
+                self._client.wait_for_room(self.sending.queue, max_waiting)
             arguments = self._arguments(chunk)
             size = (row_items or row_size(len(chunk), _MAP_WORKERS)) if self.packs else 1
             spans = list(rows(len(chunk), size))

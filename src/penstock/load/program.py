@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import threading
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -32,7 +31,6 @@ _SLICE_RECORDS = 16_000
 _SLICE_BYTES = 8 << 20
 #: Rows of records that may wait in the queue; with more, reading waits.
 _DEEPEST = 64
-_DEPTH_POLL = 0.005
 _NEVER_GIVE_UP = 1_000_000
 _NEVER = 10 * 365 * 86400.0
 _encoder = msgspec.msgpack.Encoder()
@@ -92,7 +90,7 @@ class _Reader:
 
     def read(self, progress: Progress) -> None:
         """Read one slice, and go on with the rest in the next run."""
-        self._wait_for_room()
+        self._app.client.wait_for_room(self._queue, _DEEPEST)
         source = self._open(progress)
         slice = source.read(_SLICE_RECORDS, _SLICE_BYTES)
         if progress.position is None and slice.records and self._plan.create and self._plan.into is not None:
@@ -118,14 +116,6 @@ class _Reader:
         if self._source is None:
             self._source = Source.open(self._plan.source, format=self._plan.format, position=progress.position)
         return self._source
-
-    def _wait_for_room(self) -> None:
-        gate = threading.Event()
-        while True:
-            with self._app.client.broker() as broker:
-                if broker.depth(self._queue) <= _DEEPEST:
-                    return
-            gate.wait(_DEPTH_POLL)
 
     def _rows(self, progress: Progress, slice: Slice) -> tuple[list[NewJob], dict[int, int]]:
         sizes = dict(progress.sizes)
