@@ -154,6 +154,8 @@ class Collectors:
         #: How many jobs the last claim brought, of others and of batch tasks.
         self._strange = self._own = 0
         self._quiet_until = float("-inf")
+        #: Did the last claim bring jobs of batch tasks only, and fewer than there was room for? Then they come one by one.
+        self.trickle = False
 
     @property
     def waiting(self) -> int:
@@ -179,6 +181,7 @@ class Collectors:
                     self._of(lease.task).add(lease, now)
         if leases:
             self._strange, self._own = len(others), len(leases) - len(others)
+        self.trickle = bool(leases) and not others and len(leases) < room
         fills = bool(others) and 0 < room <= len(leases)
         for each in self._collectors.values():
             each.fills = fills
