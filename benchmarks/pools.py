@@ -66,21 +66,22 @@ def _idle(place: Path, pool: str, repeats: int) -> Figure:
 
 
 def _long_one(place: Path, count: int, repeats: int) -> Figure:
-    """The time of the no-op jobs alone; raw is the same queue without the long job."""
-    short = [(NOOP, (number,)) for number in range(count)]
+    """The time of the no-op jobs alone, on a worker whose two processes are up; raw is without the long job."""
+    short: list[tuple[str, tuple[float, ...]]] = [(NOOP, (number,)) for number in range(count)]
     middle = count // 2
-    without = _filled(place / "short.db", short)
-    among = _filled(place / "long.db", [*short[:middle], (_SLOW, (1.0,)), *short[middle:]])
+    among = [*short[:middle], (_SLOW, (1.0,)), *short[middle:]]
+    question = "select exists (select 1 from penstock_running), exists (select 1 from penstock_job where task = ?)"
 
-    def timed(queue: Path) -> float:
-        copy = fresh_copy(queue, place / "ours.db")
-        with _looking(copy) as connection, worker(url(copy), "-c", "2"):
-            question = (
-                "select exists (select 1 from penstock_running), exists (select 1 from penstock_job where task = ?)"
-            )
+    def timed(jobs: Sequence[tuple[str, tuple[float, ...]]]) -> float:
+        queue = _filled(empty(place / "ours.db"), [("benchmarks.tasks.pause", (0.5,))] * 2)
+        with _looking(queue) as connection, worker(url(queue), "-c", "2"):
+            for running in (2, 0):
+                while connection.execute("select count(*) from penstock_running").fetchone() != (running,):
+                    time.sleep(0.002)
+            _filled(queue, jobs)
             return watched(lambda: connection.execute(question, (NOOP,)).fetchone())
 
-    samples = alternate(max(5, repeats), lambda: timed(among), lambda: timed(without))
+    samples = alternate(max(5, repeats), lambda: timed(among), lambda: timed(short))
     what = f"{count:,} no-op jobs with one of 1 s among them, prefork 2; raw is without it"
     return samples.figure(what, "s", "< 1.2 x", lambda s: s.ratio < 1.2)
 
