@@ -96,7 +96,7 @@ def test_the_row_of_every_job_is_in_once(
     )
     try:
         fire.burn()
-        until(lambda: left(app, fire) == 0, 300 if FULL else 300, "all have ended")
+        until(lambda: left(app, fire) == 0, 300, "all have ended")
     finally:
         fire.worker.close()
         app.close()
