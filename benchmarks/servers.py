@@ -62,8 +62,8 @@ def _against_one_by_one(store: MongoStore, quick: bool) -> Figure:
     def ours() -> float:
         return count / drained(store, filled(store.new(), count))
 
-    samples = alternate(1 if quick else 3, ours, lambda: store.raw(few, 2, "one"))
-    what = f"{store.name}: drain, against find_one_and_update one by one in two processes"
+    samples = alternate(1 if quick else 5, ours, lambda: store.raw(few, 1, "one"))
+    what = f"{store.name}: drain, against a loop of find_one_and_update one by one"
     return samples.figure(what, "jobs/s", ">= 20 times raw", at_least(20))
 
 
