@@ -115,6 +115,8 @@ class SinkWriter:
         self._idle: list[Sink] = []
         self._settled: list[bytes] = []
         self._away_since: float | None = None
+        #: Whether rows and endings are one transaction; found out at the first call, since it takes two URLs apart.
+        self._is_joint: bool | None = None
         self._decoder = msgspec.msgpack.Decoder(tuple[msgspec.Raw, int, list[int] | None])
 
     def bundle(self, leases: Sequence[Lease], joining: Joining | None) -> list[Outcome | Exception]:
@@ -135,7 +137,7 @@ class SinkWriter:
                     failed.add(lease.gate)
         try:
             with self._sink(rows) as sink:
-                if joining is not None and sink.shares(self._broker_url()):
+                if joining is not None and self._joint(sink):
                     found.update(self._write_together(sink, leases, rows, joining))
                 elif rows.owners:
                     refused = rows.refused(
@@ -160,7 +162,7 @@ class SinkWriter:
 
         try:
             with self._sink(packed.rows) as sink:
-                if joining is not None and sink.shares(self._broker_url()):
+                if joining is not None and self._joint(sink):
                     outcomes, stale = _together(sink, payload, lambda written: [ended(written)], joining)
                     # One whose job is another's by now is handed in as it is: this comes too late, and is reported so.
                     return Outcome(lease, Ending.RELEASED) if stale else outcomes[0]
@@ -217,6 +219,11 @@ class SinkWriter:
         finally:
             with self._lock:
                 self._idle.append(sink)
+
+    def _joint(self, sink: Sink) -> bool:
+        if self._is_joint is None:
+            self._is_joint = sink.shares(self._broker_url())
+        return self._is_joint
 
     def _rows_of(self, payload: bytes) -> list[bytes]:
         """A job's rows, each a msgpack map."""
