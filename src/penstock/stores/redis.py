@@ -13,6 +13,7 @@ import msgspec
 from penstock.errors import ConfigError, MissingExtra, StoreError, StoreFull, StoreReadOnly, StoreUnavailable
 
 try:
+    import hiredis  # noqa: F401 - the brokers' wire packs with it
     import redis
     from redis.backoff import NoBackoff
     from redis.cluster import ClusterNode, RedisCluster

@@ -22,5 +22,5 @@ if #entries > 0 then
   mark(queue, priority)
   many('HSET', p .. 'jobs', fields)
   many('RPUSH', list_of(priority, queue), entries)
-  ring()
+  wake()
 end
