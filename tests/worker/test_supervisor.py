@@ -2,7 +2,11 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from yard import Yard, until
@@ -127,3 +131,18 @@ def test_a_job_that_was_cancelled_once_may_run_again(yard: Yard) -> None:
     until(lambda: len(yard.notes()) == 3, "it has run to its end, past the time it had to be cancelled in")
     assert yard.notes()[2].startswith("through")
     assert yard.of(ProcessKilled) == yard.of(ProcessDied) == []
+
+
+def test_one_that_waits_for_its_first_heartbeat_can_be_stopped(yard: Yard, queue_file: Path) -> None:
+    yard.write(TASKS)
+    yard.send("good")
+    with closing(sqlite3.connect(queue_file, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        supervisor = yard.start(Lane("yard_app:app", 2))
+        until(lambda: supervisor.lanes()[0].booted, "the first is up")
+        assert supervisor.report().trouble == "the store has not answered yet"
+        before = time.monotonic()
+        yard.stop(supervisor)
+        assert time.monotonic() - before < 3
+        assert yard.of(WorkerStarted) == []
+    assert yard.notes() == []
