@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from redis_servers import ask, wait_for
 
 from penstock.brokers import connect
 from penstock.brokers.diagnosis import Grade, Schema
@@ -60,23 +61,6 @@ def names(url: str) -> set[str]:
     prefix = f"{{{namespace or 'penstock'}}}:"
     with redis.Redis.from_url(address) as client:
         return {key.decode().removeprefix(prefix) for key in client.keys(f"{prefix}*")}
-
-
-def ask(url: str, *words: str) -> Any:
-    """What the server answers to a command."""
-    with redis.Redis.from_url(url.partition("?")[0]) as client:
-        return client.execute_command(*words)
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    """Wait for what a server does by itself; while it does not answer, it has not."""
-    pause = threading.Event()
-    for _ in range(2000):
-        with suppress(redis.RedisError, StoreError):
-            if condition():
-                return
-        pause.wait(0.01)
-    pytest.fail("not within 20 s")
 
 
 # What is kept

@@ -218,7 +218,7 @@ _MEANINGS: list[tuple[str, type[StoreError], str]] = [
     (r"LOADING|loading the dataset", StoreUnavailable, "the server still loads its data: try again in a while"),
     (r"MASTERDOWN|link with MASTER is down", StoreUnavailable, "that server is a replica which has lost its master: try again after the fail-over"),
     (r"No master found", StoreUnavailable, "no sentinel knows a master of that name: check the name, or wait for the fail-over"),
-    (r"CLUSTERDOWN|cluster is down|Redis Cluster cannot be connected|TRYAGAIN|MOVED|ASK ", StoreUnavailable, "the cluster does not serve these keys now: try again when its nodes are back"),
+    (r"CLUSTERDOWN|cluster is down|Redis Cluster cannot be connected|TRYAGAIN|TTL exhausted|MOVED|ASK ", StoreUnavailable, "the cluster does not serve these keys now: try again when its nodes are back"),
     (r"BUSY", StoreUnavailable, "the server is busy with somebody's script: try again, or SCRIPT KILL it"),
     (r"max number of clients", StoreUnavailable, "the server has as many clients as it may: raise maxclients"),
     (r"protected mode", StoreError, "the server is in protected mode: give it a password, or bind it to an address"),

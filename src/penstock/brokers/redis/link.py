@@ -26,6 +26,9 @@ class Link:
     def __init__(self, url: store.RedisUrl) -> None:
         self.url = url
         self.prefix = f"{{{url.namespace}}}:"
+        # Of two keys, one that is there and one that is not, a cluster that moves them refuses everything (TRYAGAIN) until all are at one
+        # place. With fewer, scripts would run where some are missing, and do one half.
+        self._keys = (2, self.prefix, f"{self.prefix}layout")
         self._client: store.Client | None = None
         self._call: Callable[..., Any] = self._closed
 
@@ -52,14 +55,14 @@ class Link:
         raise StoreError(f"the queue {self.url.shown} is closed: call open() first")
 
     def run(self, name: str, *arguments: Argument) -> Any:
-        """Run a script with the prefix as its key; a server that has forgotten it, or never had it, gets its text."""
+        """Run a script; a server that has forgotten it, or never had it, gets its text."""
         text, digest = script(name)
         # As `translating`, without the generator.
         try:
             try:
-                return self._call("EVALSHA", digest, 1, self.prefix, *arguments)
+                return self._call("EVALSHA", digest, *self._keys, *arguments)
             except NoScriptError:
-                return self._call("EVAL", text, 1, self.prefix, *arguments)
+                return self._call("EVAL", text, *self._keys, *arguments)
         except (RedisError, OSError) as error:
             raise store.translated(error, self.url.shown) from error
 
