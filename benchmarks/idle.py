@@ -43,6 +43,11 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def family(pid: int) -> list[int]:
+    """A process and all that it has started, and they in turn."""
+    return [pid, *(each for child in children(pid) for each in family(child))]
+
+
 def cpu(pids: Sequence[int]) -> float:
     """Seconds on a core so far, of all threads; the kernel counts them in nanoseconds."""
     threads = (thread for pid in pids for thread in Path(f"/proc/{pid}/task").iterdir())

@@ -15,10 +15,14 @@ class Broker(Protocol):
     """A running server."""
 
     name: str
-    #: How it is set up, in words, with its version.
-    settings: str
-    #: Of its process.
-    pid: int
+
+    @property
+    def settings(self) -> str:
+        """How it is set up, in words, with its version."""
+
+    @property
+    def pid(self) -> int:
+        """Of its process."""
 
     def new(self) -> str:
         """The URL of a queue with nothing in it."""
@@ -53,5 +57,5 @@ def broker(name: str, place: Path) -> Iterator[Broker]:
     else:
         from benchmarks.peers.rabbitmq import RabbitBroker
 
-        with RabbitBroker(place) as server:
+        with RabbitBroker() as server:
             yield server

@@ -9,13 +9,13 @@ from statistics import median, quantiles
 
 import msgspec
 
-from benchmarks.idle import children, cpu, pss
+from benchmarks.idle import cpu, family, pss
 from benchmarks.peers.brokers import Broker
 from benchmarks.peers.peer import URL, Peer
 from benchmarks.peers.slots import SLOTS, Slots
 
 _PER_SECOND = 50
-_PATIENCE = 600.0
+_PATIENCE = 30.0
 _SETTLE = 2.0
 
 
@@ -39,7 +39,7 @@ class Sizes(msgspec.Struct, frozen=True):
 
 
 QUICK = Sizes(one=2_000, many=18_000, paced=100, idle=3, rounds=2, orders=5_000)
-FULL = Sizes(one=10_000, many=90_000, paced=500, idle=10, rounds=5, orders=50_000)
+FULL = Sizes(one=5_000, many=45_000, paced=500, idle=10, rounds=3, orders=20_000)
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -67,7 +67,8 @@ def contest(peer: Peer, broker: Broker, place: Path, sizes: Sizes) -> Round:
     many = peer.enqueue(environment, "many", sizes.one, sizes.many)
     with peer.running(environment, place / "worker.log") as process:
         if not slots.wait(1, _PATIENCE, every=0.001):
-            raise SystemExit(f"{peer.name} on {broker.name} started no job: see {place / 'worker.log'}")
+            told = (place / "worker.log").read_text("utf-8", "replace")[-2000:]
+            raise SystemExit(f"{peer.name} on {broker.name} started no job: {told}")
         mine, server = family(process.pid), family(broker.pid)
         before, before_server = cpu(mine), cpu(server)
         slots.wait(full, _PATIENCE)
@@ -80,7 +81,7 @@ def contest(peer: Peer, broker: Broker, place: Path, sizes: Sizes) -> Round:
         idle = (cpu(mine) - before) / sizes.idle * 100
         memory = sum(map(pss, mine))
         sent = peer.enqueue(environment, "paced", full, sizes.paced, _PER_SECOND)["sent"]
-        slots.wait(full + sizes.paced, 30)
+        slots.wait(full + sizes.paced, _PATIENCE)
     waits = _waits(sent, slots, full + 1)
     return Round(
         one=(sizes.one - 1) / one["seconds"],
@@ -95,11 +96,6 @@ def contest(peer: Peer, broker: Broker, place: Path, sizes: Sizes) -> Round:
         lost=slots.lost(),
         doubled=slots.doubled(),
     )
-
-
-def family(pid: int) -> list[int]:
-    """A process and all that it has started, and they in turn."""
-    return [pid, *(each for child in children(pid) for each in family(child))]
 
 
 def _waits(sent: Sequence[float], slots: Slots, first: int) -> list[float]:

@@ -48,16 +48,23 @@ class Slots:
         first, starts = _SLOT.unpack_from(self._memory, number * _SLOT.size)
         return first, starts
 
-    def wait(self, until: int, limit: float, every: float = 0.01) -> bool:
-        """Wait until all jobs below a number have started; says whether they have within so many seconds."""
-        deadline = time.monotonic() + limit
+    def wait(self, until: int, patience: float, every: float = 0.01) -> bool:
+        """Wait until all jobs below a number have started, or none has for so many seconds; says whether they have."""
+        left, since = -1, time.monotonic()
         while True:
+            before = self._marked
             while self._marked < until and self[self._marked][1]:
                 self._marked += 1
             if self._marked >= until:
                 return True
-            if time.monotonic() > deadline:
-                return False
+            if self._marked > before:
+                since = time.monotonic()
+            elif time.monotonic() - since > patience:
+                # The first that has not started may be lost, and others after it still come.
+                last, left = left, self.lost()
+                if left == last:
+                    return False
+                since = time.monotonic()
             time.sleep(every)
 
     def starts(self, numbers: range) -> Iterator[float]:
