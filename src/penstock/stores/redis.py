@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -130,6 +132,9 @@ def connect(url: RedisUrl) -> Client:
     Raises:
         StoreError: one of its kinds, with what to do about it.
     """
+    for name, option in _TLS.items():
+        if not Path(file := url.options.get(option, os.devnull)).exists():
+            raise ConfigError(f"{url.shown}: ?{name}= names a file that is not there: {file}")
     options: dict[str, Any] = {
         # A command that may have been done is not sent again by itself: the broker knows which may be.
         "retry": Retry(NoBackoff(), 0),
@@ -150,20 +155,32 @@ def connect(url: RedisUrl) -> Client:
                 if isinstance(error, AuthenticationError | AuthorizationError):
                     raise
                 last = error
-        assert last is not None, "a URL names a host"
-        raise last
+    assert last is not None, "a URL names a host"
+    raise _first_refusal(last, url) from last
+
+
+def _first_refusal(error: RedisError, url: RedisUrl) -> StoreError:
+    """Who does not agree on TLS says nothing that could be understood."""
+    if url.encrypted and isinstance(error, Late):
+        return StoreUnavailable(
+            f"{url.shown}: the server does not answer in time: try again, or write redis:// if it has no TLS"
+        )
+    if not url.encrypted and re.search(r"[Cc]losed|reset", str(error)):
+        return StoreUnavailable(
+            f"{url.shown}: the server closed the connection: try again, or write rediss:// if it wants TLS"
+        )
+    return translated(error, url.shown)
 
 
 def _alone(url: RedisUrl, host: str, port: int, options: dict[str, Any]) -> Client:
-    client = redis.Redis(host=host, port=port, db=url.database, **options)
-    try:
+    # Whoever is there answers this soon; what is asked later may take its time.
+    with redis.Redis(
+        host=host, port=port, db=url.database, **{**options, "socket_timeout": options["socket_connect_timeout"]}
+    ) as client:
         command(client, "PING")
-        if not _in_cluster(client):
-            return client
-    except BaseException:
-        client.close()
-        raise
-    client.close()
+        clustered = _in_cluster(client)
+    if not clustered:
+        return redis.Redis(host=host, port=port, db=url.database, **options)
     make_node: Any = ClusterNode
     nodes = [make_node(host, port) for host, port in url.hosts]
     return RedisCluster(startup_nodes=nodes, **options)
