@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -35,6 +36,9 @@ from penstock.worker.process import Process
 #: soon; the default of 5 ms would make each of their database calls wait that long behind a busy task.
 _SWITCH_INTERVAL = 0.001
 _LONGEST_PAUSE = 5.0
+#: Seconds for which a worker's first process tries to reach the store: a connection may be cut, but where there is no store, that is an
+#: error, and said soon.
+_FIRST_SECONDS = 1.0
 
 
 def main() -> int:
@@ -96,20 +100,21 @@ def _arguments() -> dict[str, str] | None:
 
 def _open(broker: Broker, limits: Mapping[str, Limit | None], emitter: Emitter, patient: bool) -> None:
     """Open the store and set the app's limits; a store that was there before is waited for, and told of once."""
+    given_up_at = math.inf if patient else time.monotonic() + _FIRST_SECONDS
     pause = 0.0
     while True:
         try:
             broker.open()
             broker.declare(limits)
         except StoreUnavailable as error:
-            if not patient:
+            if time.monotonic() >= given_up_at:
                 raise
-            if not pause:
+            if not pause and patient:
                 emitter.emit(StoreTrouble(str(error)))
             pause = min(_LONGEST_PAUSE, max(0.2, pause * 2))
             time.sleep(pause * random.uniform(0.5, 1.0))
         else:
-            if pause:
+            if pause and patient:
                 emitter.emit(StoreBack())
             return
 
