@@ -22,7 +22,7 @@ URL, DATABASE = "PENSTOCK_PEERS_URL", "PENSTOCK_PEERS_DATABASE"
 _PLACE = ROOT / ".peers"
 
 
-class Peer(msgspec.Struct, frozen=True):
+class Peer(msgspec.Struct, frozen=True, eq=False):
     """A task queue. Adding one is a file beside this one with a `PEER`, and the module of its app.
 
     Parameters:
