@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks.enqueue import empty
 from benchmarks.figures import Figure, alone
 from benchmarks.places import folder, url, worker
+from penstock.worker.memory import proportional
 
 _SETTLE = 3.0
 
@@ -56,10 +57,9 @@ def cpu(pids: Sequence[int]) -> float:
 
 def pss(pid: int) -> float:
     """Megabytes, shared pages divided among those that share them."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    raise SystemExit(f"no Pss for process {pid}")
+    if not (found := proportional([pid])):
+        raise SystemExit(f"no Pss for process {pid}")
+    return found / (1 << 20)
 
 
 def _bare(count: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from penstock.brokers.inspect import Inspector
 from penstock.core.metrics import Point
 from penstock.errors import ConfigError, StoreUnavailable
 from penstock.events.emit import Emitter
+from penstock.worker.cores import standard_processes
 from penstock.worker.lane import Lane
 from penstock.worker.supervisor import DEFAULT_GRACE, Supervisor
 
@@ -58,7 +58,7 @@ class Workers:
         quiet: bool = False,
         emitter: Emitter | None = None,
     ) -> None:
-        processes = 2 * (os.cpu_count() or 1) if processes is None else processes
+        processes = standard_processes() if processes is None else processes
         if processes < 1:
             raise ConfigError(f"workers are 1 or more processes, not {processes!r}")
         self._app = app or load_app(target, arguments)
