@@ -67,10 +67,10 @@ def _round(peer: Peer, broker: Broker, target: PostgresTarget, place: Path, sour
         if _wait(target, 1) < 1:
             told = (place / "worker.log").read_text("utf-8", "replace")[-2000:]
             raise SystemExit(f"{peer.name} on {broker.name} stored no order: {told}")
-        told = _sent(client)
+        sent = _sent(client)
         found = _wait(target, count)
         ended = time.monotonic()
-    return Sent(sent=(count - 1) / told["seconds"], stored=(found - 1) / (ended - told["began"]), found=found)
+    return Sent(sent=(count - 1) / sent["seconds"], stored=(found - 1) / (ended - sent["began"]), found=found)
 
 
 def _sent(client: subprocess.Popen[str]) -> dict[str, float]:
