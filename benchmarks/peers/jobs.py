@@ -24,7 +24,7 @@ def held(contestants: Mapping[str, tuple[Peer, Broker]], place: Path, sizes: Siz
             unit,
             more,
             {name: [float(getattr(each, field)) for each in rounds] for name, rounds in found.items()},
-            goal,
+            goal if len({peer.name for peer, _ in contestants.values()}) > 1 else None,
         )
         for field, (what, unit, more, goal) in MEASURES.items()
     ]
