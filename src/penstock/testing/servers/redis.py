@@ -20,16 +20,20 @@ class RedisServer(Server):
     Parameters:
         appendfsync: `always`, `everysec` or `no` writes a file of all commands; without it nothing is kept, and tests are faster.
         options: further words for its command line.
+        address: of this machine, where it listens.
     """
 
-    def __init__(self, *, appendfsync: str | None = None, options: Sequence[str] = ()) -> None:
+    def __init__(self, *, appendfsync: str | None = None, options: Sequence[str] = (), address: str = LOOPBACK) -> None:
         found = shutil.which("redis-server") or shutil.which("valkey-server")
         if found is None:
             raise ConfigError(
                 "there is no Redis server here: install redis-server (Debian: apt-get install redis-server)"
             )
         self._process = ServerProcess("redis", durable=False)
-        self._command = [found, "--bind", LOOPBACK, "--port", str(self.port), "--dir", str(self._process.folder)]
+        self._address = address
+        self._command = [found, "--bind", address, "--port", str(self.port), "--dir", str(self._process.folder)]
+        # Whoever reaches the address may come in.
+        self._command += ["--protected-mode", "no"]
         self._command += [
             "--save",
             "",
@@ -54,7 +58,7 @@ class RedisServer(Server):
 
     def url(self, database: int = 0) -> str:
         """The URL of a database on this server."""
-        return f"redis://{LOOPBACK}:{self.port}/{database}"
+        return f"redis://{self._address}:{self.port}/{database}"
 
     def start(self) -> Self:
         """Start it, and return when it answers; returns itself."""
@@ -75,7 +79,7 @@ class RedisServer(Server):
 
     def _answers(self) -> bool:
         """Does it answer, be it that it wants a password?"""
-        with redis.Redis(LOOPBACK, self.port, socket_timeout=5, protocol=2) as client:
+        with redis.Redis(self._address, self.port, socket_timeout=5, protocol=2) as client:
             try:
                 client.execute_command("PING")
             except RedisError as error:

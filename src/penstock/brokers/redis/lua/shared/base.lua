@@ -1,4 +1,5 @@
--- What every script begins with: the prefix of all keys, the time, and commands over long lists.
+-- What every script begins with: the prefix of all keys, the time, and commands over long lists. Of the second key, that of the layout, only
+-- a cluster takes notice: see link.py.
 local p, call = KEYS[1], redis.call
 local byte, sub, find, pack = string.byte, string.sub, string.find, struct.pack
 -- Lua's stack holds 8,000 values.
