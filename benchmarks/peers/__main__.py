@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -47,6 +48,8 @@ def main() -> int:
     unknown = set(given.names) - set(NAMES)
     if unknown:
         parser.error(f"no contest {', '.join(sorted(unknown))}: there are {', '.join(NAMES)}")
+    # Ended from outside, the workers and servers end as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results: list[Result] = []
     for name in given.names or NAMES:
         for title, sides in _contests(name, given.on or list(SCHEMES)):

@@ -54,19 +54,30 @@ class RabbitBroker:
         return f"amqp://guest:guest@{LOOPBACK}:{self._server.port}/{name}"
 
     def __enter__(self) -> Self:
-        epmd = shutil.which("epmd") or "epmd"
-        self._names.start([epmd, "-port", str(self._names.port), "-address", LOOPBACK], lambda: _open(self._names.port))
-        variables = [f"{name}={value}" for name, value in self._environment.items()]
-        self._server.start(["env", *variables, str(_PROGRAMS / "rabbitmq-server")], lambda: _open(self._server.port))
+        try:
+            self._start()
+        except BaseException:  # a program that is ended while the node boots leaves none behind
+            self._remove()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # The process that was started is a script: the node is its child, and outlives it.
-        for pid in family(self._server.pid)[:0:-1]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self._remove()
+
+    def _start(self) -> None:
+        epmd = shutil.which("epmd") or "epmd"
+        self._names.start([epmd, "-port", str(self._names.port), "-address", LOOPBACK], lambda: _open(self._names.port))
+        variables = [f"{name}={value}" for name, value in self._environment.items()]
+        self._server.start(["env", *variables, str(_PROGRAMS / "rabbitmq-server")], lambda: _open(self._server.port))
+
+    def _remove(self) -> None:
+        if self._server.running:
+            # The process that was started is a script: the node is its child, and outlives it.
+            for pid in family(self._server.pid)[:0:-1]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self._server.remove()
         self._names.remove()
 
