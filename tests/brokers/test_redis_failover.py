@@ -36,11 +36,11 @@ def test_while_a_cluster_moves_the_keys_nothing_is_done_and_then_all_goes_on(
     cluster.begin_to_move()
     for some in (0, 3, 1000):
         cluster.move_keys(some)
-        with pytest.raises(StoreUnavailable, match="cluster"):
+        with pytest.raises(StoreUnavailable, match="cluster is moving"):
             store.enqueue(more[:1], now=NOW)
-        with pytest.raises(StoreUnavailable, match="cluster"):
+        with pytest.raises(StoreUnavailable, match="cluster is moving"):
             store.enqueue(more, now=NOW)
-        with pytest.raises(StoreUnavailable, match="cluster"):
+        with pytest.raises(StoreUnavailable, match="cluster is moving"):
             store.exchange(endings, [QUEUE], 10, ALICE, now=NOW)
     cluster.end_move()
     assert hand_in(store, *endings) == []

@@ -9,6 +9,8 @@ import pytest
 
 # The workers' processes import these modules from their working folder, and so does the test itself.
 sys.path.insert(0, str(Path(__file__).parent))
+# What makes a cluster of Redis servers.
+sys.path.append(str(Path(__file__).parents[1] / "brokers"))
 
 from chaos_app import make
 from harmed import FIXTURES, HarmedMongo, HarmedPostgres, HarmedRedis

@@ -13,6 +13,7 @@ import pytest
 from account import check_runs
 from chaos_app import make
 from oracle import FULL, SEED, World, until
+from redis_servers import Cluster
 from sentinels import Watched
 
 from penstock.testing.servers import MongoServer
@@ -93,5 +94,25 @@ def test_of_a_redis_master_loses_nothing_that_its_replica_had(watched: Watched, 
     assert repeated <= AGAIN * FAILOVERS, f"PENSTOCK_CHAOS_SEED={SEED}"
     assert {note.attempt for note in world.notes()} == {1}
     for worker in workers:
+        assert worker.stop() == 0
+        assert not any("Traceback" in line for line in worker.said())
+
+
+def test_of_a_redis_cluster_that_moves_its_keys_workers_wait_and_repeat_nothing(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        cluster = Cluster(stack)
+        world = World(tmp_path, make(cluster.url, str(tmp_path / "log")))
+        stack.callback(world.close)
+        world.app.tasks["short"].delay_many([(number, 1000) for number in range(JOBS)])
+        worker = world.run("-c", "2")
+        world.wait_for_runs(JOBS // 10)
+        cluster.begin_to_move()
+        cluster.move_keys(3)
+        until(lambda: any("is moving" in line for line in worker.said()), 20, "the worker waits")
+        while cluster.move_keys():
+            pass
+        cluster.end_move()
+        world.wait_until_done(60)
+        check_runs(world, JOBS, {})
         assert worker.stop() == 0
         assert not any("Traceback" in line for line in worker.said())
