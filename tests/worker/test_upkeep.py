@@ -1,8 +1,10 @@
 """What one thread does for a whole worker."""
 
 import itertools
+import socket
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -21,7 +23,9 @@ from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.verdict import Death, Excess, Run
 from penstock.errors import StoreError
-from penstock.events.emit import Emitter, Event, JobEnded, ListenerDeaf, Rescued, StoreTrouble
+from penstock.events.emit import Emitter, Event, JobEnded, ListenerDeaf, Rescued, StoreBack, StoreTrouble
+from penstock.testing.servers import RedisServer
+from penstock.testing.servers.process import LOOPBACK
 from penstock.worker import upkeep as upkeep_module
 from penstock.worker.upkeep import Upkeep
 
@@ -76,6 +80,8 @@ class Setup:
         emitter = Emitter()
         emitter.subscribe(Event, self.events.append)
         emitter.subscribe(Rescued, lambda event: self.rescued.set())
+        self.back = threading.Event()
+        emitter.subscribe(StoreBack, lambda event: self.back.set())
         self.upkeep = Upkeep(url, self.spokesman, TERMS, emitter, hasty=hasty)
 
     def enqueue(self, run_at: float | None = None) -> bytes:
@@ -328,6 +334,34 @@ def test_who_comes_to_a_store_that_may_have_been_away_judges_at_once_only_where_
     assert setup.rescued.wait(SECONDS if hasty else 0.5) is hasty
     setup.upkeep.stop()
     setup.broker.close()
+
+
+def test_who_finds_a_store_away_however_shortly_judges_nobody_once_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep_module, "BEAT", 0.05)
+    monkeypatch.setattr(upkeep_module, "DEAD_AFTER", 60.0)
+    monkeypatch.setattr(upkeep_module, "_LONGEST_PAUSE", 0.1)
+    with RedisServer(appendfsync="always") as server:
+        setup = Setup(server.url(), hasty=True)
+        setup.enqueue()
+        setup.claim(Holder("silent", 1))
+        info = WorkerInfo("silent", "host", 2, "prefork", 1, ("default",), 0.0)
+        setup.broker.heartbeat(info, now=time.time() - 1)
+        setup.upkeep.start()
+        server.kill()
+        with socket.create_server((LOOPBACK, server.port)) as door:
+            door.settimeout(SECONDS)
+            left = 3
+            while left:
+                door.accept()[0].close()
+                # One may have come before that, and one is the listener's, which lets go.
+                left -= any(isinstance(event, StoreTrouble) for event in list(setup.events))
+        # The other could not beat either, and would be dead by now.
+        monkeypatch.setattr(upkeep_module, "DEAD_AFTER", 0.5)
+        server.start()
+        assert setup.back.wait(SECONDS)
+        assert not setup.rescued.is_set()
+        setup.upkeep.stop()
+        setup.broker.close()
 
 
 def test_due_and_parked_jobs_become_ready(setup: Setup) -> None:

@@ -116,6 +116,8 @@ class Upkeep:
         self._silent = True
         self._pause = 0.0
         self._answered_at: float | None = None
+        # Could it not be reached since then?
+        self._away = False
 
     def start(self) -> None:
         """Start, and return when the first heartbeat is stored (or has failed, and will be tried again)."""
@@ -163,8 +165,10 @@ class Upkeep:
     def _serve(self) -> None:
         while True:
             broker = connect(self._url)
+            opened = False
             try:
                 broker.open()
+                opened = True
                 with broker.listen(self._heard):
                     self._keep(broker)
                 return
@@ -172,6 +176,7 @@ class Upkeep:
                 continue
             except StoreError as error:
                 self._registered.set()
+                self._away = self._away or not opened
                 if self._answered_at is None:
                     self._answered_at = -math.inf
                 if self._silent:
@@ -190,6 +195,7 @@ class Upkeep:
             self._nudge.clear()
             wait = self._round(broker)
             self._answered_at = time.monotonic()
+            self._away = False
             self._pause = 0.0
             if not self._registered.is_set():
                 self._registered.set()
@@ -233,8 +239,11 @@ class Upkeep:
         return min(wait, max(0.0, min(self._due[name] for name in ("beat", "rescue")) - time.monotonic()))
 
     def _is_deaf(self) -> bool:
-        """Was the store away? Then the others could not beat either, and are not dead for having been silent."""
-        return self._answered_at is not None and time.monotonic() - self._answered_at > _DEAF
+        """Was the store away? Then the others could not beat either, and are not dead for having been silent.
+
+        However shortly: of a store that goes and comes back again and again, others may have missed each moment it was there.
+        """
+        return self._answered_at is not None and (self._away or time.monotonic() - self._answered_at > _DEAF)
 
     def _is_due(self, name: str) -> bool:
         return time.monotonic() >= self._due[name]

@@ -90,6 +90,8 @@ as $$
 declare
   _id uuid := id;
   _stands uuid;
+  _limited constant boolean := exists (select from penstock.limits l where l.name = task);
+  _queue constant text := case when _limited then ',' || queue || ',' || task else queue end;
 begin
   if task is null or queue is null then
     raise exception 'a job needs a task and a queue' using errcode = 'invalid_parameter_value';
@@ -112,11 +114,14 @@ begin
   -- Where a key's holder ends between the two looks, the key is free: once more.
   while _stands is null loop
     _stands := coalesce((penstock.store(
-      array[_id], array[queue], array[(9 - priority)::smallint], array[task],
+      array[_id], array[_queue], array[(9 - priority)::smallint], array[task],
       array[convert_to(payload::text, 'UTF8')], null, array[0], null, array[1], array[false], null, array[unique_key],
       array[at_most_once], array[extract(epoch from run_at)::float8], array[nullif(delay, 0)], null, array[false],
       false, null, true))[1]);
   end loop;
+  if _limited then
+    perform penstock.look(array[_queue]);
+  end if;
   return _stands;
 end
 $$;
