@@ -14,7 +14,9 @@ from penstock.core.states import State
 from penstock.errors import BatchError, PenstockError
 from penstock.handles import Batch, Job
 from penstock.shared import shared_task
+from penstock.subscriber import Subscriber
 from penstock.task import Task
+from penstock.topic import Topic
 from penstock.worker.context import CurrentJob, current_job
 
 __all__ = [
@@ -35,7 +37,9 @@ __all__ = [
     "Retry",
     "Snooze",
     "State",
+    "Subscriber",
     "Task",
+    "Topic",
     "current_job",
     "shared_task",
 ]

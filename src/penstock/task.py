@@ -120,7 +120,7 @@ class Task(Generic[P, R]):
     def delay_many(self, calls: Iterable[Sequence[Any]]) -> list[Job[R]]:
         """Store one job for each tuple of positional arguments, in few commits; returns their handles in order."""
         jobs: list[Job[R]] = []
-        for chunk in _chunks(calls, 1000):
+        for chunk in chunks(calls, 1000):
             ids = new_ids(len(chunk))
             jobs += self._send([self._job(self.sending, args, {}, id) for args, id in zip(chunk, ids, strict=True)])
         return jobs
@@ -147,7 +147,7 @@ class Task(Generic[P, R]):
             raise ConfigError(f"max_waiting= is 0 rows or more, not {max_waiting!r}")
         key = new_id()
         start = 0
-        for chunk in _chunks(items, _ROWS_PER_COMMIT * (1000 if max_waiting is None else row_items or 1000)):
+        for chunk in chunks(items, _ROWS_PER_COMMIT * (1000 if max_waiting is None else row_items or 1000)):
             if max_waiting is not None:
                 self._client.wait_for_room(self.sending.queue, max_waiting)
             arguments = self._arguments(chunk)
@@ -353,7 +353,8 @@ def _check_timeout(seconds: float) -> None:
         raise ConfigError(f"timeout= is a number of seconds, more than 0, not {seconds!r}; leave it out for never")
 
 
-def _chunks(items: Iterable[Any], size: int) -> Iterable[list[Any]]:
+def chunks(items: Iterable[Any], size: int) -> Iterable[list[Any]]:
+    """Lists of so many items; the last may have fewer."""
     chunk: list[Any] = []
     for item in items:
         chunk.append(item)

@@ -19,7 +19,10 @@ class Topics:
     def subscriptions(self, connection: sqlite3.Connection) -> list[Subscription]:
         """All that there are, in the order of their keys."""
         rows = connection.execute(self._sql["subscriptions"]).fetchall()
-        return [Subscription(*terms, bool(once)) for *terms, once in rows]
+        return [
+            Subscription(group, task, pattern, queue, priority, gate, bool(once))
+            for group, task, pattern, queue, priority, gate, once in rows
+        ]
 
     def router(self, connection: sqlite3.Connection) -> Router:
         """Who gets what as things stand."""
