@@ -15,7 +15,7 @@ _TRIES = 20
 
 
 class Topics:
-    """What one connection knows of the subscriptions: all of them, as they were at one of their numbered changes."""
+    """What one connection knows of the subscriptions: all of them, as they were after one of their changes, each of which has a number."""
 
     def __init__(self) -> None:
         self._version = -1

@@ -1,4 +1,4 @@
--- Who gets the events of which topics: see penstock.core.topics. Each change raises the number `subscriptions` in penstock.meta,
+-- Who gets the events of which topics: see penstock.core.topics. Each change sets the number `subscriptions` in penstock.meta,
 -- by which a publisher knows whether what it has read still holds.
 
 create table penstock.subscription (
