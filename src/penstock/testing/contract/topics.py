@@ -248,11 +248,11 @@ class TopicContract(ProcessContract, ContractBase):
     def test_killed_publishers_leave_whole_events(self, url: str, store: Broker, start: Callable[..., Child]) -> None:
         chance = random.Random(4)
         store.subscribe([LEDGER, MAIL, AUDIT])
-        for _ in range(3):
+        for _ in range(2):
             child = start("publish", url, 20, 10_000)
             child.wait_until_ready()
             child.go()
-            for _ in range(chance.randrange(1, 15)):
+            for _ in range(chance.randrange(1, 10)):
                 child.line()
             child.kill()
             depths = {store.depth(queue) for queue in QUEUES}
