@@ -118,7 +118,7 @@ def test_what_a_job_carries() -> None:
     assert msgspec.msgpack.decode(payload) == {"topic": "orders.filled", "event": {"id": 7}}
     found = opened(payload)
     assert found is not None
-    assert (found[0], msgspec.msgpack.decode(found[1])) == ("orders.filled", {"id": 7})
+    assert (found.topic, msgspec.msgpack.decode(found.content)) == ("orders.filled", {"id": 7})
 
 
 @pytest.mark.parametrize("payload", [b"", b"payload", b"\x82", b"\x82\x01\x02\x03\x04", b"\x91\x01", b'{"args": []}'])

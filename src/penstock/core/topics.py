@@ -178,15 +178,20 @@ def _mark(subscription: Subscription) -> int:
     return (digest & _TOP_MASK >> 64) << 64 | (digest >> 12 & _LOW_MASK) << _LOW_BITS
 
 
-class _Body(msgspec.Struct):
+class Body(msgspec.Struct):
     """What the job of an event carries, as bytes: a map, where other jobs have an array of arguments."""
 
     topic: str
     event: msgspec.Raw
 
+    @property
+    def content(self) -> bytes:
+        """The event, as msgpack."""
+        return bytes(self.event)
+
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Body)
+_decoder = msgspec.msgpack.Decoder(Body)
 
 
 def body(topic: str, event: bytes) -> bytes:
@@ -195,15 +200,14 @@ def body(topic: str, event: bytes) -> bytes:
     Parameters:
         event: as msgpack.
     """
-    return _encoder.encode(_Body(topic, msgspec.Raw(event)))
+    return _encoder.encode(Body(topic, msgspec.Raw(event)))
 
 
-def opened(payload: bytes) -> tuple[str, memoryview] | None:
-    """The topic and the event (msgpack) of an event's job; None for any other job."""
+def opened(payload: bytes) -> Body | None:
+    """What an event's job carries; None for any other job."""
     if payload[:1] != b"\x82":  # a map of two
         return None
     try:
-        found = _decoder.decode(payload)
+        return _decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    return found.topic, memoryview(found.event)
