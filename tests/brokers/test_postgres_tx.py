@@ -19,6 +19,7 @@ from penstock.brokers.postgres.broker import PostgresBroker
 from penstock.core.codec import Signature
 from penstock.core.outcome import Outcome, Step
 from penstock.core.states import State
+from penstock.core.topics import Event, Subscription
 from penstock.errors import ConfigError, StoreError
 from penstock.testing.contract.harness import ALICE, QUEUE, claim, claim_one, ids, job, jobs, new_id, record
 from penstock.testing.servers import PostgresServer
@@ -78,6 +79,21 @@ def test_jobs_that_are_rolled_back_were_never_there(
     store.enqueue(jobs(3), tx=mine)
     mine.rollback()
     assert (store.depth(QUEUE), heard(listener)) == (0, 0)
+
+
+def test_events_are_there_when_the_transaction_commits(
+    store: PostgresBroker, mine: psycopg.Connection, listener: psycopg.Connection
+) -> None:
+    store.subscribe([Subscription("g", "t", "orders.*", QUEUE, gate="t"), Subscription("h", "t", "#", QUEUE)])
+    heard(listener)
+    sent, other = (Event(new_id(), "orders.filled", b"") for _ in range(2))
+    assert store.publish([sent], tx=mine) == [2]
+    mine.rollback()
+    assert store.publish([other], tx=mine) == [2]
+    assert store.publish([Event(new_id(), "x", b"")], tx=mine) == [1]
+    assert (store.depth(QUEUE), heard(listener)) == (0, 0)
+    mine.commit()
+    assert (store.depth(QUEUE), heard(listener)) == (3, 1)
 
 
 def test_a_savepoint_takes_its_jobs_along(store: PostgresBroker, mine: psycopg.Connection) -> None:

@@ -218,7 +218,9 @@ class Broker(ABC):
         """
         wanted = sorted({one.task for one in subscriptions})
         if wanted:
-            raise MissingFeature(f"{type(self).__name__} has no topics, and {', '.join(wanted)} subscribe to some")
+            raise MissingFeature(
+                f"{type(self).__name__} has no topics, which {', '.join(wanted)} need: use a broker that does"
+            )
 
     def unsubscribe(self, subscriptions: Sequence[Subscription]) -> int:
         """Forget the subscriptions of these keys; returns how many there were. Jobs of events that were published before stay."""

@@ -1,0 +1,89 @@
+"""How events reach functions."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from penstock.core.codec import encode_value
+from penstock.core.event_signature import EventSignature
+from penstock.core.topics import body
+from penstock.errors import ConfigError, PayloadError
+
+
+class Filled(msgspec.Struct):
+    id: int
+
+
+def alone(event: Filled) -> Any:
+    return event
+
+
+def with_topic(event: Filled, topic: str) -> Any:
+    return event, topic
+
+
+def with_topic_by_name(event: Filled, *, topic: str = "none") -> Any:
+    return event, topic
+
+
+def without_hints(event: Any) -> Any:
+    return event
+
+
+def called(function: Callable[..., Any], payload: bytes) -> Any:
+    signature = EventSignature("book", function)
+    return signature.call(signature.decode(payload))
+
+
+SENT = body("orders.filled", encode_value(Filled(7)))
+
+
+def test_a_function_gets_the_event_and_its_topic_where_it_takes_that() -> None:
+    assert called(alone, SENT) == Filled(7)
+    assert called(with_topic, SENT) == called(with_topic_by_name, SENT) == (Filled(7), "orders.filled")
+    assert called(without_hints, SENT) == {"id": 7}
+
+
+def test_a_job_of_its_own_has_arguments() -> None:
+    signature = EventSignature("book", with_topic_by_name)
+    assert signature.call(signature.decode(signature.encode([Filled(1)], {}))) == (Filled(1), "none")
+    assert called(alone, b'{"args": [{"id": 3}]}') == Filled(3)
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (encode_value({"id": "x"}), r"book\(\): Expected `int`, got `str` - at `event.id`"),
+        (encode_value([7]), r"book\(\): Expected `object`, got `array` - at `event`"),
+        (b"\xc1", r"book\(\): "),
+    ],
+    ids=["field", "kind", "garbage"],
+)
+def test_an_event_that_does_not_fit_says_where(event: bytes, said: str) -> None:
+    with pytest.raises(PayloadError, match=said):
+        called(alone, body("orders.filled", event))
+
+
+@pytest.mark.parametrize("payload", [b"\x82", b"\x82\xa1a\x01\xa1b\x02", b"\x82\xa5topic\x01\xa5event\x01"])
+def test_what_is_no_event_is_refused(payload: bytes) -> None:
+    with pytest.raises(PayloadError):
+        called(alone, payload)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda: None,
+        lambda event, other: None,
+        lambda event, topic, more: None,
+        lambda *events: None,
+        lambda event, **more: None,
+        lambda *, event: None,
+    ],
+    ids=["none", "another", "three", "many", "named", "by name"],
+)
+def test_other_functions_are_refused(function: Callable[..., Any]) -> None:
+    with pytest.raises(ConfigError, match="called with an event"):
+        EventSignature("book", function)
