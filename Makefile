@@ -10,10 +10,10 @@ TESTERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo equities market scrape test chaos check bench clean
+.PHONY: help demo equities market scrape test chaos check bench bench-peers clean
 
 help:  ## what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 equities: $(STAMP)  ## load 700,000 bars into MongoDB on one core and 2 GB, beside a bare loop
 	@tests/install-servers
@@ -51,8 +51,12 @@ bench: $(STAMP)  ## measure, each figure beside the raw loop
 	@tests/install-servers
 	$(BIN)/python -m benchmarks
 
+bench-peers: $(STAMP)  ## measure beside other task queues, each installed into an environment of its own
+	@tests/install-servers
+	$(BIN)/python -m benchmarks.peers
+
 clean:  ## remove .venv and every cache
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .peers build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(READY): pyproject.toml

@@ -23,9 +23,9 @@ def run(quick: bool) -> list[Figure]:
         time.sleep(_SETTLE)
         pids = [process.pid, *children(process.pid)]
         for _ in range(1 if quick else 3):
-            before = _cpu(pids)
+            before = cpu(pids)
             time.sleep(seconds)
-            cpu.append((_cpu(pids) - before) / seconds * 100)
+            cpu.append((cpu(pids) - before) / seconds * 100)
         size = sum(map(pss, pids))
     bare = _bare(len(pids))
     what = f"idle worker, {len(pids)} processes"
@@ -43,7 +43,12 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def _cpu(pids: Sequence[int]) -> float:
+def family(pid: int) -> list[int]:
+    """A process and all that it has started, and they in turn."""
+    return [pid, *(each for child in children(pid) for each in family(child))]
+
+
+def cpu(pids: Sequence[int]) -> float:
     """Seconds on a core so far, of all threads; the kernel counts them in nanoseconds."""
     threads = (thread for pid in pids for thread in Path(f"/proc/{pid}/task").iterdir())
     return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9

@@ -1,10 +1,14 @@
 """Where fresh stores come from, by the name of a kind of store."""
 
 import itertools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+# Tests import what several of them share.
+sys.path.insert(0, str(Path(__file__).parent))
 
 #: Makes the URLs of fresh, empty stores; it gets the test's folder, and the session's servers through `request`.
 Maker = Callable[[pytest.FixtureRequest, Path], Callable[[], str]]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import redis
+from redis_servers import ask, wait_for
 
 from penstock.brokers import connect
 from penstock.brokers.diagnosis import Grade, Schema
@@ -60,12 +61,6 @@ def names(url: str) -> set[str]:
     prefix = f"{{{namespace or 'penstock'}}}:"
     with redis.Redis.from_url(address) as client:
         return {key.decode().removeprefix(prefix) for key in client.keys(f"{prefix}*")}
-
-
-def ask(url: str, *words: str) -> Any:
-    """What the server answers to a command."""
-    with redis.Redis.from_url(url.partition("?")[0]) as client:
-        return client.execute_command(*words)
 
 
 # What is kept
@@ -206,9 +201,7 @@ def test_a_replica_that_takes_over_knows_the_leases(open_at: Callable[[str], Red
         store = open_at(master.url())
         store.enqueue(jobs(5), now=NOW)
         leases = claim(store, 2)
-        deadline = threading.Event()
-        while ask(master.url(), "WAIT", "1", "1000") < 1:
-            deadline.wait(0.01)
+        wait_for(lambda: ask(master.url(), "WAIT", "1", "1000") == 1)
         follower = open_at(replica.url())
         with pytest.raises(StoreReadOnly, match="redis\\+sentinel"):
             follower.enqueue(jobs(1))
@@ -300,10 +293,7 @@ def test_rings_do_not_pile_up_at_a_busy_listener(url: str, store: RedisBroker) -
 def test_a_cluster_is_found_out_and_served(open_at: Callable[[str], RedisBroker]) -> None:
     with RedisServer(options=["--cluster-enabled", "yes", "--cluster-port", str(free_port())]) as server:
         ask(server.url(), "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-        gate_, deadline = threading.Event(), 2000
-        while b"cluster_state:ok" not in ask(server.url(), "CLUSTER", "INFO") and deadline:
-            deadline -= 1
-            gate_.wait(0.01)
+        wait_for(lambda: b"cluster_state:ok" in ask(server.url(), "CLUSTER", "INFO"))
         store, woken = open_at(server.url()), threading.Event()
         with store.listen(woken.set):
             sent = [*jobs(5), job(unique="k", run_at=NOW + 5)]
@@ -419,5 +409,7 @@ def test_the_doctor_fails_a_server_that_throws_jobs_away() -> None:
 
 def test_the_doctor_names_a_replica(redis_server: RedisServer) -> None:
     with RedisServer(options=["--replicaof", LOOPBACK, str(redis_server.port)]) as server:
+        # While it loads what the master sent, it answers nothing else.
+        wait_for(lambda: ask(server.url(), "INFO", "replication")["master_link_status"] == "up")
         checks = {check.name: check for check in connect(server.url()).diagnose()}
     assert checks["role"].grade is Grade.FAIL

@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from chaos_app import make
-from harmed import HarmedMongo, HarmedPostgres, HarmedRedis
+from harmed import FIXTURES, HarmedMongo, HarmedPostgres, HarmedRedis
 from oracle import World
 
 _numbers = itertools.count(1)
@@ -63,8 +63,7 @@ def harmed_redis() -> Iterator[HarmedRedis]:
 @pytest.fixture(params=["postgresql", "mongodb", "redis"])
 def harmed(request: pytest.FixtureRequest) -> HarmedPostgres | HarmedMongo | HarmedRedis:
     """A server that may be harmed, and runs again at the end."""
-    name = {"postgresql": "harmed_postgres", "mongodb": "harmed_mongo", "redis": "harmed_redis"}[request.param]
-    server: HarmedPostgres | HarmedMongo | HarmedRedis = request.getfixturevalue(name)
+    server: HarmedPostgres | HarmedMongo | HarmedRedis = request.getfixturevalue(FIXTURES[request.param])
     return server
 
 

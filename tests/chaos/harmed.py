@@ -3,7 +3,6 @@
 import itertools
 import random
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -169,8 +168,5 @@ class HarmedRedis:
         self.server.remove()
 
 
-HARMED: dict[str, Callable[[], HarmedPostgres | HarmedMongo | HarmedRedis]] = {
-    "postgresql": HarmedPostgres,
-    "mongodb": HarmedMongo,
-    "redis": HarmedRedis,
-}
+#: The fixture of each kind.
+FIXTURES = {"postgresql": "harmed_postgres", "mongodb": "harmed_mongo", "redis": "harmed_redis"}

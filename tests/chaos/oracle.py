@@ -29,6 +29,8 @@ SEED = int(os.environ.get("PENSTOCK_CHAOS_SEED", time.time_ns() % 10**9))
 KINDS = ["sqlite", "postgresql", "mongodb"]
 #: For tests of what does not depend on the store: every kind in the long form.
 KINDS_IN_FULL = [*KINDS, "lone mongodb", "redis"] if FULL else KINDS[:1]
+#: For those of them that tell most of a store whose exchanges are no transactions.
+KINDS_AND_REDIS = KINDS_IN_FULL if FULL else [*KINDS_IN_FULL, "redis"]
 
 
 class Note(NamedTuple):

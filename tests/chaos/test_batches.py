@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from harmed import HarmedMongo, HarmedPostgres
+from harmed import FIXTURES, HarmedMongo, HarmedPostgres, HarmedRedis
 from oracle import FULL, SEED, Worker, send, until
 from tables import MongoTable, PostgresTable, SqliteTable, Table, order_lines
 
@@ -19,9 +19,10 @@ ORDERS = 200_000 if FULL else 20_000
 EVENTS = 40 if FULL else 8
 #: Kinds of queue and of table; rows and endings are one transaction where both are in one PostgreSQL or MongoDB.
 PAIRS = [("sqlite", "postgresql"), ("postgresql", "postgresql"), ("postgresql", "mongodb"), ("mongodb", "mongodb")]
-PAIRS += [("sqlite", "sqlite"), ("mongodb", "postgresql")] if FULL else []
+PAIRS += [("redis", "postgresql")]
+PAIRS += [("sqlite", "sqlite"), ("mongodb", "postgresql"), ("redis", "mongodb"), ("redis", "sqlite")] if FULL else []
 
-Server = HarmedPostgres | HarmedMongo
+Server = HarmedPostgres | HarmedMongo | HarmedRedis
 
 
 class Fire:
@@ -74,10 +75,7 @@ def test_the_row_of_every_job_is_in_once(
     queue: str, table: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     dice = random.Random(f"{SEED} {queue} {table}")
-    servers: dict[str, Server] = {
-        kind: request.getfixturevalue("harmed_postgres" if kind == "postgresql" else "harmed_mongo")
-        for kind in {queue, table} - {"sqlite"}
-    }
+    servers: dict[str, Server] = {kind: request.getfixturevalue(FIXTURES[kind]) for kind in {queue, table} - {"sqlite"}}
     url = watched = f"sqlite:///{tmp_path}/queue.db"
     if queue != "sqlite":
         watched = servers[queue].place()

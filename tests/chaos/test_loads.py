@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harmed import HarmedMongo, HarmedPostgres
+from harmed import FIXTURES, HarmedMongo, HarmedPostgres, HarmedRedis
 from oracle import FULL, KINDS, SEED, Worker, send, wait_for_exits
 from tables import MongoTable, PostgresTable, SqliteTable, Table, order_lines
 
@@ -22,12 +22,12 @@ RUNS = 40
 
 #: In short, each kind of queue and each kind of table once.
 PAIRS = (
-    [(queue, table) for queue in KINDS for table in KINDS]
+    [(queue, table) for queue in [*KINDS, "redis"] for table in KINDS]
     if FULL
-    else list(zip(KINDS, KINDS[1:] + KINDS[:1], strict=True))
+    else [*zip(KINDS, KINDS[1:] + KINDS[:1], strict=True), ("redis", "sqlite")]
 )
 
-Server = HarmedPostgres | HarmedMongo
+Server = HarmedPostgres | HarmedMongo | HarmedRedis
 
 
 class Fire:
@@ -126,10 +126,7 @@ def test_every_order_is_in_once(
     queue: str, table: str, bad: float, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     dice = random.Random(f"{SEED} {queue} {table} {bad}")
-    servers: dict[str, Server] = {
-        kind: request.getfixturevalue("harmed_postgres" if kind == "postgresql" else "harmed_mongo")
-        for kind in {queue, table} - {"sqlite"}
-    }
+    servers: dict[str, Server] = {kind: request.getfixturevalue(FIXTURES[kind]) for kind in {queue, table} - {"sqlite"}}
     queue_url = f"sqlite:///{tmp_path}/queue.db"
     watched_url = queue_url
     if queue != "sqlite":

@@ -15,8 +15,8 @@ from penstock.errors import StoreUnavailable
 
 Server = HarmedPostgres | HarmedMongo | HarmedRedis
 
-#: In short, each kind of harm by itself meets one kind of server, and all of them together meet both.
-BOTH = ["postgresql", "mongodb", "redis"] if FULL else []
+#: In short, each kind of harm by itself meets one kind of server, and all of them together meet every kind.
+ALL = ["postgresql", "mongodb", "redis"] if FULL else []
 JOBS = 20_000 if FULL else 2_000
 OUTAGES = 15 if FULL else 2
 CUTS = 200 if FULL else 15
@@ -37,7 +37,7 @@ def check_words(worker: Worker, outages: int) -> None:
     assert len([line for line in said if "answers again" in line]) <= 3 * outages
 
 
-@pytest.mark.parametrize("harmed", BOTH or ["mongodb"], indirect=True)
+@pytest.mark.parametrize("harmed", ALL or ["mongodb", "redis"], indirect=True)
 def test_of_a_server_lose_and_repeat_nothing(harmed: Server, harmed_world: World) -> None:
     world, dice = harmed_world, random.Random(SEED)
     fill(world)
@@ -61,7 +61,7 @@ def test_of_a_server_lose_and_repeat_nothing(harmed: Server, harmed_world: World
         check_words(worker, 2 * OUTAGES)
 
 
-@pytest.mark.parametrize("harmed", BOTH or ["postgresql"], indirect=True)
+@pytest.mark.parametrize("harmed", ALL or ["postgresql"], indirect=True)
 def test_longer_than_a_worker_may_be_silent_take_nobody_for_dead(harmed: Server, harmed_world: World) -> None:
     """When the server is back, every worker has been silent for longer than the dead are; none of them is."""
     world, gate = harmed_world, harmed_world.folder / "gate"
@@ -88,7 +88,7 @@ def test_longer_than_a_worker_may_be_silent_take_nobody_for_dead(harmed: Server,
         check_words(worker, 1)
 
 
-@pytest.mark.parametrize("harmed", BOTH or ["postgresql"], indirect=True)
+@pytest.mark.parametrize("harmed", ALL or ["postgresql"], indirect=True)
 def test_while_a_worker_follows_its_queue_leave_it_as_large_as_it_was(harmed: Server, harmed_world: World) -> None:
     world = harmed_world
     gate = world.folder / "gate"
@@ -120,7 +120,7 @@ def heard_of(world: World) -> list[str]:
         return []
 
 
-@pytest.mark.parametrize("harmed", BOTH or ["postgresql"], indirect=True)
+@pytest.mark.parametrize("harmed", ALL or ["postgresql", "redis"], indirect=True)
 def test_of_connections_lose_and_repeat_nothing(harmed: Server, harmed_world: World) -> None:
     world, dice = harmed_world, random.Random(SEED)
     fill(world)
@@ -199,7 +199,7 @@ def resident_kilobytes(pids: list[int]) -> int:
     )
 
 
-@pytest.mark.parametrize("harmed", BOTH or ["postgresql"], indirect=True)
+@pytest.mark.parametrize("harmed", ALL or ["postgresql"], indirect=True)
 def test_cost_nothing_while_they_last_and_are_told_once(harmed: Server, harmed_world: World) -> None:
     world = harmed_world
     seconds = 60 if FULL else 6
@@ -221,12 +221,14 @@ def test_cost_nothing_while_they_last_and_are_told_once(harmed: Server, harmed_w
     check_words(worker, 1)
 
 
-@pytest.mark.parametrize("harmed", BOTH or ["mongodb"], indirect=True)
+@pytest.mark.parametrize("harmed", ALL or ["mongodb"], indirect=True)
 def test_in_which_connections_fall_silent_end_by_time_limits(harmed: Server, harmed_world: World) -> None:
     """A proxy holds the connections open and answers no more; new ones would be served."""
     world = harmed_world
     if harmed.scheme == "mongodb":
         world.worker_url += "&socketTimeoutMS=4000"
+    elif harmed.scheme == "redis":
+        world.worker_url += "&timeout=4"
     workers = [world.run("-c", "1") for _ in range(2)]
     # A worker that comes later, by connections that are not silent, may well take those for dead whose are.
     until(lambda: len(heard_of(world)) == 2, 30, "both are up")
@@ -236,7 +238,7 @@ def test_in_which_connections_fall_silent_end_by_time_limits(harmed: Server, har
     silent_at = time.monotonic()
     world.wait_until_done(180)
     check_runs(world, JOBS, {})
-    longest = 20 if harmed.scheme == "mongodb" else 90
+    longest = 90 if harmed.scheme == "postgresql" else 20
     later = min(note.at for note in world.notes() if note.at > silent_at + 3)
     assert later - silent_at < longest
     for worker in workers:

@@ -4,7 +4,7 @@ import random
 import time
 
 import pytest
-from oracle import FULL, KINDS_IN_FULL, SEED, World
+from oracle import FULL, KINDS_AND_REDIS, KINDS_IN_FULL, SEED, World
 
 from penstock.brokers.inspect import Selection
 from penstock.core.states import State
@@ -13,7 +13,7 @@ from penstock.errors import JobFailed
 GOOD, BAD = (100_000, 1_000) if FULL else (2_000, 20)
 
 
-@pytest.mark.parametrize("world", KINDS_IN_FULL, indirect=True)
+@pytest.mark.parametrize("world", KINDS_AND_REDIS, indirect=True)
 def test_it_is_a_dead_letter_after_three_crashes_and_its_neighbours_finish(world: World) -> None:
     short, deadly = world.app.tasks["short"], world.app.tasks["deadly"]
     short.delay_many([(number,) for number in range(200)])

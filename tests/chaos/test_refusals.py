@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 import psycopg
 import pymongo
 import pytest
+import redis
 from harmed import HarmedPostgres
 from oracle import FULL, Worker
 
-from penstock.testing.servers import MongoServer, PostgresServer
+from penstock.testing.servers import MongoServer, PostgresServer, RedisServer
 from penstock.testing.servers.process import free_port
 
 SECRET = "s3cr3t-w0rd"
@@ -126,10 +127,46 @@ def mongo_troubles(wrapped_mongo: tuple[MongoServer, Path]) -> Iterator[Troubles
         }
 
 
-@pytest.fixture(params=["postgresql", "mongodb"])
-def troubles(request: pytest.FixtureRequest) -> Troubles:
-    found: Troubles = request.getfixturevalue(f"{request.param.removesuffix('ql').removesuffix('db')}_troubles")
-    return found
+@pytest.fixture(scope="module")
+def wrapped_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The address of a Redis that takes TLS at a port of its own, and its certificate."""
+    key, certificate = certified(tmp_path_factory.mktemp("tls"))
+    port = free_port()
+    files = ["--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-ca-cert-file", str(certificate)]
+    with RedisServer(options=["--tls-port", str(port), "--tls-auth-clients", "no", *files]):
+        yield f"127.0.0.1:{port}", certificate
+
+
+@pytest.fixture(scope="module")
+def redis_troubles(wrapped_redis: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Troubles]:
+    tls_host, _ = wrapped_redis
+    _, stranger = certified(tmp_path_factory.mktemp("tls"))
+    with RedisServer(options=["--requirepass", SECRET]) as server:
+        with redis.Redis(port=server.port, password=SECRET) as client:
+            client.execute_command("ACL", "SETUSER", "poor", "on", f">{SECRET}", "~{penstock}:*", "+@read")
+            client.execute_command("ACL", "SETUSER", "astray", "on", f">{SECRET}", "~{other}:*", "+@all")
+        host = f"127.0.0.1:{server.port}"
+        yield {
+            "wrong password": (f"redis://poor:{WRONG}@{host}/0", "user and password"),
+            "no password": (f"redis://{host}/0", "asks for a password"),
+            "may not run scripts": (f"redis://poor:{SECRET}@{host}/0", "ACL SETUSER"),
+            "other keys": (f"redis://astray:{SECRET}@{host}/0", "ACL SETUSER"),
+            "no such database": (f"redis://:{SECRET}@{host}/99", "no database of that number"),
+            "needs TLS": (f"redis://{tls_host}/0", "rediss://"),
+            "certificate": (f"rediss://{tls_host}/0", r"\?ca="),
+            "another's certificate": (f"rediss://{tls_host}/0?ca={stranger}", r"\?ca="),
+            "no such file": (f"rediss://{tls_host}/0?ca={stranger}.missing", r"\?ca="),
+            "has no TLS": (f"rediss://:{SECRET}@{host}/0?timeout=2", "write redis://"),
+            "no server": (f"redis://127.0.0.1:{free_port()}/0", "no server answers"),
+            "no host": ("redis://nowhere.invalid/0", "no such host"),
+            "no sentinel": (f"redis+sentinel://127.0.0.1:{free_port()}/main", "sentinel"),
+        }
+
+
+COMMANDS = ["worker", "status", "load into", "load through"]
+#: Each kind of server with each command; a Redis has no tables to load into.
+CASES = [(kind, command) for kind in ("postgres", "mongo", "redis") for command in COMMANDS]
+CASES.remove(("redis", "load into"))
 
 
 def words_of(command: str, folder: Path, url: str) -> list[str]:
@@ -146,8 +183,11 @@ def words_of(command: str, folder: Path, url: str) -> list[str]:
             return [*load, "--into", f"sqlite:///{folder}/market.db", "--queue", url]
 
 
-@pytest.mark.parametrize("command", ["worker", "status", "load into", "load through"])
-def test_every_command_says_so_in_one_line(troubles: Troubles, command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "command"), CASES)
+def test_every_command_says_so_in_one_line(
+    kind: str, command: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    troubles: Troubles = request.getfixturevalue(f"{kind}_troubles")
     started: list[tuple[str, str, Worker]] = []
     for number, (name, (url, wanted)) in enumerate(troubles.items()):
         folder = tmp_path / str(number)
@@ -169,7 +209,7 @@ def test_every_command_says_so_in_one_line(troubles: Troubles, command: str, tmp
     assert not failed, "\n".join(failed.values())
 
 
-@pytest.mark.parametrize("kind", ["postgresql", "mongodb"])
+@pytest.mark.parametrize("kind", ["postgresql", "mongodb", "redis"])
 def test_over_tls_with_the_servers_certificate_all_is_well(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -177,14 +217,18 @@ def test_over_tls_with_the_servers_certificate_all_is_well(
         server, certificate = request.getfixturevalue("wrapped_postgres")
         start = f"postgresql://poor:{SECRET}@127.0.0.1:{server.process.port}/penstock?sslmode="
         urls = [f"{start}require", f"{start}verify-full&sslrootcert={certificate}"]
+    elif kind == "redis":
+        host, certificate = request.getfixturevalue("wrapped_redis")
+        urls = [f"rediss://{host}/0?tls=unverified", f"rediss://{host}/0?ca={certificate}"]
     else:
         server, certificate = request.getfixturevalue("wrapped_mongo")
         urls = [f"mongodb://{urlsplit(server.url()).netloc}/penstock?tls=true&tlsCAFile={certificate}"]
     (tmp_path / "orders.jsonl").write_text('{"order_id": 1}\n', "utf-8")
     for number, url in enumerate(urls if FULL else urls[-1:]):
         load = ["load", str(tmp_path / "orders.jsonl"), "--create", "--quiet", "--table", f"orders{number}"]
+        into = f"sqlite:///{tmp_path}/market.db" if kind == "redis" else url
         told = {"PYTHONWARNINGS": "ignore::ResourceWarning"}
-        for words in ([*load, "--into", url, "--queue", url], ["status", url], ["doctor", url]):
+        for words in ([*load, "--into", into, "--queue", url], ["status", url], ["doctor", url]):
             program = Worker(["-m", "penstock", *words], tmp_path, told)
             assert program.process.wait(60) == 0, program.said()
         assert re.search(r"TLS +on", program.printed()), program.printed()

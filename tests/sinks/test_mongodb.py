@@ -63,6 +63,20 @@ def test_ids_that_are_made_differ_between_batches_but_not_between_tries(place: M
     assert {each["_id"] for each in things(place)} == first
 
 
+def test_a_row_in_the_way_of_a_unique_index_is_refused_and_not_taken_for_known(place: MongoPlace) -> None:
+    with place.client() as client:
+        there = client[place.database].things
+        there.create_index("n", unique=True)
+        there.insert_one({"n": 2})
+    with sink(place) as writing:
+        for _ in range(2):
+            jobs = writing.write_jobs([bytes(15) + b"1", bytes(15) + b"2"], pack({"n": 1}, {"n": 2}))
+            assert [each.index for each in jobs.rejected] == [1]
+            batch = writing.write(b"a", pack({"n": 2}, {"n": 3}))
+            assert [each.index for each in batch.rejected] == [0]
+    assert sorted(each["n"] for each in things(place)) == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("record", "reason"),
     [

@@ -32,7 +32,7 @@ def store(items: list[int]) -> None:
 def other(items: list[int]) -> None:
     told(items)
 
-@app.batch_task(name="double", max_size=50)
+@app.batch_task(name="double", max_size=50, backoff=Backoff(first=1000))
 def double(items: list[int]) -> list[object]:
     told(items)
     return [ValueError("odd") if item % 2 else 2 * item for item in items]

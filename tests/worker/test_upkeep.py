@@ -48,6 +48,10 @@ class Spokesman:
         self.canaries: list[bool] = []
         self.recorded: list[bool] = []
         self.sent = threading.Event()
+        self.settled = threading.Event()
+
+    def settle(self) -> None:
+        self.settled.set()
 
     def info(self) -> WorkerInfo:
         return INFO
@@ -84,6 +88,10 @@ class Setup:
         emitter.subscribe(StoreBack, lambda event: self.back.set())
         self.upkeep = Upkeep(url, self.spokesman, TERMS, emitter, hasty=hasty)
 
+    def start(self) -> None:
+        self.upkeep.start()
+        assert self.spokesman.settled.wait(SECONDS)
+
     def enqueue(self, run_at: float | None = None) -> bytes:
         return self.broker.enqueue([NewJob(new_ids(1)[0], "app.task", b"\x90", run_at=run_at)])[0]
 
@@ -108,7 +116,7 @@ def setup(queue_url: str) -> Iterator[Setup]:
 
 
 def test_the_worker_is_on_the_list_from_start_to_stop(setup: Setup) -> None:
-    setup.upkeep.start()
+    setup.start()
     (worker,) = setup.broker.inspector().workers()
     assert (worker.id, worker.slots) == (WORKER, 2)
     setup.upkeep.stop()
@@ -124,7 +132,7 @@ def test_a_store_that_refuses_to_be_cleared_up_still_has_its_delayed_jobs_run(
 
     monkeypatch.setattr(SqliteBroker, "prune", refused)
     setup.enqueue(run_at=1.0)
-    setup.upkeep.start()
+    setup.start()
     setup.wait_until_ready()
     setup.enqueue(run_at=2.0)
     setup.wait_until_ready(2)
@@ -135,14 +143,14 @@ def test_a_store_that_refuses_to_be_cleared_up_still_has_its_delayed_jobs_run(
 
 
 def test_new_jobs_ring(setup: Setup) -> None:
-    setup.upkeep.start()
+    setup.start()
     setup.enqueue()
     assert setup.rang.wait(SECONDS)
     setup.upkeep.stop()
 
 
 def test_what_a_dead_process_held_goes_back_and_what_it_ran_counts_a_crash(setup: Setup) -> None:
-    setup.upkeep.start()
+    setup.start()
     crashed, unharmed = setup.enqueue(), setup.enqueue()
     holder = Holder(WORKER, 7)
     leases = setup.broker.exchange((), ("default",), 2, holder).leases
@@ -155,7 +163,7 @@ def test_what_a_dead_process_held_goes_back_and_what_it_ran_counts_a_crash(setup
 
 
 def test_over_its_limit_a_job_has_failed(setup: Setup) -> None:
-    setup.upkeep.start()
+    setup.start()
     killed, unharmed = setup.enqueue(), setup.enqueue()
     setup.broker.exchange((), ("default",), 2, Holder(WORKER, 7))
     setup.upkeep.bury(7, Death("was killed", runs=(Run(killed, 4.5, Excess.TIME),)))
@@ -172,7 +180,7 @@ def test_over_its_limit_a_job_has_failed(setup: Setup) -> None:
 
 
 def test_of_an_interruption_nothing_is_counted(setup: Setup) -> None:
-    setup.upkeep.start()
+    setup.start()
     held = setup.enqueue()
     setup.claim(Holder(WORKER, 7))
     setup.upkeep.bury(7, Death("was killed", runs=(Run(held, 4.5),), interrupted=True))
@@ -182,7 +190,7 @@ def test_of_an_interruption_nothing_is_counted(setup: Setup) -> None:
 
 
 def test_a_job_that_runs_and_is_to_be_cancelled_is_told_of(setup: Setup) -> None:
-    setup.upkeep.start()
+    setup.start()
     wanted = setup.enqueue()
     setup.enqueue()
     leases = setup.broker.exchange((), ("default",), 2, Holder(WORKER, 7)).leases
@@ -217,7 +225,7 @@ def any_url(request: pytest.FixtureRequest, queue_url: str) -> str:
 
 def test_a_canary_is_enqueued_and_heard(any_url: str) -> None:
     setup = Setup(any_url)
-    setup.upkeep.start()
+    setup.start()
     setup.spokesman.canaries.append(True)
     setup.upkeep.nudge()
     assert setup.spokesman.sent.wait(SECONDS)
@@ -243,7 +251,7 @@ def test_a_listener_that_does_not_hear_its_own_canary_is_replaced(
 
     monkeypatch.setattr(SqliteBroker, "listen", deaf)
     monkeypatch.setattr(upkeep_module, "_DEAF", 0.3)
-    setup.upkeep.start()
+    setup.start()
     setup.spokesman.canaries.append(True)
     pause = threading.Event()
     for _ in range(SECONDS * 100):
@@ -267,7 +275,7 @@ def test_a_listener_that_never_hears_is_told_of_twice_and_then_mostly_left_alone
     monkeypatch.setattr(SqliteBroker, "listen", deaf)
     monkeypatch.setattr(upkeep_module, "_DEAF", 0.05)
     monkeypatch.setattr(upkeep_module, "_ONCE_IN", 4)
-    setup.upkeep.start()
+    setup.start()
     pause = threading.Event()
     for _ in range(SECONDS * 100):
         if len(listening) == 3:
@@ -288,7 +296,7 @@ def test_a_listener_that_waits_for_an_idle_process_is_not_deaf(setup: Setup, mon
     monkeypatch.setattr(upkeep_module, "_DEAF", 0.2)
     someone_idle = threading.Event()
     monkeypatch.setattr(setup.spokesman, "heard_bell", lambda: setup.rang.set() or someone_idle.wait(SECONDS))
-    setup.upkeep.start()
+    setup.start()
     setup.enqueue()
     assert setup.rang.wait(SECONDS)
     for _ in range(2):
@@ -303,7 +311,7 @@ def test_a_listener_that_waits_for_an_idle_process_is_not_deaf(setup: Setup, mon
 
 
 def test_what_its_processes_still_hold_goes_back_at_the_end(setup: Setup) -> None:
-    setup.upkeep.start()
+    setup.start()
     setup.enqueue()
     setup.claim(Holder(WORKER, 1))
     setup.upkeep.stop()
@@ -315,7 +323,7 @@ def test_jobs_of_workers_that_are_dead_go_back(setup: Setup) -> None:
     setup.broker.heartbeat(WorkerInfo("dead", "host", 2, "prefork", 1, ("default",), 0.0), now=-1000.0)
     lease = setup.claim(Holder("dead", 1))
     setup.broker.heartbeat(WorkerInfo("dead", "host", 2, "prefork", 1, ("default",), 0.0), now=-1000.0)
-    setup.upkeep.start()
+    setup.start()
     assert setup.rescued.wait(SECONDS)
     assert setup.claim(Holder("other")).id == lease.id
     setup.upkeep.stop()
@@ -330,7 +338,7 @@ def test_who_comes_to_a_store_that_may_have_been_away_judges_at_once_only_where_
     setup.enqueue()
     setup.claim(Holder("silent", 1))
     setup.broker.heartbeat(WorkerInfo("silent", "host", 2, "prefork", 1, ("default",), 0.0), now=1000.0)
-    setup.upkeep.start()
+    setup.start()
     assert setup.rescued.wait(SECONDS if hasty else 0.5) is hasty
     setup.upkeep.stop()
     setup.broker.close()
@@ -346,7 +354,7 @@ def test_who_finds_a_store_away_however_shortly_judges_nobody_once_it_is_back(mo
         setup.claim(Holder("silent", 1))
         info = WorkerInfo("silent", "host", 2, "prefork", 1, ("default",), 0.0)
         setup.broker.heartbeat(info, now=time.time() - 1)
-        setup.upkeep.start()
+        setup.start()
         server.kill()
         with socket.create_server((LOOPBACK, server.port)) as door:
             door.settimeout(SECONDS)
@@ -369,7 +377,7 @@ def test_due_and_parked_jobs_become_ready(setup: Setup) -> None:
     lease = setup.claim(Holder("other"))
     setup.broker.exchange([Outcome(lease, Ending.PARKED)], (), 0, Holder("other"))
     setup.enqueue(run_at=1.0)
-    setup.upkeep.start()
+    setup.start()
     setup.wait_until_ready()
     pause = threading.Event()
     while setup.broker.depth("default") < 2:
@@ -385,7 +393,7 @@ def test_a_worker_that_can_not_beat_judges_nobody(setup: Setup, queue_file: Path
         connection.execute(
             "create trigger refuse before insert on penstock_worker begin select raise(fail, 'the disk is full'); end"
         )
-    setup.upkeep.start()
+    setup.start()
     assert not setup.rescued.wait(1.0)
     setup.upkeep.stop()
     assert [type(event) for event in setup.events] == [StoreTrouble]
@@ -397,7 +405,9 @@ def test_one_that_breaks_is_noticed(queue_url: str) -> None:
         def info(self) -> WorkerInfo:
             raise LookupError("a bug")
 
-    upkeep = Upkeep(queue_url, Broken(), {}, Emitter())
+    spokesman = Broken()
+    upkeep = Upkeep(queue_url, spokesman, {}, Emitter())
     upkeep.start()
+    assert spokesman.settled.wait(SECONDS)
     assert upkeep.ended
     upkeep.stop()

@@ -25,6 +25,8 @@ from penstock.sinks.base import Sink, Written
 #: Seconds, about, to wait before a write is tried again in the same call for which the database was away. After the last
 #: one the jobs go back, each with a retry that counts.
 _WAITS = (0.05, 0.2, 0.5)
+#: Jobs that leave the ledger together, at least: where each is written by itself, a statement less for nearly all of them.
+_FORGOTTEN_TOGETHER = 100
 T = TypeVar("T")
 
 #: Seconds that jobs wait at least and at most until they are tried again, while the database is away.
@@ -115,6 +117,8 @@ class SinkWriter:
         self._idle: list[Sink] = []
         self._settled: list[bytes] = []
         self._away_since: float | None = None
+        #: Whether rows and endings are one transaction; found out at the first call, since it takes two URLs apart.
+        self._is_joint: bool | None = None
         self._decoder = msgspec.msgpack.Decoder(tuple[msgspec.Raw, int, list[int] | None])
 
     def bundle(self, leases: Sequence[Lease], joining: Joining | None) -> list[Outcome | Exception]:
@@ -135,7 +139,7 @@ class SinkWriter:
                     failed.add(lease.gate)
         try:
             with self._sink(rows) as sink:
-                if joining is not None and sink.shares(self._broker_url()):
+                if joining is not None and self._joint(sink):
                     found.update(self._write_together(sink, leases, rows, joining))
                 elif rows.owners:
                     refused = rows.refused(
@@ -160,7 +164,7 @@ class SinkWriter:
 
         try:
             with self._sink(packed.rows) as sink:
-                if joining is not None and sink.shares(self._broker_url()):
+                if joining is not None and self._joint(sink):
                     outcomes, stale = _together(sink, payload, lambda written: [ended(written)], joining)
                     # One whose job is another's by now is handed in as it is: this comes too late, and is reported so.
                     return Outcome(lease, Ending.RELEASED) if stale else outcomes[0]
@@ -183,7 +187,7 @@ class SinkWriter:
         return Outcome(lease, Ending.SNOOZE, delay=wait * random.uniform(0.5, 1.0), failure=failure)
 
     def settled(self, ids: Sequence[bytes]) -> None:
-        """See `sharing.Writer`: they leave the ledger with the next write."""
+        """See `sharing.Writer`: they leave the ledger with a later write, or at the end."""
         if self._ledger_id is None:
             with self._lock:
                 self._settled += ids
@@ -218,6 +222,11 @@ class SinkWriter:
             with self._lock:
                 self._idle.append(sink)
 
+    def _joint(self, sink: Sink) -> bool:
+        if self._is_joint is None:
+            self._is_joint = sink.shares(self._broker_url())
+        return self._is_joint
+
     def _rows_of(self, payload: bytes) -> list[bytes]:
         """A job's rows, each a msgpack map."""
         if self._to_rows is None and payload[:1] == _ONE_ARGUMENT and _is_map(payload[1:2]):
@@ -233,8 +242,10 @@ class SinkWriter:
         return encoded
 
     def _write_jobs(self, sink: Sink, ids: Sequence[bytes], payload: bytes) -> Written:
+        settled: list[bytes] = []
         with self._lock:
-            settled, self._settled = self._settled, []
+            if len(self._settled) >= _FORGOTTEN_TOGETHER:
+                settled, self._settled = self._settled, settled
         try:
             return _patiently(lambda: sink.write_jobs(ids, payload, ended=settled))
         except BaseException:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -13,6 +15,7 @@ import msgspec
 from penstock.errors import ConfigError, MissingExtra, StoreError, StoreFull, StoreReadOnly, StoreUnavailable
 
 try:
+    import hiredis  # noqa: F401 - the brokers' wire packs with it
     import redis
     from redis.backoff import NoBackoff
     from redis.cluster import ClusterNode, RedisCluster
@@ -129,6 +132,9 @@ def connect(url: RedisUrl) -> Client:
     Raises:
         StoreError: one of its kinds, with what to do about it.
     """
+    for name, option in _TLS.items():
+        if not Path(file := url.options.get(option, os.devnull)).exists():
+            raise ConfigError(f"{url.shown}: ?{name}= names a file that is not there: {file}")
     options: dict[str, Any] = {
         # A command that may have been done is not sent again by itself: the broker knows which may be.
         "retry": Retry(NoBackoff(), 0),
@@ -149,20 +155,32 @@ def connect(url: RedisUrl) -> Client:
                 if isinstance(error, AuthenticationError | AuthorizationError):
                     raise
                 last = error
-        assert last is not None, "a URL names a host"
-        raise last
+    assert last is not None, "a URL names a host"
+    raise _first_refusal(last, url) from last
+
+
+def _first_refusal(error: RedisError, url: RedisUrl) -> StoreError:
+    """Who does not agree on TLS says nothing that could be understood."""
+    if url.encrypted and isinstance(error, Late):
+        return StoreUnavailable(
+            f"{url.shown}: the server does not answer in time: try again, or write redis:// if it has no TLS"
+        )
+    if not url.encrypted and re.search(r"[Cc]losed|reset", str(error)):
+        return StoreUnavailable(
+            f"{url.shown}: the server closed the connection: try again, or write rediss:// if it wants TLS"
+        )
+    return translated(error, url.shown)
 
 
 def _alone(url: RedisUrl, host: str, port: int, options: dict[str, Any]) -> Client:
-    client = redis.Redis(host=host, port=port, db=url.database, **options)
-    try:
+    # Whoever is there answers this soon; what is asked later may take its time.
+    with redis.Redis(
+        host=host, port=port, db=url.database, **{**options, "socket_timeout": options["socket_connect_timeout"]}
+    ) as client:
         command(client, "PING")
-        if not _in_cluster(client):
-            return client
-    except BaseException:
-        client.close()
-        raise
-    client.close()
+        clustered = _in_cluster(client)
+    if not clustered:
+        return redis.Redis(host=host, port=port, db=url.database, **options)
     make_node: Any = ClusterNode
     nodes = [make_node(host, port) for host, port in url.hosts]
     return RedisCluster(startup_nodes=nodes, **options)
@@ -217,7 +235,7 @@ _MEANINGS: list[tuple[str, type[StoreError], str]] = [
     (r"LOADING|loading the dataset", StoreUnavailable, "the server still loads its data: try again in a while"),
     (r"MASTERDOWN|link with MASTER is down", StoreUnavailable, "that server is a replica which has lost its master: try again after the fail-over"),
     (r"No master found", StoreUnavailable, "no sentinel knows a master of that name: check the name, or wait for the fail-over"),
-    (r"CLUSTERDOWN|cluster is down|Redis Cluster cannot be connected|TRYAGAIN|MOVED|ASK ", StoreUnavailable, "the cluster does not serve these keys now: try again when its nodes are back"),
+    (r"CLUSTERDOWN|cluster is down|Redis Cluster cannot be connected|TRYAGAIN|TTL exhausted|MOVED|ASK ", StoreUnavailable, "the cluster does not serve these keys now: try again when its nodes are back"),
     (r"BUSY", StoreUnavailable, "the server is busy with somebody's script: try again, or SCRIPT KILL it"),
     (r"max number of clients", StoreUnavailable, "the server has as many clients as it may: raise maxclients"),
     (r"protected mode", StoreError, "the server is in protected mode: give it a password, or bind it to an address"),

@@ -98,6 +98,8 @@ class Child:
         self.descriptor = _open_process(self.pid)
         self.started_at = time.monotonic()
         self.booted_at: float | None = None
+        #: It was told that it may take jobs.
+        self.going = False
         self.idle = False
         self.slots = slots
         #: It takes no more jobs, or was told not to: another may take its place.
@@ -164,9 +166,15 @@ class Child:
         with suppress(OSError):
             self.link.send(message)
 
+    def go(self) -> None:
+        """Have it take jobs, once it has come up. Before that word it would take any other for it."""
+        if self.booted and not self.going:
+            self.going = True
+            self.tell(message.GO)
+
     def use(self, slots: int) -> None:
-        """Have so many of its slots used, once it has come up; nothing to do where it is so."""
-        if self.booted and slots != self.slots:
+        """Have so many of its slots used, once it takes jobs; nothing to do where it is so."""
+        if self.going and slots != self.slots:
             self.slots = slots
             self.tell(message.SLOTS + slots.to_bytes(message.NUMBER_SIZE))
 

@@ -22,6 +22,9 @@ from penstock.worker.pulse import Pulse
 from penstock.worker.recorder import Recorder
 from penstock.worker.upkeep import Upkeep
 
+#: Seconds that the store has for the first heartbeat until processes take jobs without it.
+_SETTLING = 30.0
+
 
 class Presence:
     """Owns the upkeep, and speaks with its threads for the supervisor.
@@ -46,9 +49,13 @@ class Presence:
         self.meters = Meters(crews, emitter)
         self._recorder: Recorder | None = None
         self._info = WorkerInfo(worker, socket.gethostname(), os.getpid(), "", 0, (), time.time())
-        #: None until a process has said where the store is.
+        #: Where the store is; empty until a process has said so.
+        self.url = ""
+        #: None until then.
         self.upkeep: Upkeep | None = None
         self.stopping = False
+        self._learned_at = 0.0
+        self._settled = False
         #: Jobs to be cancelled: the process, the id, and the seconds that it has; for the supervisor to take.
         self.cancels: deque[tuple[int, bytes, float]] = deque()
 
@@ -57,22 +64,37 @@ class Presence:
         """Seconds since the store has answered; None when it never has."""
         return None if self.upkeep is None else self.upkeep.silent_for
 
-    def learn(self, hello: Hello) -> bool:
-        """A process has come up, and says what it knows. With the first the worker goes on the list: True then."""
+    def learn(self, hello: Hello) -> None:
+        """A process has come up, and says what it knows. With the first the worker goes on the list, soon."""
         self._terms.update({**dict.fromkeys(hello.tasks, Terms()), **hello.terms})
         if self.upkeep is not None:
-            return False
+            return
         lanes = [crew.lane for crew in self._crews]
         queues = tuple(dict.fromkeys([*hello.queues, *(name for lane in lanes for name in lane.queues or ())]))
         slots = sum(lane.most or lane.processes * lane.slots for lane in lanes)
         pool = "+".join(sorted({lane.pool for lane in lanes}))
         self._info = msgspec.structs.replace(self._info, pool=pool, slots=slots, queues=queues)
         self._recorder = Recorder(self.worker, queues, self.meters)
+        self.url = hello.url
+        self._learned_at = time.monotonic()
         self.upkeep = Upkeep(hello.url, self, self._terms, self._emitter, hasty=self._hasty)
         self.upkeep.start()
+
+    @property
+    def settled(self) -> bool:
+        """May processes take jobs? The worker is on the list then, or the store has had its time."""
+        return self._settled or (self.upkeep is not None and time.monotonic() - self._learned_at > _SETTLING)
+
+    def settle(self) -> None:
+        """In the upkeep's thread: the first heartbeat is stored, or has failed."""
+        self._settled = True
+        self._ring()
+
+    def announce(self) -> None:
+        """The worker begins."""
+        lanes = [crew.lane for crew in self._crews]
         shapes = tuple(lane.shape if len(lanes) == 1 else f"{lane.name}: {lane.shape}" for lane in lanes)
-        self._emitter.emit(WorkerStarted(self.worker, shapes, queues, without_password(hello.url)))
-        return True
+        self._emitter.emit(WorkerStarted(self.worker, shapes, self._info.queues, without_password(self.url)))
 
     def leave(self) -> None:
         """Go off the list, and give back what is still held."""

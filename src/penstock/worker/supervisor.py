@@ -81,8 +81,8 @@ class Supervisor:
         self._grace = grace
         self._burst = burst
         self._verbose = verbose
-        #: Called with the URL of the store when the first process has come up.
-        self.registered: Callable[[str], None] = _nobody
+        #: Called with the URL of the store when the first process may take jobs.
+        self.registered: Callable[[str], None] = lambda url: None
         self._selector = selectors.DefaultSelector()
         self._bell, self._ringer = socket.socketpair()
         self._bell.setblocking(False)
@@ -95,7 +95,7 @@ class Supervisor:
         self._stops: deque[str] = deque()
         self._deadline: float | None = None
         self._quitting = False
-        self._failed = False
+        self._begun = self._failed = False
         self._peak_of_the_gone = 0
 
     def run(self, each_round: Callable[[], None] | None = None, every: float = 1.0) -> int:
@@ -234,18 +234,25 @@ class Supervisor:
     def _dismiss(self, child: Child) -> None:
         """Have a process finish what it runs, and leave."""
         child.leaving = True
-        if child.booted:
+        if child.going:
             child.tell(message.STOP)
         else:
             child.interrupted = True
-            child.kill()  # it holds nothing, and listens only when it has booted
+            child.kill()  # it holds nothing, and waits for the word to go
 
     def _fill(self) -> None:
-        """Start the processes that are lacking, and tell those to leave that are too many."""
-        if self.stopping or self._upkeep is None or (self._burst and self._upkeep.judging):
-            return  # a burst's process would find its queues empty, and not what goes back to them now
+        """Have those take jobs that have come up, start those that are lacking, and tell those to leave that are too many."""
+        if self.stopping or self._upkeep is None or not self._presence.settled:
+            return
+        if self._burst and self._upkeep.judging:
+            return  # a process would find its queues empty, and not what goes back to them now
+        if not self._begun:
+            self._begun = True
+            self._presence.announce()
+            self.registered(self._presence.url)
         for crew in self._crews:
             for child in crew.staying:
+                child.go()
                 child.use(crew.slots)
             for _ in range(crew.lacking(time.monotonic())):
                 try:
@@ -311,9 +318,7 @@ class Supervisor:
         child.booted_at = time.monotonic()
         child.fresh_bytes = resident([child.pid])
         self._crews.of(child).came_up(hello.queues)
-        if self._presence.learn(hello):
-            self.registered(hello.url)
-        child.tell(message.GO)
+        self._presence.learn(hello)
 
     def _bury(self, child: Child) -> None:
         """A process is gone: see what becomes of what it held, and start another unless it was to leave."""
@@ -392,7 +397,3 @@ class Supervisor:
         self._signals.close()
         for end in (self._bell, self._ringer):
             end.close()
-
-
-def _nobody(url: str) -> None:
-    """Waits for no worker to be registered."""

@@ -37,6 +37,9 @@ _ONCE_IN = 16
 #: Seconds between attempts to reach a store that is away, at most: once it is back, every worker must beat before
 #: any of them judges who is dead.
 _LONGEST_PAUSE = DEAD_AFTER / 2
+#: Seconds that a store has, when the worker leaves, to answer what is under way: one that has answered before, and one that never has.
+_LEAVING_SECONDS = 10.0
+_UNSETTLED_SECONDS = 1.0
 _PROMOTE = 0.5
 _UNPARK = 5.0
 _PRUNE = 60.0
@@ -54,6 +57,9 @@ class Spokesman(Protocol):
 
     def record(self, broker: Broker, *, last: bool = False) -> None:
         """Write what the worker has counted, where it is time, or where it is the last time; raises nothing."""
+
+    def settle(self) -> None:
+        """The first heartbeat is stored, or it has failed, and will be tried again; told once."""
 
     def heard_bell(self) -> None:
         """There may be new work. May block while nobody is idle."""
@@ -109,7 +115,8 @@ class Upkeep:
         self._nudge = threading.Event()
         self._stopping = False
         self._dead: deque[tuple[Holder, Death]] = deque()
-        self._registered = threading.Event()
+        # Is the first heartbeat stored, or has it failed?
+        self._settled = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-upkeep", daemon=True)
         self._due = {"beat": 0.0, "rescue": 0.0, "promote": 0.0, "unpark": 0.0, "prune": 0.0}
@@ -120,9 +127,8 @@ class Upkeep:
         self._away = False
 
     def start(self) -> None:
-        """Start, and return when the first heartbeat is stored (or has failed, and will be tried again)."""
+        """Start; the worker is told when the first heartbeat is stored."""
         self._thread.start()
-        self._registered.wait(30.0)
 
     def bury(self, process: int, death: Death) -> None:
         """Write down, soon, what becomes of the jobs that a dead process held."""
@@ -153,14 +159,20 @@ class Upkeep:
         """Take the worker's name off the list, give back what it may still hold, and end."""
         self._stopping = True
         self._nudge.set()
-        self._thread.join(10.0)
+        # To a store that has never answered there is nothing to give back.
+        self._thread.join(_LEAVING_SECONDS if self._settled else _UNSETTLED_SECONDS)
 
     def _run(self) -> None:
         try:
             self._serve()
         finally:
-            self._registered.set()
             self._ended.set()
+            self._settle()
+
+    def _settle(self) -> None:
+        if not self._settled:
+            self._settled = True
+            self._worker.settle()
 
     def _serve(self) -> None:
         while True:
@@ -175,7 +187,7 @@ class Upkeep:
             except _DeafListener:
                 continue
             except StoreError as error:
-                self._registered.set()
+                self._settle()
                 self._away = self._away or not opened
                 if self._answered_at is None:
                     self._answered_at = -math.inf
@@ -197,8 +209,7 @@ class Upkeep:
             self._answered_at = time.monotonic()
             self._away = False
             self._pause = 0.0
-            if not self._registered.is_set():
-                self._registered.set()
+            self._settle()
             if not self._silent:
                 self._silent = True
                 self._emitter.emit(StoreBack())

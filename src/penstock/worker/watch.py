@@ -53,7 +53,7 @@ class Watch:
             if child.watched_since is not None:
                 kill_at, least = child.board.limits()
                 times.append(min(now + (_MEMORY if least < math.inf else _TIMES), kill_at + _grace_of(child)))
-            if child.max_memory is not None and child.booted and not child.leaving:
+            if child.max_memory is not None and child.going and not child.leaving:
                 times.append(self._next_recycling)
         return min(times)
 
@@ -82,7 +82,7 @@ class Watch:
             return
         self._next_recycling = now + _RECYCLING
         for child in children:
-            if child.max_memory is None or not child.booted or child.leaving or child.draining:
+            if child.max_memory is None or not child.going or child.leaving or child.draining:
                 continue
             if _memory_of(child, child.max_memory) > child.max_memory:
                 yield child

@@ -107,6 +107,10 @@ class RedisBroker(Broker):
         if not jobs:
             self._link.client  # noqa: B018 - the same
             return ids
+        if len(jobs) == 1 and is_plain(jobs[0]):
+            (job,) = jobs
+            self._link.run("enqueue_one", moment(now), job.queue, job.priority, job.id, new_tail(job))
+            return [job.id]
         if all(map(is_plain, jobs)) and len({(job.queue, job.priority) for job in jobs}) == 1:
             words: list[bytes] = []
             for job in jobs:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
-from redis.exceptions import NoScriptError
+import redis
+from redis.exceptions import NoScriptError, RedisError
 
 from penstock.brokers.redis.scripts import script
+from penstock.brokers.redis.wire import Wire
 from penstock.errors import StoreError
 from penstock.stores import redis as store
 
@@ -23,42 +26,50 @@ class Link:
     def __init__(self, url: store.RedisUrl) -> None:
         self.url = url
         self.prefix = f"{{{url.namespace}}}:"
+        # Of two keys, one that is there and one that is not, a cluster that moves them refuses everything (TRYAGAIN) until all are at one
+        # place. With fewer, scripts would run where some are missing, and do one half.
+        self._keys = (2, self.prefix, f"{self.prefix}layout")
         self._client: store.Client | None = None
+        self._call: Callable[..., Any] = self._closed
 
     def open(self) -> None:
         """Connect, unless it is."""
         if self._client is None:
-            self._client = store.connect(self.url)
+            client = self._client = store.connect(self.url)
+            # In a cluster, the client knows which server has the keys.
+            self._call = Wire(client).call if isinstance(client, redis.Redis) else client.execute_command
 
     def close(self) -> None:
         """Disconnect; may be called twice."""
         if self._client is not None:
             with store.translating(self.url.shown):
                 self._client.close()
-            self._client = None
+            self._client, self._call = None, self._closed
 
     @property
     def client(self) -> store.Client:
         """The open client."""
-        if self._client is None:
-            raise StoreError(f"the queue {self.url.shown} is closed: call open() first")
-        return self._client
+        return self._closed() if self._client is None else self._client
+
+    def _closed(self, *_: Argument) -> NoReturn:
+        raise StoreError(f"the queue {self.url.shown} is closed: call open() first")
 
     def run(self, name: str, *arguments: Argument) -> Any:
-        """Run a script with the prefix as its key; a server that has forgotten it, or never had it, gets its text."""
-        client = self.client
-        with store.translating(self.url.shown):
-            text, digest = script(name)
+        """Run a script; a server that has forgotten it, or never had it, gets its text."""
+        text, digest = script(name)
+        # As `translating`, without the generator.
+        try:
             try:
-                return store.command(client, "EVALSHA", digest, 1, self.prefix, *arguments)
+                return self._call("EVALSHA", digest, *self._keys, *arguments)
             except NoScriptError:
-                return store.command(client, "EVAL", text, 1, self.prefix, *arguments)
+                return self._call("EVAL", text, *self._keys, *arguments)
+        except (RedisError, OSError) as error:
+            raise store.translated(error, self.url.shown) from error
 
     def ask(self, command: str, key: str, *arguments: Argument) -> Any:
         """A single command on the key of a name."""
-        client = self.client
         with store.translating(self.url.shown):
-            return store.command(client, command, self.prefix + key, *arguments)
+            return self._call(command, self.prefix + key, *arguments)
 
 
 def moment(now: float | None) -> str:

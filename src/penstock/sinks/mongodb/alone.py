@@ -83,7 +83,8 @@ def _foreign(
     duplicates = [each for each in refused if each.code == DUPLICATE]
     if destination.how is OnConflict.IGNORE:
         return [each for each in refused if each.code != DUPLICATE]
-    own: set[int] = {each.place for each in duplicates if rows[each.place].made}
+    # Another unique index may refuse it as well, and then it is another's document that is in the way.
+    own: set[int] = {each.place for each in duplicates if each.is_known and rows[each.place].made}
     if destination.how is OnConflict.UPDATE:
         # It came in between the look for what is there and the insert.
         again = [each.place for each in duplicates]

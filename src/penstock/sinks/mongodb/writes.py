@@ -30,11 +30,15 @@ Operation = InsertOne[Document] | UpdateOne
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A row that the server refused, by its place among those written; its code, and the server's words."""
+    """A row that the server refused, by its place among those written; its code, and the server's words.
+
+    `is_known` says that a document of its `_id` is there.
+    """
 
     place: int
     code: int
     reason: str
+    is_known: bool = False
 
 
 class Destination:
@@ -126,7 +130,8 @@ def _refusal(write: dict[str, Any], place: int) -> Refusal:
     details = (write.get("errInfo") or {}).get("details")
     if details:
         reason = f"{reason}: {msgspec.json.encode(details, enc_hook=str).decode()}"
-    return Refusal(place, int(write.get("code", 0)), storable(reason[:_REASON_LIMIT]))
+    is_known = write.get("keyPattern") == {"_id": 1}
+    return Refusal(place, int(write.get("code", 0)), storable(reason[:_REASON_LIMIT]), is_known)
 
 
 def added_up(rows: Sequence[Row], kept: Collection[str]) -> Iterator[tuple[int, Document]]:

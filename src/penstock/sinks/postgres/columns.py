@@ -81,7 +81,7 @@ def table_of(connection: Connection, name: str) -> Table | None:
     if found is None:
         return None
     oid, schema, table, lockable, deferrable, unique, copyable = found
-    version = connection.execute(statement("version"), {"oid": oid}).fetchone()
+    version = connection.execute(statement("version").format(oid=oid).encode()).fetchone()
     rows = connection.execute(statement("columns"), {"oid": oid}).fetchall()
     columns = tuple(
         Column(column, "enum" if is_enum else type, is_array, has_default, numbered)

@@ -52,10 +52,20 @@ class Copier:
             # A name that goes with the shape: one that was made for another shape is never met again.
             shape = blake2b(f"{table.oid} {table.version}".encode(), digest_size=8).hexdigest()
             self._staging = f"penstock_staging_{shape}"
-        self.preamble = self._preamble().encode()
+        self._preamble = self._beginning()
 
-    def _preamble(self) -> str:
-        """Begins a transaction in which the table keeps its shape."""
+    def beginning(self, *others: str) -> bytes:
+        """Statements that begin a transaction in which the table keeps its shape.
+
+        Parameters:
+            others: to be run in it as well.
+
+        Returns:
+            All in one, to be sent at once; the last result is the version of the table.
+        """
+        return "; ".join([self._preamble, *others, statement("version").format(oid=self.table.oid)]).encode()
+
+    def _beginning(self) -> str:
         statements = ["begin"]
         if self.table.lockable:
             statements.append(f"lock table {self.table.name} in row exclusive mode")

@@ -26,16 +26,6 @@ class Met(Exception):
     """One of the jobs is in the ledger already; the transaction is lost by that."""
 
 
-def begin(connection: Connection, oid: int, ended: Sequence[bytes]) -> str | None:
-    """Take out jobs that have ended; returns the version of a table, as the statement of that name does."""
-    if not ended:
-        found = connection.execute(statement("version"), {"oid": oid}).fetchone()
-    else:
-        both = statement("begin_jobs").format(version=statement("version"))
-        found = connection.execute(both.encode(), {"oid": oid, "ids": _array(ended)}).fetchone()
-    return None if found is None else found[0]
-
-
 def enter(connection: Connection, ids: Iterable[bytes], now: float | None) -> None:
     """Enter jobs, as of the server's clock where no time is given. Raises `Met`.
 
@@ -72,9 +62,9 @@ def amend(connection: Connection, settled: Settled) -> None:
     connection.execute(statement("amend").encode(), given)
 
 
-def forget(connection: Connection, ids: Sequence[bytes]) -> None:
-    """Take out jobs."""
-    connection.execute(statement("forget_jobs").encode(), {"ids": _array(ids)})
+def forgetting(ids: Sequence[bytes]) -> str:
+    """The statement that takes out jobs."""
+    return statement("forget_jobs").format(ids=_array(ids))
 
 
 def prune(connection: Connection, now: float) -> None:

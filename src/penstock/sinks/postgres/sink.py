@@ -101,9 +101,7 @@ class PostgresSink(Sink):
                         known.update(jobs.known(connection, ids))
 
         def write(copier: Copier, batch: Batch) -> Written:
-            with self._transaction(copier.preamble) as connection:
-                if jobs.begin(connection, copier.table.oid, gone) != copier.table.version:
-                    raise _Changed
+            with self._transaction(copier, *([jobs.forgetting(gone)] if gone else [])) as connection:
                 # Before the rows, so that those which are in are not met as duplicates of themselves.
                 jobs.enter(connection, (id for id in ids if id not in known) if known else ids, now)
                 connection.execute(b"savepoint part")
@@ -117,7 +115,7 @@ class PostgresSink(Sink):
         """See `Sink.forget_jobs`."""
         self._prepare_jobs(time.time())
         with self._using() as connection:
-            jobs.forget(connection, ids)
+            connection.execute(jobs.forgetting(ids).encode())
 
     def shares(self, broker_url: str) -> bool:
         """See `Sink.shares`: with a queue in the same database, used by the same user."""
@@ -155,10 +153,7 @@ class PostgresSink(Sink):
     ) -> Written:
         def attempt(copier: Copier) -> Written:
             batch = copier.rows.decode(payload)
-            with self._transaction(copier.preamble + b"; savepoint part") as connection:
-                version = connection.execute(statement("version"), {"oid": copier.table.oid}).fetchone()
-                if version is None or version[0] != copier.table.version:
-                    raise _Changed
+            with self._transaction(copier, "savepoint part") as connection:
                 before = known(connection)
                 if before is not None:
                     return before
@@ -224,14 +219,18 @@ class PostgresSink(Sink):
         return self._copier
 
     @contextmanager
-    def _transaction(self, beginning: bytes) -> Iterator[store.Connection]:
-        """A transaction that begins so; raises `_Changed` where the table it names is no more."""
+    def _transaction(self, copier: Copier, *others: str) -> Iterator[store.Connection]:
+        """A transaction that begins with these statements; raises `_Changed` where the table is not as the copier has it."""
         with self._using() as connection:
             try:
                 try:
-                    connection.execute(beginning)
+                    begun = connection.execute(copier.beginning(*others))
                 except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
                     raise _Changed from None
+                while begun.nextset():
+                    pass
+                if begun.fetchone() != (copier.table.version,):
+                    raise _Changed
                 yield connection
                 connection.execute(b"commit")
             finally:

@@ -14,5 +14,5 @@ while ARGV[at] do
   any = store_plain(ARGV[at], ARGV[at + 1], now, at + 3, size) or any
   at = at + 3 + 2 * size
 end
-if any or news then ring() end
+if any or news then wake() end
 return 1
