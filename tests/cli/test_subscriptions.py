@@ -82,6 +82,15 @@ def test_subscribing_without_a_worker_and_unsubscribing(penstock, publish, folde
     assert (folder / "booked").read_text() == "orders.sent 2\n"
 
 
+def test_a_process_that_is_replaced_does_not_subscribe_again(penstock, start_worker):
+    worker = start_worker("ledger:app", "-c", "1", "--max-jobs-per-process", "1")
+    worker.hear("takes default, ledger")
+    assert penstock("unsubscribe", "ledger:app", "ledger").code == 0
+    for _ in range(2):
+        assert penstock("enqueue", "ledger:app", "book", '[{"id": 1}, "none"]', "--wait", "60").code == 0
+    assert penstock("subscriptions", "ledger:app", "--json").json[0]["status"] == "not yet"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

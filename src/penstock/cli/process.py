@@ -99,7 +99,9 @@ def _open(broker: Broker, app: Penstock, emitter: Emitter, patient: bool) -> Non
         try:
             broker.open()
             broker.declare(app.limits)
-            app.register(broker)
+            if not patient:
+                # With the worker, and not with each process that is replaced: whoever unsubscribes meanwhile is right.
+                app.register(broker)
         except StoreUnavailable as error:
             if not patient:
                 raise
