@@ -14,7 +14,6 @@ from penstock.core.states import State
 from penstock.errors import BatchError, PenstockError
 from penstock.handles import Batch, Job
 from penstock.shared import shared_task
-from penstock.subscriber import Subscriber
 from penstock.task import Task
 from penstock.topic import Topic
 from penstock.worker.context import CurrentJob, current_job
@@ -37,7 +36,6 @@ __all__ = [
     "Retry",
     "Snooze",
     "State",
-    "Subscriber",
     "Task",
     "Topic",
     "current_job",

@@ -19,6 +19,7 @@ from penstock.core.decide import JobOptions, Policy, Terms
 from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, PRIORITIES, NewJob
 from penstock.core.limiter import Limit, gate
 from penstock.core.packed import pack, row_size, rows
+from penstock.core.topics import Subscription
 from penstock.errors import ConfigError
 from penstock.handles import Batch, Job
 
@@ -52,6 +53,8 @@ class Task(Generic[P, R]):
 
     #: How the arguments of its jobs travel.
     signature_type: type[Signature] = Signature
+    #: Whose events it handles; see `Penstock.subscribe`.
+    subscriptions: tuple[Subscription, ...] = ()
 
     def __init__(
         self,
@@ -89,6 +92,11 @@ class Task(Generic[P, R]):
         task = copy.copy(self)
         task._find_client = find_client
         return task
+
+    @property
+    def is_keyed(self) -> bool:
+        """Do a job's arguments say which others it stands for, or waits with?"""
+        return bool(self.sending.unique) or self._limit_key is not None
 
     def share(self, sharing: Sharing) -> None:
         """Have jobs share calls."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, TypeVar, Unpack, cast, overload
 
+from msgspec.structs import replace
+
 from penstock.brokers.base import Broker
 from penstock.client import Client
 from penstock.core.topics import Subscription
-from penstock.declare import Decorator, TaskOptions
-from penstock.subscriber import Subscriber, declare_subscriber
+from penstock.declare import TaskOptions, declare
+from penstock.errors import ConfigError
+from penstock.handler import HandlerDecorator, subscriptions
 from penstock.task import Task
 from penstock.topic import Topic
 
@@ -43,31 +46,41 @@ class Topics(ABC):
         """
         return Topic(name, self._find_client, lambda: self.subscriptions)
 
-    def subscribe(self, *patterns: str, group: str, **options: Unpack[TaskOptions]) -> Decorator:
-        """Make a function a task that gets the events of some topics, each once.
+    def subscribe(self, *patterns: str, group: str, **options: Unpack[TaskOptions]) -> HandlerDecorator:
+        """Have a function, or a task, handle the events of some topics, each once.
 
-        The function has one parameter, the event; where it has a second one, `topic`, it gets that as well. The subscription is
-        kept by the broker from the first start of a worker of this app on, and for as long as nobody removes it:
-        what is published while no worker runs waits for the next one.
+        A function becomes a task. It has one parameter, the event; where it has a second one, `topic`, it gets that as well. Of a batch task
+        or a sink, each event is one item. The subscription is kept by the broker from the first start of a worker
+        of this app on, and for as long as nobody removes it: what is published while no worker runs waits for the next one.
 
         Parameters:
             patterns: topics' names; `*` stands for any one word, and `#` for any number of words.
             group: each event goes to each group once, whichever of its workers takes it; and, in a group of several
                 handlers, to each of these.
-            options: those of `task`, but for unique and limit_key; the queue is the group's name without.
+            options: those of `task`, for a function, but for unique and limit_key; the queue is the group's name without.
         """
 
         def decorate(function: Any) -> Any:
-            task = declare_subscriber(function, self._find_client, patterns, group, options)
-            self.add(task)
+            task = function
+            if not isinstance(function, Task):
+                task = declare(function, self._find_client, kind=Task, **options)
+            elif options or self.tasks.get(function.name) is not function:
+                raise ConfigError(
+                    f"{function.name} is a task: give its options to that, and subscribe it in its own app"
+                )
+            found = subscriptions(task, patterns, group)
+            task.subscriptions = found
+            task.sending = replace(task.sending, queue=found[0].queue)
+            if task is not function:
+                self.add(task)
             return task
 
-        return cast(Decorator, decorate)
+        return cast(HandlerDecorator, decorate)
 
     @property
     def subscriptions(self) -> list[Subscription]:
         """Those of the app's own handlers, whether the broker knows them yet or not."""
-        return [one for task in self.tasks.values() if isinstance(task, Subscriber) for one in task.subscriptions]
+        return [one for task in self.tasks.values() for one in task.subscriptions]
 
     def register(self, broker: Broker) -> int:
         """Have a broker keep the app's subscriptions, as every worker does when it starts; returns how many were not there so.

@@ -111,3 +111,11 @@ filled.publish_many([1])
 async def publishes() -> None:
     reveal_type(await filled.publish_async("a"))
     await filled.publish_async(1)
+
+
+@app.subscribe("orders.#", group="rows")
+@app.batch_task(max_size=100)
+def writes(rows: list[int]) -> None: ...
+
+
+reveal_type(writes)

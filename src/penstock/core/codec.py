@@ -20,6 +20,9 @@ from penstock.errors import ConfigError, PayloadError
 
 _encoder = msgspec.msgpack.Encoder()
 _PLAIN = (int, float, str, bytes, bool, type(None))
+#: Arrays in msgpack begin with this byte or a later one; JSON, and an event's map, with an earlier one.
+_ARRAYS = b"\x90"
+_TOPIC = "topic"
 _MANY, _NAMED = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 #: What msgspec raises for bytes that do not fit, and for values that it can't encode.
 _UNFIT = (msgspec.MsgspecError, RecursionError, OverflowError, ValueError)
@@ -95,10 +98,14 @@ class Signature:
     def decode(self, payload: bytes) -> msgspec.Struct:
         """The arguments that bytes stand for, checked against the type hints; `PayloadError` when they don't fit.
 
-        Bytes that begin with `{` are JSON, `{"args": [...], "kwargs": {...}}`, as SQL and other languages write it.
+        Bytes that begin with `{` are JSON, `{"args": [...], "kwargs": {...}}`, as SQL and other languages write it. A map of two is
+        an event, as `penstock.core.topics.body` makes it: the first argument, beside its `topic` where the function takes that.
         """
-        if payload[:1] == b"{":
-            return self._decode_json(payload)
+        if payload[:1] < _ARRAYS:
+            if payload[:1] == b"{":
+                return self._decode_json(payload)
+            if payload[:1] == b"\x82":
+                return self._decode_event(payload)
         try:
             arguments: msgspec.Struct = self._decoder.decode(payload)
         except _UNFIT as error:
@@ -117,6 +124,34 @@ class Signature:
         except _UNFIT as error:
             raise PayloadError(self._explain(error)) from None
         return arguments
+
+    def _decode_event(self, payload: bytes) -> msgspec.Struct:
+        try:
+            found = self._event_decoder.decode(payload)
+            more = {_TOPIC: found.topic} if self.takes_topic else {}
+            return self.struct(found.event, **more)
+        except TypeError as error:
+            raise PayloadError(f"{self._name}() is called with an event: {error}") from None
+        except _UNFIT as error:
+            raise PayloadError(f"{self._name}(): {str(error).replace('`$.event', f'`{self.names[0]}')}") from None
+
+    @property
+    def takes_event(self) -> bool:
+        """Can it be called with an event, or with one and its topic?"""
+        first = self._parameters[0].name if self._parameters else _TOPIC
+        return (
+            not self.variadic and first not in self._named_only and len(self._parameters) == 1 + self.takes_topic
+        )  # fmt: skip
+
+    @property
+    def takes_topic(self) -> bool:
+        """Has it a second parameter for an event's topic?"""
+        return len(self._parameters) == 2 and self._parameters[1].name == _TOPIC
+
+    @cached_property
+    def _event_decoder(self) -> msgspec.msgpack.Decoder[Any]:
+        hint = self._hints().get(self.names[0], Any) if self._parameters else Any
+        return msgspec.msgpack.Decoder(msgspec.defstruct("Event", [(_TOPIC, str), ("event", hint)], gc=False))
 
     def call(self, arguments: msgspec.Struct) -> Any:
         """Call the function with decoded arguments."""

@@ -1,4 +1,4 @@
-"""How events reach functions."""
+"""How events reach functions: the part of the codec that is about them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,10 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from penstock.core.codec import encode_value
-from penstock.core.event_signature import EventSignature
+from penstock.core.codec import ItemSignature, Signature, encode_value
 from penstock.core.topics import body
-from penstock.errors import ConfigError, PayloadError
+from penstock.errors import PayloadError
 
 
 class Filled(msgspec.Struct):
@@ -33,7 +32,7 @@ def without_hints(event: Any) -> Any:
 
 
 def called(function: Callable[..., Any], payload: bytes) -> Any:
-    signature = EventSignature("book", function)
+    signature = Signature("book", function)
     return signature.call(signature.decode(payload))
 
 
@@ -47,7 +46,7 @@ def test_a_function_gets_the_event_and_its_topic_where_it_takes_that() -> None:
 
 
 def test_a_job_of_its_own_has_arguments() -> None:
-    signature = EventSignature("book", with_topic_by_name)
+    signature = Signature("book", with_topic_by_name)
     assert signature.call(signature.decode(signature.encode([Filled(1)], {}))) == (Filled(1), "none")
     assert called(alone, b'{"args": [{"id": 3}]}') == Filled(3)
 
@@ -84,6 +83,25 @@ def test_what_is_no_event_is_refused(payload: bytes) -> None:
     ],
     ids=["none", "another", "three", "many", "named", "by name"],
 )
-def test_other_functions_are_refused(function: Callable[..., Any]) -> None:
-    with pytest.raises(ConfigError, match="called with an event"):
-        EventSignature("book", function)
+def test_other_functions_can_not_be_called_so(function: Callable[..., Any]) -> None:
+    assert not Signature("book", function).takes_event
+
+
+@pytest.mark.parametrize("function", [alone, with_topic, with_topic_by_name, without_hints])
+def test_these_can(function: Callable[..., Any]) -> None:
+    assert Signature("book", function).takes_event
+
+
+def test_a_job_whose_function_has_changed_is_refused() -> None:
+    with pytest.raises(PayloadError, match=r"book\(\) is called with an event"):
+        Signature("book", lambda: None).decode(SENT)
+    with pytest.raises(PayloadError, match=r"book\(\) is called with an event"):
+        Signature("book", lambda event, other: None).decode(SENT)
+
+
+def test_an_event_is_an_item() -> None:
+    def store(items: list[Filled]) -> None: ...
+
+    signature = ItemSignature("store", store)
+    assert signature.takes_event
+    assert msgspec.structs.astuple(signature.decode(SENT)) == (Filled(7),)
