@@ -13,6 +13,7 @@ from importlib import import_module
 import msgspec
 
 from benchmarks.figures import Figure
+from penstock.worker.cores import cores
 
 #: The name of each subject's module.
 SUBJECTS = (
@@ -66,10 +67,9 @@ def main() -> int:
 
 def machine() -> str:
     """What the figures were measured on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     now = dt.datetime.now(dt.UTC)
     return (
-        f"{now:%Y-%m-%d}, {cores} cores ({_processor()}), {platform.system()} {platform.release()}, "
+        f"{now:%Y-%m-%d}, {cores()} cores ({_processor()}), {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, load {os.getloadavg()[0]:.1f}"
     )
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from contextlib import closing
 from pathlib import Path
 
-from benchmarks import raw
+from benchmarks import raw, raw_redis
 from benchmarks.figures import Figure, alternate, at_least
 from benchmarks.places import folder, url
 from penstock import Penstock, Task
 from penstock.brokers.sqlite.broker import SqliteBroker
 from penstock.stores import sqlite
+from penstock.testing.servers import RedisServer
+
+_numbers = itertools.count(1)
 
 
 def noop(number: int) -> None:
@@ -19,15 +23,20 @@ def noop(number: int) -> None:
 
 
 def run(quick: bool) -> list[Figure]:
-    """Both against inserts of the same rows: 1,000 in a transaction, and one."""
+    """On SQLite both against inserts of the same rows: 1,000 in a transaction, and one. On Redis `.delay` against one Lua call of the client's."""
     many, single = (20_000, 500) if quick else (200_000, 3_000)
     repeats = 3 if quick else 7
     with folder() as place:
         in_batches = alternate(repeats, lambda: _delay_many(place, many), lambda: _raw(place, many, 1000))
         one_by_one = alternate(repeats, lambda: _delay(place, single), lambda: _raw(place, single, 1))
+    with RedisServer() as server:
+        by_redis = alternate(
+            repeats, lambda: _delay_redis(server, 10 * single), lambda: raw_redis.enqueue(server.url(), 10 * single)
+        )
     return [
         in_batches.figure(f".delay_many of {many:,}", "jobs/s", ">= 0.5 of raw", at_least(0.5)),
         one_by_one.figure(f".delay, {single:,} one by one", "jobs/s", ">= 0.8 of raw", at_least(0.8)),
+        by_redis.figure(f"Redis: .delay, {10 * single:,} one by one", "jobs/s", ">= raw", at_least(1)),
     ]
 
 
@@ -39,7 +48,17 @@ def _delay_many(place: Path, count: int) -> float:
 
 
 def _delay(place: Path, count: int) -> float:
-    task = _task(place)
+    return _one_by_one(_task(place), count)
+
+
+def _delay_redis(server: RedisServer, count: int) -> float:
+    with closing(Penstock(f"{server.url()}?namespace=enqueue{next(_numbers)}")) as app:
+        task = app.task(noop)
+        task.delay(0)
+        return _one_by_one(task, count)
+
+
+def _one_by_one(task: Task[[int], None], count: int) -> float:
     began = time.perf_counter()
     for n in range(count):
         task.delay(n)

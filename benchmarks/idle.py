@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks.enqueue import empty
 from benchmarks.figures import Figure, alone
 from benchmarks.places import folder, url, worker
+from penstock.worker.memory import proportional
 
 _SETTLE = 3.0
 
@@ -18,20 +19,20 @@ _SETTLE = 3.0
 def run(quick: bool) -> list[Figure]:
     """The CPU and memory of `penstock worker -c 2`, all three processes; raw is three bare interpreters with sqlite3."""
     seconds = 5 if quick else 10
-    cpu: list[float] = []
+    shares: list[float] = []
     with folder() as place, worker(url(empty(place / "queue.db")), "-c", "2") as process:
         time.sleep(_SETTLE)
         pids = [process.pid, *children(process.pid)]
         for _ in range(1 if quick else 3):
             before = cpu(pids)
             time.sleep(seconds)
-            cpu.append((cpu(pids) - before) / seconds * 100)
+            shares.append((cpu(pids) - before) / seconds * 100)
         size = sum(map(pss, pids))
     bare = _bare(len(pids))
     what = f"idle worker, {len(pids)} processes"
     memory = alone(f"{what}: PSS", "MB", [size], "< 60 MB", lambda size: size < 60)
     return [
-        alone(f"{what}: CPU over {seconds} s", "% of a core", cpu, "< 0.5 %", lambda percent: percent < 0.5),
+        alone(f"{what}: CPU over {seconds} s", "% of a core", shares, "< 0.5 %", lambda percent: percent < 0.5),
         Figure(
             memory.what, "MB", size, size, size, bare, size / bare, size / bare, size / bare, memory.goal, memory.met
         ),
@@ -56,10 +57,9 @@ def cpu(pids: Sequence[int]) -> float:
 
 def pss(pid: int) -> float:
     """Megabytes, shared pages divided among those that share them."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    raise SystemExit(f"no Pss for process {pid}")
+    if not (found := proportional([pid])):
+        raise SystemExit(f"no Pss for process {pid}")
+    return found / (1 << 20)
 
 
 def _bare(count: int) -> float:

@@ -22,6 +22,19 @@ if not ids then return {} end
 redis.call('SADD', KEYS[3], unpack(ids))
 return {ids, redis.call('HMGET', KEYS[2], unpack(ids))}
 """
+_STORE = "redis.call('HSET', KEYS[2], ARGV[1], ARGV[2]) redis.call('RPUSH', KEYS[1], ARGV[1])"
+
+
+def enqueue(url: str, count: int) -> float:
+    """Jobs a second that go in one by one, by one Lua call each."""
+    with redis.Redis.from_url(url) as client:
+        script = client.script_load(_STORE)
+        began = time.perf_counter()
+        for number in range(count):
+            client.evalsha(script, 2, "raw:queue", "raw:jobs", number, msgspec.msgpack.encode(("noop", (number,))))
+        took = time.perf_counter() - began
+        client.delete("raw:queue", "raw:jobs")
+        return count / took
 
 
 def fill(url: str, count: int) -> None:

@@ -60,9 +60,17 @@ def orders(app: Any, path: str) -> dict[str, Any]:
     return {"began": began, "seconds": time.monotonic() - began}
 
 
+def main(words: list[str]) -> dict[str, Any]:
+    """Do what the words of the command line say."""
+    app, way, *rest = words
+    module = import_module(app)
+    if way == "orders":
+        return orders(module, rest[0])
+    start, count, *pace = map(int, rest)
+    if way == "paced":
+        return paced(module, start, count, pace[0])
+    return {"one": one, "many": many}[way](module, start, count)
+
+
 if __name__ == "__main__":
-    _app = import_module(sys.argv[1])
-    if sys.argv[2] == "orders":
-        print(json.dumps(orders(_app, sys.argv[3])))
-    else:
-        print(json.dumps({"one": one, "many": many, "paced": paced}[sys.argv[2]](_app, *map(int, sys.argv[3:]))))
+    print(json.dumps(main(sys.argv[1:])))

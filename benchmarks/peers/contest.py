@@ -42,6 +42,20 @@ QUICK = Sizes(one=2_000, many=18_000, paced=100, idle=3, rounds=2, orders=5_000)
 FULL = Sizes(one=5_000, many=45_000, paced=500, idle=10, rounds=3, orders=20_000)
 
 
+#: Of each field of a `Round`: what it is, its unit, and whether more is better.
+MEASURES = {
+    "one": ("enqueue, one by one", "jobs/s", True),
+    "many": ("enqueue, in bulk", "jobs/s", True),
+    "drain": ("drain of {count:,}, prefork 2, first start to last", "jobs/s", True),
+    "cpu": ("CPU of the worker, for 1,000 jobs", "ms", False),
+    "cpu_all": ("CPU of the worker and the broker, for 1,000 jobs", "ms", False),
+    "p50": ("enqueue to start, {paced} jobs at 50/s, p50", "ms", False),
+    "p99": ("enqueue to start, {paced} jobs at 50/s, p99", "ms", False),
+    "pss": ("memory (PSS) of the idle worker", "MB", False),
+    "idle": ("CPU of the idle worker", "% of a core", False),
+}
+
+
 class Round(msgspec.Struct, frozen=True):
     """What was measured: rates in jobs/s, waits in ms, memory in MB, CPU as the unit says."""
 
@@ -69,17 +83,16 @@ def contest(peer: Peer, broker: Broker, place: Path, sizes: Sizes) -> Round:
         if not slots.wait(1, _PATIENCE, every=0.001):
             told = (place / "worker.log").read_text("utf-8", "replace")[-2000:]
             raise SystemExit(f"{peer.name} on {broker.name} started no job: {told}")
-        mine, server = family(process.pid), family(broker.pid)
-        before, before_server = cpu(mine), cpu(server)
+        before, before_server = _used(process.pid), _used(broker.pid)
         slots.wait(full, _PATIENCE)
         time.sleep(0.3)  # for the last endings, which the drain's CPU includes
-        spent, spent_server = cpu(mine) - before, cpu(server) - before_server
+        spent, spent_server = _since(before, process.pid), _since(before_server, broker.pid)
         starts = list(slots.starts(range(full)))
         time.sleep(_SETTLE)
-        before = cpu(mine)
+        before = _used(process.pid)
         time.sleep(sizes.idle)
-        idle = (cpu(mine) - before) / sizes.idle * 100
-        memory = sum(map(pss, mine))
+        idle = _since(before, process.pid) / sizes.idle * 100
+        memory = sum(map(pss, family(process.pid)))
         sent = peer.enqueue(environment, "paced", full, sizes.paced, _PER_SECOND)["sent"]
         slots.wait(full + sizes.paced, _PATIENCE)
     waits = _waits(sent, slots, full + 1)
@@ -96,6 +109,16 @@ def contest(peer: Peer, broker: Broker, place: Path, sizes: Sizes) -> Round:
         lost=slots.lost(),
         doubled=slots.doubled(),
     )
+
+
+def _used(pid: int | None) -> dict[int, float]:
+    """Seconds on a core so far, of each process that a process has started and of itself."""
+    return {} if pid is None else {each: cpu([each]) for each in family(pid)}
+
+
+def _since(before: dict[int, float], pid: int | None) -> float:
+    """Seconds on a core since then, of all of them together, those that have come since included."""
+    return sum(used - before.get(each, 0.0) for each, used in _used(pid).items())
 
 
 def _waits(sent: Sequence[float], slots: Slots, first: int) -> list[float]:

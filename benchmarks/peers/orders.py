@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from benchmarks.peers.brokers import Broker
+from benchmarks.peers.contest import Sizes
+from benchmarks.peers.jobs import turns
 from benchmarks.peers.peer import DATABASE, URL, Peer
 from benchmarks.peers.table import Row
 from benchmarks.targets import PostgresTarget
@@ -28,34 +30,32 @@ class Sent(msgspec.Struct, frozen=True):
     found: int
 
 
-def rows(sides: Sequence[Peer], broker: Broker, place: Path, count: int, rounds: int) -> tuple[list[Row], list[str]]:
-    """The rows of the table, and what else is to be said."""
-    source = place / "orders.jsonl"
+def held(contestants: Mapping[str, tuple[Peer, Broker]], place: Path, sizes: Sizes) -> tuple[list[Row], list[str]]:
+    """The rows of the table, and how many orders each has lost."""
+    source, count = place / "orders.jsonl", sizes.orders
     with source.open("w") as file:
         file.writelines(f"{line}\n" for line in orders(count, 0))
-    found: dict[str, list[Sent]] = {"Penstock": [], sides[-1].name: []}
+    found: dict[str, list[Sent]] = {name: [] for name in contestants}
     with PostgresServer(durable=True) as server:
         target = PostgresTarget(server)
-        for index in range(rounds):
-            for side in sides[:: 1 if index % 2 else -1]:
-                found[side.name].append(_round(side, broker, target, place, source, count))
-                print(f"  {side.name}: {found[side.name][-1]}", file=sys.stderr, flush=True)
+        for name in turns(list(contestants), sizes.rounds):
+            found[name].append(_round(*contestants[name], target, place, source, count))
+            print(f"  {name}: {found[name][-1]}", file=sys.stderr, flush=True)
     what = f"{count:,} orders by .delay, one by one in one thread"
-    measured = [
+    rows = [
         Row(
             f"{what}: {words}",
             "orders/s",
             True,
-            *([float(getattr(each, field)) for each in every] for every in found.values()),
+            {name: [float(getattr(each, field)) for each in rounds] for name, rounds in found.items()},
         )
         for field, words in (("sent", "enqueued"), ("stored", "until they are in the table"))
     ]
     notes = [
-        f"{name}: {sum(count - each.found for each in every)} of {count * len(every):,} not in the table at the end"
-        for name, every in found.items()
-        if every
+        f"{name}: {sum(count - each.found for each in rounds)} orders of {count * len(rounds):,} not in the table at the end"
+        for name, rounds in found.items()
     ]
-    return measured, notes
+    return rows, notes
 
 
 def _round(peer: Peer, broker: Broker, target: PostgresTarget, place: Path, source: Path, count: int) -> Sent:
@@ -67,10 +67,10 @@ def _round(peer: Peer, broker: Broker, target: PostgresTarget, place: Path, sour
         if _wait(target, 1) < 1:
             told = (place / "worker.log").read_text("utf-8", "replace")[-2000:]
             raise SystemExit(f"{peer.name} on {broker.name} stored no order: {told}")
-        told = _sent(client)
+        sent = _sent(client)
         found = _wait(target, count)
         ended = time.monotonic()
-    return Sent(sent=(count - 1) / told["seconds"], stored=(found - 1) / (ended - told["began"]), found=found)
+    return Sent(sent=(count - 1) / sent["seconds"], stored=(found - 1) / (ended - sent["began"]), found=found)
 
 
 def _sent(client: subprocess.Popen[str]) -> dict[str, float]:

@@ -22,7 +22,7 @@ URL, DATABASE = "PENSTOCK_PEERS_URL", "PENSTOCK_PEERS_DATABASE"
 _PLACE = ROOT / ".peers"
 
 
-class Peer(msgspec.Struct, frozen=True):
+class Peer(msgspec.Struct, frozen=True, eq=False):
     """A task queue. Adding one is a file beside this one with a `PEER`, and the module of its app.
 
     Parameters:
@@ -51,9 +51,9 @@ class Peer(msgspec.Struct, frozen=True):
         if not stamp.exists() or stamp.read_text("utf-8") != wanted:
             shutil.rmtree(place, ignore_errors=True)
             venv.create(place, with_pip=True)
-            install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *self.packages]
+            install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *self.packages]
             if subprocess.run(install, check=False).returncode:
-                raise SystemExit(f"{self.name} could not be installed: try {' '.join(map(str, install))}")
+                raise SystemExit(f"{self.name} could not be installed: try {' '.join(install)}")
             stamp.write_text(wanted, "utf-8")
         return str(python)
 

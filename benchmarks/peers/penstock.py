@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.peers.brokers import SCHEMES
 from benchmarks.peers.peer import Peer
 
 _SETTINGS = "as it comes, penstock worker -c 2 (prefork); in bulk: .delay_many of 1,000"
@@ -9,5 +10,5 @@ PEER = Peer(
     name="Penstock",
     app="benchmarks.peers.penstock_app",
     worker=("-m", "penstock", "worker", "benchmarks.peers.penstock_app:app", "-c", "2"),
-    settings={"Redis": _SETTINGS, "RabbitMQ": _SETTINGS},
+    settings=dict.fromkeys(SCHEMES, _SETTINGS),
 )

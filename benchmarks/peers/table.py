@@ -1,61 +1,52 @@
-"""The table of a contest, with who is ahead in each row, whoever it is."""
+"""The table of a contest; of two, with who is ahead in each row, whoever it is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 import msgspec
 
-HEAD = ("what", "Penstock (least - most)", "{peer} (least - most)", "times better (least - most)", "ahead")
-
 
 class Row(msgspec.Struct, frozen=True):
-    """One thing that was measured of both.
+    """One thing that was measured of each contestant.
 
     Parameters:
         what: it is.
         unit: of the figures.
         more: is more better?
-        ours, theirs: one of each round, in pairs; `ours` is empty where Penstock has no such broker.
+        rounds: by contestant, one figure for each round.
     """
 
     what: str
     unit: str
     more: bool
-    ours: Sequence[float]
-    theirs: Sequence[float]
+    rounds: Mapping[str, Sequence[float]]
 
-    @property
-    def ratios(self) -> list[float]:
-        """How many times better Penstock is, for each pair; below 1 the peer is."""
-        return [
-            mine / other if self.more else other / mine for mine, other in zip(self.ours, self.theirs, strict=False)
-        ]
-
-    def cells(self, peer: str) -> tuple[str, ...]:
-        """As the table shows it."""
-        ahead = ratio = ""
-        if self.ratios:
-            ratio = f"{_number(median(self.ratios))} ({_number(min(self.ratios))} - {_number(max(self.ratios))})"
-            ahead = "Penstock" if min(self.ratios) > 1 else peer if max(self.ratios) < 1 else "neither"
-        return f"{self.what}, {self.unit}", _spread(self.ours), _spread(self.theirs), ratio, ahead
+    def ratios(self, ours: str, theirs: str) -> list[float]:
+        """How many times better ours is, round by round; below 1 theirs is."""
+        pairs = zip(self.rounds[ours], self.rounds[theirs], strict=True)
+        return [mine / other if self.more else other / mine for mine, other in pairs]
 
 
-def table(rows: Sequence[Row], peer: str) -> str:
-    """As Markdown. `neither` is ahead where rounds differ about it."""
-    cells = [tuple(cell.format(peer=peer) for cell in HEAD), *(row.cells(peer) for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(HEAD))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells
-    ]
+def table(rows: Sequence[Row]) -> str:
+    """As Markdown, the medians with the least and the most of the rounds. Of two, `neither` is ahead where rounds differ about it."""
+    names = list(rows[0].rounds)
+    cells = [["what", *(f"{name} (least - most)" for name in names)]]
+    cells += [[f"{row.what}, {row.unit}", *(_spread(row.rounds[name]) for name in names)] for row in rows]
+    if len(names) == 2:
+        cells[0] += [f"times better {names[0]} is (least - most)", "ahead"]
+        for row, line in zip(rows, cells[1:], strict=True):
+            ratios = row.ratios(*names)
+            ahead = names[0] if min(ratios) > 1 else names[1] if max(ratios) < 1 else "neither"
+            line += [_spread(ratios), ahead]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in cells]
     lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
     return "\n".join(lines)
 
 
 def _spread(values: Sequence[float]) -> str:
-    if not values:
-        return "not there yet"
     return f"{_number(median(values))} ({_number(min(values))} - {_number(max(values))})"
 
 

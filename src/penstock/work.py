@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,11 +13,12 @@ from penstock.brokers.inspect import Inspector
 from penstock.core.metrics import Point
 from penstock.errors import ConfigError, StoreUnavailable
 from penstock.events.emit import Emitter
+from penstock.worker.cores import standard_processes
 from penstock.worker.lane import Lane
 from penstock.worker.supervisor import DEFAULT_GRACE, Supervisor
 
 #: What the processes of a worker run.
-PROGRAM = "penstock.cli.process"
+_PROGRAM = "penstock.cli.process"
 #: Seconds between two looks whether there is work left.
 _LOOK = 0.05
 
@@ -42,6 +42,7 @@ class Workers:
         grace: seconds that running jobs have when they are to stop.
         quiet: the processes log nothing.
         emitter: is told of what happens; see `penstock.events`.
+        first: lanes of other processes, which come up before these and run beside them.
     """
 
     def __init__(
@@ -57,14 +58,15 @@ class Workers:
         grace: float = DEFAULT_GRACE,
         quiet: bool = False,
         emitter: Emitter | None = None,
+        first: Sequence[Lane] = (),
     ) -> None:
-        processes = 2 * (os.cpu_count() or 1) if processes is None else processes
+        processes = standard_processes() if processes is None else processes
         if processes < 1:
             raise ConfigError(f"workers are 1 or more processes, not {processes!r}")
         self._app = app or load_app(target, arguments)
         self._queues = tuple(self._app.queues if queues is None else queues)
         lane = Lane(target, processes, pool, slots, self._queues, arguments, quiet=quiet)
-        self._supervisor = Supervisor(PROGRAM, [lane], emitter or Emitter(), grace=grace)
+        self._supervisor = Supervisor(_PROGRAM, [*first, lane], emitter or Emitter(), grace=grace)
         self._thread: threading.Thread | None = None
         self._status = 0
 
@@ -79,26 +81,46 @@ class Workers:
         Raises:
             ConfigError: the processes could not be started.
         """
-        looked, shown, empty = 0.0, 0.0, False
+        shown, empty = 0.0, False
 
-        def look() -> None:
-            nonlocal looked, shown, empty
+        def look() -> bool:
+            nonlocal shown, empty
             now = time.monotonic()
             if show is not None and now - shown >= every:
                 shown = now
                 show()
-            if now - looked >= _LOOK and not self._supervisor.stopping:
-                looked = now
-                self._supervisor.peak_bytes()
+            if not self._supervisor.stopping:
                 empty = self.is_empty()
-                if empty:
-                    self._supervisor.stop()
+            return empty
 
-        self._check(self._supervisor.run(look, _LOOK))
+        self.run_until(look, _LOOK)
         if show is not None:
             show()
         if not empty:
             raise KeyboardInterrupt
+
+    def run_until(self, enough: Callable[[], bool], every: float) -> None:
+        """Work until it is enough, or until a first SIGINT or SIGTERM lets running jobs end.
+
+        Parameters:
+            enough: asked about once in `every` seconds, also while they stop.
+
+        Raises:
+            ConfigError: the processes could not be started.
+        """
+        asked = 0.0
+
+        def look() -> None:
+            nonlocal asked
+            now = time.monotonic()
+            if now - asked < every:
+                return
+            asked = now
+            self._supervisor.peak_bytes()
+            if enough() and not self._supervisor.stopping:
+                self._supervisor.stop()
+
+        self._check(self._supervisor.run(look, every))
 
     def is_empty(self) -> bool:
         """Is there nothing left to do in the queues? Not while the store is away."""
@@ -157,6 +179,11 @@ class Workers:
                 return False
             gate.wait(_LOOK)
         return True
+
+    @property
+    def stopping(self) -> bool:
+        """Were they told to stop?"""
+        return self._supervisor.stopping
 
     @property
     def alive(self) -> bool:

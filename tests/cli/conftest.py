@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 SHOP = """
 from dataclasses import dataclass
 from datetime import datetime

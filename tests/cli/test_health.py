@@ -4,37 +4,10 @@ import json
 import os
 import signal
 import socket
-from http.client import HTTPConnection
-from threading import Event
 
-SECONDS = 20
+from probing import ask, until
 
-
-def until(condition, what):
-    pause = Event()
-    for _ in range(SECONDS * 20):
-        if condition():
-            return
-        pause.wait(0.05)
-    raise AssertionError(f"not within {SECONDS} s: {what}")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def ask(port, path):
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    except ConnectionRefusedError:
-        return 0, ""
-    finally:
-        connection.close()
+from penstock.testing.servers.process import free_port
 
 
 def test_without_a_worker_nothing_is_ready(penstock):

@@ -4,39 +4,11 @@ import signal
 import socket
 import subprocess
 import sys
-from http.client import HTTPConnection
-from threading import Event
 
+from probing import ask, until
 from prometheus_client.parser import text_string_to_metric_families
 
-SECONDS = 20
-
-
-def until(condition, what):
-    pause = Event()
-    for _ in range(SECONDS * 20):
-        if condition():
-            return
-        pause.wait(0.05)
-    raise AssertionError(f"not within {SECONDS} s: {what}")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def ask(port, path):
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    except ConnectionRefusedError:
-        return 0, ""
-    finally:
-        connection.close()
+from penstock.testing.servers.process import free_port
 
 
 def values(port):

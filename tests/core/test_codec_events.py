@@ -51,6 +51,16 @@ def test_a_job_of_its_own_has_arguments() -> None:
     assert called(alone, b'{"args": [{"id": 3}]}') == Filled(3)
 
 
+def test_an_event_as_sql_writes_it() -> None:
+    sent = b'{"event": {"id": 7}, "topic": "orders.filled"}'
+    assert called(alone, sent) == Filled(7)
+    assert called(with_topic, sent) == (Filled(7), "orders.filled")
+    with pytest.raises(PayloadError, match=r"at `event.id`"):
+        called(alone, b'{"event": {"id": "x"}, "topic": "orders.filled"}')
+    with pytest.raises(PayloadError, match="called with an event"):
+        called(lambda one, other: None, sent)
+
+
 @pytest.mark.parametrize(
     ("event", "said"),
     [

@@ -119,6 +119,7 @@ def test_what_a_job_carries() -> None:
     found = opened(payload)
     assert found is not None
     assert (found.topic, msgspec.msgpack.decode(found.content)) == ("orders.filled", {"id": 7})
+    assert opened(b'{"event": {"id": 7}, "topic": "orders.filled"}') == found
 
 
 @pytest.mark.parametrize("payload", [b"", b"payload", b"\x82", b"\x82\x01\x02\x03\x04", b"\x91\x01", b'{"args": []}'])

@@ -27,6 +27,7 @@ def test_a_url_is_read() -> None:
         ("redis://host", (("host", 6379),), 0),
         ("redis://host/", (("host", 6379),), 0),
         ("valkey://:secret@host:1/15", (("host", 1),), 15),
+        ("redis://%2Frun%2Fredis.sock/1", (("/run/redis.sock", 6379),), 1),
     ],
 )
 def test_what_is_left_out_is_plain(given: str, hosts: object, database: int) -> None:

@@ -1,11 +1,14 @@
 """Processes that are started, counted, replaced and told to leave."""
 
 import os
+import select
 import signal
+import socket
 import sqlite3
 import subprocess
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,8 @@ from yard import Yard, until
 from penstock.brokers.inspect import Selection
 from penstock.core.outcome import Ending
 from penstock.events.emit import JobEnded, ProcessDied, ProcessKilled, ProcessRefused, WorkerStarted
+from penstock.testing.servers import RedisServer
+from penstock.testing.servers.process import LOOPBACK
 from penstock.worker.lane import Lane
 
 TASKS = """
@@ -146,3 +151,37 @@ def test_one_that_waits_for_its_first_heartbeat_can_be_stopped(yard: Yard, queue
         assert time.monotonic() - before < 3
         assert yard.of(WorkerStarted) == []
     assert yard.notes() == []
+
+
+def hand_on(one: socket.socket, other: socket.socket) -> None:
+    """What comes from either, until one of them is closed."""
+    with one, other, suppress(OSError):
+        while True:
+            for source in select.select([one, other], [], [])[0]:
+                if not (said := source.recv(65536)):
+                    return
+                (other if source is one else one).sendall(said)
+
+
+def cut_the_first(door: socket.socket, port: int) -> None:
+    """Hang up on who comes first, and hand all others on to a server."""
+    door.accept()[0].close()
+    with suppress(OSError):
+        while True:
+            ends = door.accept()[0], socket.create_connection((LOOPBACK, port))
+            threading.Thread(target=hand_on, args=ends).start()
+
+
+def test_a_first_connection_that_is_cut_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with RedisServer(appendfsync="always") as server, socket.create_server((LOOPBACK, 0)) as door:
+        between = threading.Thread(target=cut_the_first, args=(door, server.port))
+        between.start()
+        yard = Yard(tmp_path, f"redis://{LOOPBACK}:{door.getsockname()[1]}/0", TASKS)
+        supervisor = yard.start(Lane("yard_app:app", 1))
+        until(lambda: supervisor.lanes()[0].booted == 1, "it is up")
+        yard.send("good")
+        until(yard.notes, "it works")
+        yard.close()
+        door.shutdown(socket.SHUT_RDWR)
+        between.join()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +11,13 @@ from click.core import ParameterSource
 
 from penstock.core.extent import LARGEST, Extent, parse_extent
 from penstock.errors import ConfigError
+from penstock.worker.cores import standard_processes
 
 if TYPE_CHECKING:
     from penstock.worker.lane import Lane
 
 #: The pools, each with the slots that a process of it has when nothing else is said.
 POOLS = {"prefork": 1, "threads": 10, "gevent": 100, "asyncio": 100}
-#: Of a pool with one slot in each process.
-PROCESSES_PER_CORE = 2
 #: Takes from every queue that no other lane names.
 OTHERS = "*"
 _ONE_LANE = ("queues", "pool", "concurrency", "processes", "autoscale")
@@ -130,7 +128,7 @@ def running_lanes(target: str, lanes: Sequence[LaneSpec], params: Mapping[str, A
 
 def standard_extent(pool: str) -> Extent:
     """The size where none is given."""
-    return Extent(PROCESSES_PER_CORE * _cores()) if _one_slot(pool) else Extent(1, POOLS[pool])
+    return Extent(standard_processes()) if _one_slot(pool) else Extent(1, POOLS[pool])
 
 
 def _single(params: Mapping[str, Any]) -> LaneSpec:
@@ -166,8 +164,3 @@ def _rank(ctx: click.Context, name: str) -> int:
     order = (ParameterSource.DEFAULT_MAP, ParameterSource.ENVIRONMENT, ParameterSource.COMMANDLINE)
     source = ctx.get_parameter_source(name)
     return order.index(source) + 1 if source in order else 0
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -33,6 +34,9 @@ from penstock.worker.process import Process
 #: soon; the default of 5 ms would make each of their database calls wait that long behind a busy task.
 _SWITCH_INTERVAL = 0.001
 _LONGEST_PAUSE = 5.0
+#: Seconds for which a worker's first process tries to reach the store: a connection may be cut, but where there is no store, that is an
+#: error, and said soon.
+_FIRST_SECONDS = 1.0
 
 
 def main() -> int:
@@ -94,6 +98,7 @@ def _arguments() -> dict[str, str] | None:
 
 def _open(broker: Broker, app: Penstock, emitter: Emitter, patient: bool) -> None:
     """Open the store, and tell it of the app's limits and subscriptions; a store that was there before is waited for, and told of once."""
+    given_up_at = math.inf if patient else time.monotonic() + _FIRST_SECONDS
     pause = 0.0
     while True:
         try:
@@ -103,14 +108,14 @@ def _open(broker: Broker, app: Penstock, emitter: Emitter, patient: bool) -> Non
                 # With the worker, and not with each process that is replaced: whoever unsubscribes meanwhile is right.
                 app.register(broker)
         except StoreUnavailable as error:
-            if not patient:
+            if time.monotonic() >= given_up_at:
                 raise
-            if not pause:
+            if not pause and patient:
                 emitter.emit(StoreTrouble(str(error)))
             pause = min(_LONGEST_PAUSE, max(0.2, pause * 2))
             time.sleep(pause * random.uniform(0.5, 1.0))
         else:
-            if pause:
+            if pause and patient:
                 emitter.emit(StoreBack())
             return
 

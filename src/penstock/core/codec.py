@@ -30,10 +30,12 @@ _UNENCODABLE = (TypeError, *_UNFIT)
 
 
 class _JsonCall(msgspec.Struct, forbid_unknown_fields=True):
-    """Arguments as other languages write them."""
+    """Arguments, or an event, as other languages write them."""
 
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
+    topic: str | None = None
+    event: Any = None
 
 
 _json_decoder = msgspec.json.Decoder(_JsonCall)
@@ -99,7 +101,8 @@ class Signature:
         """The arguments that bytes stand for, checked against the type hints; `PayloadError` when they don't fit.
 
         Bytes that begin with `{` are JSON, `{"args": [...], "kwargs": {...}}`, as SQL and other languages write it. A map of two is
-        an event, as `penstock.core.topics.body` makes it: the first argument, beside its `topic` where the function takes that.
+        an event, as `penstock.core.topics.body` makes it: the first argument, beside its `topic` where the function takes that. JSON
+        has it as `{"topic": "...", "event": ...}`.
         """
         if payload[:1] < _ARRAYS:
             if payload[:1] == b"{":
@@ -115,7 +118,7 @@ class Signature:
     def _decode_json(self, payload: bytes) -> msgspec.Struct:
         try:
             given = _json_decoder.decode(payload)
-            bound = self.bind(given.args, given.kwargs)
+            bound = self.bind(given.args, given.kwargs) if given.topic is None else self._bind_event(given)
             # As JSON has it throughout, defaults too: then dates, ids and bytes are read from text.
             values = msgspec.to_builtins(msgspec.structs.astuple(bound))
             arguments: msgspec.Struct = msgspec.convert(values, self.struct)
@@ -127,13 +130,16 @@ class Signature:
 
     def _decode_event(self, payload: bytes) -> msgspec.Struct:
         try:
-            found = self._event_decoder.decode(payload)
-            more = {_TOPIC: found.topic} if self.takes_topic else {}
-            return self.struct(found.event, **more)
+            return self._bind_event(self._event_decoder.decode(payload))
         except TypeError as error:
-            raise PayloadError(f"{self._name}() is called with an event: {error}") from None
+            raise PayloadError(str(error)) from None
         except _UNFIT as error:
             raise PayloadError(f"{self._name}(): {str(error).replace('`$.event', f'`{self.names[0]}')}") from None
+
+    def _bind_event(self, found: Any) -> msgspec.Struct:
+        if not self.takes_event:
+            raise TypeError(f"{self._name}() is called with an event, and takes something else")
+        return self.struct(found.event, topic=found.topic) if self.takes_topic else self.struct(found.event)
 
     @property
     def takes_event(self) -> bool:

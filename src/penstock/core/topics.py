@@ -7,6 +7,7 @@ words, none included: as in AMQP's topic exchanges.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -190,6 +191,14 @@ class Body(msgspec.Struct):
         return bytes(self.event)
 
 
+class _JsonBody(msgspec.Struct):
+    """The same as SQL writes it."""
+
+    topic: str
+    event: Any
+
+
+_json_decoder = msgspec.json.Decoder(_JsonBody)
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Body)
 
@@ -205,9 +214,12 @@ def body(topic: str, event: bytes) -> bytes:
 
 def opened(payload: bytes) -> Body | None:
     """What an event's job carries; None for any other job."""
-    if payload[:1] != b"\x82":  # a map of two
-        return None
     try:
-        return _decoder.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
+        if payload[:1] == b"\x82":  # a map of two
+            return _decoder.decode(payload)
+        if payload[:1] == b"{":
+            found = _json_decoder.decode(payload)
+            return Body(found.topic, msgspec.Raw(_encoder.encode(found.event)))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
+        pass
+    return None

@@ -26,9 +26,8 @@ from penstock.load.rejects import export_rejects
 from penstock.load.sources import Source
 from penstock.sinks import open_sink
 from penstock.stores.sqlite import parse
-from penstock.work import PROGRAM
+from penstock.work import Workers
 from penstock.worker.lane import Lane
-from penstock.worker.supervisor import Supervisor
 
 _ROUND_SECONDS = 0.1
 #: Failed attempts of a row after which its trouble is told: the first may have been a conflict that has passed.
@@ -92,21 +91,20 @@ class Session:
         self._before = BatchRecord(b"", 0, 0, 0, 0)
         self._progress = Progress(new_ids(1)[0], manner=plan.manner)
         self._batch = self._told = self._before
-        self._looked = self._shown = 0.0
+        self._shown = 0.0
         arguments = {"plan": msgspec.json.encode(plan).decode()}
         reading = Lane(
             "penstock.load.program:build", 1, queues=(plan.read_lane,), arguments=arguments, quiet=True,
             stdin=plan.source == STDIN,
         )  # fmt: skip
-        self._supervisor = Supervisor(PROGRAM, [reading, self._writing(arguments)], emitter, grace=5.0)
-
-    def _writing(self, arguments: dict[str, str]) -> Lane:
-        plan = self.plan
         if plan.to is None:
-            target, queue = "penstock.load.program:build", plan.lane
-            return Lane(target, plan.workers, queues=(queue,), arguments=arguments, quiet=True)
-        target = plan.to.rpartition(".")[0]
-        return Lane(target, plan.workers, queues=(load_target(plan.to)[1].sending.queue,), quiet=True)
+            target, queue, told = reading.target, plan.lane, arguments
+        else:
+            target, queue, told = plan.to.rpartition(".")[0], load_target(plan.to)[1].sending.queue, None
+        self._workers = Workers(
+            target, plan.workers, queues=(queue,), arguments=told, app=self._app, grace=5.0, quiet=True,
+            emitter=emitter, first=[reading],
+        )  # fmt: skip
 
     def run(self, show: Callable[[Standing], None], every: float = 0.1) -> Summary:
         """Load until all is written, or until a signal stops it.
@@ -121,29 +119,23 @@ class Session:
         self._begin()
         failure: PenstockError | None = None
 
-        def look() -> None:
+        def is_through() -> bool:
             nonlocal failure
-            now = time.monotonic()
-            if now - self._looked < _ROUND_SECONDS or self._supervisor.stopping:
-                return
-            self._looked = now
+            if self._workers.stopping:
+                return False
             record = self._look()
             self._tell_trouble()
-            self._supervisor.peak_bytes()
-            if now - self._shown >= every:
+            if (now := time.monotonic()) - self._shown >= every:
                 self._shown = now
                 show(self.standing())
             if record is None or record.state is State.DEAD:
                 failure = SourceError(_reason(record, self.plan))
-            if failure is not None or self._is_complete():
-                self._supervisor.stop()
+            return failure is not None or self._is_complete()
 
-        status = self._supervisor.run(look, _ROUND_SECONDS)
+        self._workers.run_until(is_through, _ROUND_SECONDS)
         self._look()
         if failure is not None:
             raise failure
-        if status:
-            raise ConfigError("the processes of the load could not be started")
         return self._finish()
 
     def standing(self) -> Standing:
@@ -266,7 +258,7 @@ class Session:
             seconds=standing.seconds,
             records_per_second=standing.records_per_second,
             batch_sizes=dict(sorted(self._progress.sizes.items(), reverse=True)),
-            peak_memory=self._supervisor.peak_bytes(),
+            peak_memory=self._workers.peak_bytes(),
             resumed_at=self._before.done + self._before.failed,
         )
 

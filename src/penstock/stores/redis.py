@@ -79,6 +79,8 @@ class RedisUrl(msgspec.Struct, frozen=True):
 def parse(url: str) -> RedisUrl:
     """Read `redis://user:password@host:6379/0?namespace=shop`; `rediss://` is TLS, and `redis+sentinel://host,host/service/0` asks sentinels.
 
+    A host may be the path of a Unix socket, with %2F for each slash: `redis://%2Frun%2Fredis%2Fredis.sock/0`.
+
     Raises:
         ConfigError: with what to write, and without the password.
     """
@@ -123,7 +125,12 @@ def _host(place: str, port: int, unread: ConfigError) -> tuple[str, int]:
     found = _HOST.match(place)
     if found is None or int(found[2] or port) > 65535:
         raise unread
-    return found[1].strip("[]") or "localhost", int(found[2] or port)
+    return unquote(found[1].strip("[]")) or "localhost", int(found[2] or port)
+
+
+def is_path(host: str) -> bool:
+    """Is it a Unix socket?"""
+    return host.startswith("/")
 
 
 def connect(url: RedisUrl) -> Client:
@@ -172,18 +179,18 @@ def _first_refusal(error: RedisError, url: RedisUrl) -> StoreError:
     return translated(error, url.shown)
 
 
-def _alone(url: RedisUrl, host: str, port: int, options: dict[str, Any]) -> Client:
+def _alone(url: RedisUrl, host: str, port: int, shared: dict[str, Any]) -> Client:
+    where: dict[str, Any] = {"unix_socket_path": host} if is_path(host) else {"host": host, "port": port}
+    options = {**shared, **where, "db": url.database}
     # Whoever is there answers this soon; what is asked later may take its time.
-    with redis.Redis(
-        host=host, port=port, db=url.database, **{**options, "socket_timeout": options["socket_connect_timeout"]}
-    ) as client:
+    with redis.Redis(**{**options, "socket_timeout": options["socket_connect_timeout"]}) as client:
         command(client, "PING")
         clustered = _in_cluster(client)
     if not clustered:
-        return redis.Redis(host=host, port=port, db=url.database, **options)
+        return redis.Redis(**options)
     make_node: Any = ClusterNode
     nodes = [make_node(host, port) for host, port in url.hosts]
-    return RedisCluster(startup_nodes=nodes, **options)
+    return RedisCluster(startup_nodes=nodes, **shared)
 
 
 def _in_cluster(client: redis.Redis) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
@@ -215,12 +216,12 @@ class Runner:
         known = self._tasks.get(task)
         return known is not None and known.sharing is not None
 
-    @property
+    @cached_property
     def shared(self) -> dict[str, Sharing]:
-        """How jobs share calls, by the names of their tasks."""
+        """How jobs share calls, by the names of their tasks; those that are known at the first look."""
         return {name: task.sharing for name, task in self._tasks.items() if task.sharing is not None}
 
-    @property
+    @cached_property
     def writers(self) -> dict[str, Writer]:
         """The tasks whose jobs are ended by who writes them, by name."""
         return {name: sharing.writer for name, sharing in self.shared.items() if sharing.writer is not None}
@@ -231,10 +232,9 @@ class Runner:
         for outcome in outcomes:
             if outcome.ending in (Ending.DONE, Ending.DEAD, Ending.CANCELLED):
                 ended.setdefault(outcome.lease.task, []).append(outcome.lease.id)
-        writers = self.writers
         for task, ids in ended.items():
-            if task in writers:
-                writers[task].settled(ids)
+            if task in self.writers:
+                self.writers[task].settled(ids)
 
     def close(self) -> None:
         """Let go of what the tasks' writers hold, and of the calling thread's event loop."""

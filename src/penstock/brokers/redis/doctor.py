@@ -11,7 +11,7 @@ from typing import Any
 from penstock.brokers.diagnosis import Check, Grade, judge_clock
 from penstock.brokers.redis.link import Link
 from penstock.errors import StoreError
-from penstock.stores.redis import RedisUrl, command, translating
+from penstock.stores.redis import RedisUrl, command, is_path, translating
 
 _OLDEST = 7
 _LOOPBACK = re.compile(r"127\.|localhost$|::1$")
@@ -76,7 +76,7 @@ def _role(told: Mapping[str, str]) -> Check:
 
 
 def _encryption(url: RedisUrl) -> Check:
-    local = all(_LOOPBACK.match(host) for host, _ in url.hosts)
+    local = all(is_path(host) or _LOOPBACK.match(host) for host, _ in url.hosts)
     if url.encrypted or local:
         return Check("TLS", "on" if url.encrypted else "off, on this machine")
     return Check("TLS", "off", Grade.WARN, "jobs and password cross the network in the clear: rediss://")
