@@ -210,6 +210,29 @@ class TopicContract(ProcessContract, ContractBase):
         assert shop.publish(events(1), now=NOW) == [1]
         assert (store.depth("ledger"), shop.depth("ledger")) == (0, 1)
 
+    def test_many_workers_subscribe_at_once(self, store: Broker, open_store: Callable[..., Broker]) -> None:
+        stores = [open_store() for _ in range(6)]
+        wanted = [replace(one, priority=number) for number, one in enumerate((AUDIT, LEDGER, MAIL))]
+        begun = threading.Barrier(len(stores))
+        failed: list[Exception] = []
+
+        def start(one: Broker, order: int) -> None:
+            begun.wait()
+            try:
+                for _ in range(10):
+                    one.subscribe(wanted[::order])
+                    one.unsubscribe([wanted[0]])
+            except Exception as error:  # noqa: BLE001
+                failed.append(error)
+
+        threads = [threading.Thread(target=start, args=(one, 1 - 2 * (n % 2))) for n, one in enumerate(stores)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failed == []
+        assert store.subscriptions() == wanted[1:]
+
     def test_who_subscribes_meanwhile_misses_nothing_that_comes_after(
         self, store: Broker, open_store: Callable[..., Broker]
     ) -> None:
