@@ -42,17 +42,17 @@ QUICK = Sizes(one=2_000, many=18_000, paced=100, idle=3, rounds=2, orders=5_000)
 FULL = Sizes(one=5_000, many=45_000, paced=500, idle=10, rounds=3, orders=20_000)
 
 
-#: Of each field of a `Round`: what it is, its unit, and whether more is better.
-MEASURES = {
-    "one": ("enqueue, one by one", "jobs/s", True),
-    "many": ("enqueue, in bulk", "jobs/s", True),
-    "drain": ("drain of {count:,}, prefork 2, first start to last", "jobs/s", True),
-    "cpu": ("CPU of the worker, for 1,000 jobs", "ms", False),
-    "cpu_all": ("CPU of the worker and the broker, for 1,000 jobs", "ms", False),
-    "p50": ("enqueue to start, {paced} jobs at 50/s, p50", "ms", False),
-    "p99": ("enqueue to start, {paced} jobs at 50/s, p99", "ms", False),
-    "pss": ("memory (PSS) of the idle worker", "MB", False),
-    "idle": ("CPU of the idle worker", "% of a core", False),
+#: Of each field of a `Round`: what it is, its unit, whether more is better, and how many times better than a peer Penstock is to be.
+MEASURES: dict[str, tuple[str, str, bool, float | None]] = {
+    "one": ("enqueue, one by one", "jobs/s", True, None),
+    "many": ("enqueue, in bulk", "jobs/s", True, None),
+    "drain": ("drain of {count:,}, prefork 2, first start to last", "jobs/s", True, 10.0),
+    "cpu": ("CPU of the worker, for 1,000 jobs", "ms", False, None),
+    "cpu_all": ("CPU of the worker and the broker, for 1,000 jobs", "ms", False, None),
+    "p50": ("enqueue to start, {paced} jobs at 50/s, p50", "ms", False, None),
+    "p99": ("enqueue to start, {paced} jobs at 50/s, p99", "ms", False, None),
+    "pss": ("memory (PSS) of the idle worker", "MB", False, None),
+    "idle": ("CPU of the idle worker", "% of a core", False, None),
 }
 
 

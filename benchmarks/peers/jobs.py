@@ -24,8 +24,9 @@ def held(contestants: Mapping[str, tuple[Peer, Broker]], place: Path, sizes: Siz
             unit,
             more,
             {name: [float(getattr(each, field)) for each in rounds] for name, rounds in found.items()},
+            goal if len({peer.name for peer, _ in contestants.values()}) > 1 else None,
         )
-        for field, (what, unit, more) in MEASURES.items()
+        for field, (what, unit, more, goal) in MEASURES.items()
     ]
     notes = [
         f"{name}: {sum(each.lost for each in rounds)} jobs lost, {sum(each.doubled for each in rounds)} started twice, "

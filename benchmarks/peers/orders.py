@@ -48,8 +48,9 @@ def held(contestants: Mapping[str, tuple[Peer, Broker]], place: Path, sizes: Siz
             "orders/s",
             True,
             {name: [float(getattr(each, field)) for each in rounds] for name, rounds in found.items()},
+            goal,
         )
-        for field, words in (("sent", "enqueued"), ("stored", "until they are in the table"))
+        for field, words, goal in (("sent", "enqueued", None), ("stored", "until they are in the table", 10.0))
     ]
     notes = [
         f"{name}: {sum(count - each.found for each in rounds)} orders of {count * len(rounds):,} not in the table at the end"

@@ -16,12 +16,14 @@ class Row(msgspec.Struct, frozen=True):
         unit: of the figures.
         more: is more better?
         rounds: by contestant, one figure for each round.
+        goal: how many times better the first of two is to be, at least.
     """
 
     what: str
     unit: str
     more: bool
     rounds: Mapping[str, Sequence[float]]
+    goal: float | None = None
 
     def ratios(self, ours: str, theirs: str) -> list[float]:
         """How many times better ours is, round by round; below 1 theirs is."""
@@ -34,12 +36,14 @@ def table(rows: Sequence[Row]) -> str:
     names = list(rows[0].rounds)
     cells = [["what", *(f"{name} (least - most)" for name in names)]]
     cells += [[f"{row.what}, {row.unit}", *(_spread(row.rounds[name]) for name in names)] for row in rows]
+    goals = any(row.goal is not None for row in rows)
     if len(names) == 2:
-        cells[0] += [f"times better {names[0]} is (least - most)", "ahead"]
+        cells[0] += [f"times better {names[0]} is (least - most)", "ahead", *(["goal", "met"] if goals else [])]
         for row, line in zip(rows, cells[1:], strict=True):
             ratios = row.ratios(*names)
             ahead = names[0] if min(ratios) > 1 else names[1] if max(ratios) < 1 else "neither"
-            line += [_spread(ratios), ahead]
+            goal = ["", ""] if row.goal is None else [f">= {row.goal:g}", "yes" if median(ratios) >= row.goal else "no"]
+            line.extend([_spread(ratios), ahead, *(goal if goals else [])])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in cells]
     lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")

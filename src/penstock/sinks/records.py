@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from penstock.errors import PayloadError
+from penstock.errors import PayloadError, SinkError
 
 #: What msgspec does not take in the name of a field, and what stands for it.
 _AWKWARD = {code: chr(0x2400 + code) for code in range(32)} | {ord('"'): "\u201d", ord("\\"): "\u29f5"}
@@ -43,3 +43,19 @@ def record_of(item: msgspec.Raw, known: dict[str, Any]) -> dict[str, Any]:
         if name not in known:
             raise ValueError(f"the table has no column for the field {name!r}")
     return record
+
+
+def kinds_of(
+    table: str, sample: Iterable[dict[str, Any]], key: Sequence[str], kind: Callable[[object], str]
+) -> dict[str, set[str]]:
+    """By column, the kinds of the values that records have in it; raises `SinkError` where no table with that key can be made of them."""
+    kinds: dict[str, set[str]] = {}
+    for record in sample:
+        for name, value in record.items():
+            kinds.setdefault(name, set()).add(kind(value))
+    if not kinds:
+        raise SinkError(f"no column for table {table!r} can be told: the first records are empty")
+    missing = [name for name in key if name not in kinds]
+    if missing:
+        raise SinkError(f"the key of table {table!r} names {', '.join(missing)}, which the first records lack")
+    return kinds

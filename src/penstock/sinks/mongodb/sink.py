@@ -21,6 +21,7 @@ from penstock.sinks.mongodb.ledger import Ledger
 from penstock.sinks.mongodb.rows import ENCODE_ERRORS, Row, decode, made_of_batch, made_of_jobs, storable
 from penstock.sinks.mongodb.transactions import Parts, write_at_once, write_jobs
 from penstock.sinks.mongodb.writes import Destination
+from penstock.sinks.settling import Stale, settling
 from penstock.stores import mongodb as store
 
 _BROKER_OPTIONS = ("namespace",)
@@ -138,18 +139,14 @@ class MongoSink(Sink):
             raise ConfigError("a MongoDB server that stands alone has no transactions: make it a replica set")
         client, destination = self._opened(), self._destination()
 
-        def settle(session: object, written: Written) -> None:
-            if not end(session, written):
-                raise _Stale
-
         try:
             with client.start_session() as session:
                 return self._written(
                     payload,
                     made_of_batch(os.urandom(16)),
-                    lambda rows, rejected: write_at_once(session, destination, rows, rejected, end=settle),
+                    lambda rows, rejected: write_at_once(session, destination, rows, rejected, end=settling(end)),
                 )
-        except _Stale:
+        except Stale:
             return None
 
     def forget(self, prefix: bytes) -> None:
@@ -203,7 +200,3 @@ class MongoSink(Sink):
         except InvalidName as error:
             raise SinkError(f"{self.target.table!r} can't be the name of a collection: {error}") from error
         return Destination(collection, self._url.shown, self.target)
-
-
-class _Stale(Exception):
-    """What the batch came from has another holder now."""

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from penstock.errors import SinkError
+from penstock.sinks.records import kinds_of
 from penstock.stores.postgres import Connection
 
 _NUMBERS = frozenset({"int2", "int4", "int8", "float4", "float8", "numeric"})
@@ -100,16 +101,7 @@ def creation(table: str, sample: Iterable[dict[str, Any]], key: Sequence[str]) -
     Whole numbers become bigint (numeric, where one has more than 64 bits), numbers double precision, nested values
     jsonb, ISO date-times with a time zone timestamptz, and mixtures text.
     """
-    kinds: dict[str, set[str]] = {}
-    for record in sample:
-        for name, value in record.items():
-            kinds.setdefault(name, set()).add(_kind(value))
-    if not kinds:
-        raise SinkError(f"no column for table {table!r} can be told: the first records are empty")
-    missing = [name for name in key if name not in kinds]
-    if missing:
-        raise SinkError(f"the key of table {table!r} names {', '.join(missing)}, which the first records lack")
-    columns = [f"{quoted(name)} {_merged(seen)}" for name, seen in kinds.items()]
+    columns = [f"{quoted(name)} {_merged(seen)}" for name, seen in kinds_of(table, sample, key, _kind).items()]
     if key:
         columns.append(f"primary key ({', '.join(map(quoted, key))})")
     schema, dot, rest = table.partition(".")

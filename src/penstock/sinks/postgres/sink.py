@@ -19,6 +19,7 @@ from penstock.sinks.postgres.columns import creation, quoted, statement, table_o
 from penstock.sinks.postgres.copy import Copier
 from penstock.sinks.postgres.errors import failure, is_rows_fault, line_of, reason
 from penstock.sinks.postgres.rows import Batch, Row
+from penstock.sinks.settling import Stale, settling
 from penstock.stores import postgres as store
 
 T = TypeVar("T")
@@ -130,14 +131,9 @@ class PostgresSink(Sink):
 
     def write_with(self, payload: bytes, end: End) -> Written | None:
         """See `Sink.write_with`; `end` gets the `psycopg.Connection`."""
-
-        def settle(connection: store.Connection, written: Written) -> None:
-            if not end(connection, written):
-                raise _Stale
-
         try:
-            return self._write(payload, lambda _: None, settle)
-        except _Stale:
+            return self._write(payload, lambda _: None, settling(end))
+        except Stale:
             return None
 
     def forget(self, prefix: bytes) -> None:
@@ -269,10 +265,6 @@ class PostgresSink(Sink):
 
 class _Changed(Exception):
     """The table is not as it was: look again."""
-
-
-class _Stale(Exception):
-    """What the batch came from has another holder now."""
 
 
 def _have(connection: store.Connection, ledger: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from penstock.errors import SinkError
+from penstock.sinks.records import kinds_of
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -73,16 +74,7 @@ def creation(table: str, sample: Iterable[dict[str, Any]], key: Sequence[str] = 
     Whole numbers and booleans become INTEGER, numbers REAL, bytes BLOB, and everything else, mixtures and nested
     values too, TEXT.
     """
-    kinds: dict[str, set[str]] = {}
-    for record in sample:
-        for name, value in record.items():
-            kinds.setdefault(name, set()).add(_kind(value))
-    if not kinds:
-        raise SinkError(f"no column for table {table!r} can be told: the first records are empty")
-    columns = ", ".join(f"{quoted(name)} {_merged(seen)}" for name, seen in kinds.items())
-    missing = [name for name in key if name not in kinds]
-    if missing:
-        raise SinkError(f"the key of table {table!r} names {', '.join(missing)}, which the first records lack")
+    columns = ", ".join(f"{quoted(name)} {_merged(seen)}" for name, seen in kinds_of(table, sample, key, _kind).items())
     if key:
         columns += f", primary key ({', '.join(map(quoted, key))})"
     strict = " strict" if sqlite3.sqlite_version_info >= (3, 37) else ""

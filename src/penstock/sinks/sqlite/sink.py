@@ -16,6 +16,7 @@ from penstock.core.bisect import bisect
 from penstock.errors import ConfigError, RowRejected, SinkError, StoreError
 from penstock.sinks.base import End, OnConflict, Rejected, Sink, Target, Written
 from penstock.sinks.job_rows import check_count, left_out, settle
+from penstock.sinks.settling import Stale, settling
 from penstock.sinks.sqlite import jobs, ledger
 from penstock.sinks.sqlite.columns import columns_of, creation, primary_key, quoted
 from penstock.sinks.sqlite.rows import Row, Rows
@@ -134,14 +135,9 @@ class SqliteSink(Sink):
 
     def write_with(self, payload: bytes, end: End) -> Written | None:
         """See `Sink.write_with`; `end` gets the `sqlite3.Connection`."""
-
-        def settle(connection: sqlite3.Connection, written: Written) -> None:
-            if not end(connection, written):
-                raise _Stale
-
         try:
-            return self._write(payload, lambda _: None, settle)
-        except _Stale:
+            return self._write(payload, lambda _: None, settling(end))
+        except Stale:
             return None
 
     def _write(
@@ -262,10 +258,6 @@ class SqliteSink(Sink):
         sets = [f"{quoted(name)} = {_new_value(quoted(name), name in summed)}" for name in names if name not in key]
         update = how.changes and sets
         return ["on conflict", *columns, f"do update set {', '.join(sets)}" if update else "do nothing"]
-
-
-class _Stale(Exception):
-    """What the batch came from has another holder now."""
 
 
 def _new_value(column: str, summed: bool) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import pymongo
@@ -17,6 +16,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from penstock.errors import ConfigError, StoreUnavailable
 from penstock.testing.servers.process import LOOPBACK, ServerProcess
+from penstock.testing.servers.server import Server
 
 _SET = "rs0"
 _PATIENCE = 60.0
@@ -24,7 +24,7 @@ _PATIENCE = 60.0
 _ELECTION_MILLISECONDS = 2000
 
 
-class MongoServer:
+class MongoServer(Server):
     """`mongod` on free ports.
 
     Parameters:
@@ -89,23 +89,10 @@ class MongoServer:
         for member in self.members:
             member.kill()
 
-    def restart(self) -> None:
-        """Stop and start."""
-        self.stop()
-        self.start()
-
     def remove(self) -> None:
         """End it for good, and delete its folders."""
         for member in self.members:
             member.remove()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.remove()
 
     def _start(self, member: ServerProcess) -> None:
         data = member.folder / "data"

@@ -6,18 +6,18 @@ import shutil
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import psycopg
 
 from penstock.errors import ConfigError, StoreUnavailable
 from penstock.testing.servers.process import LOOPBACK, ServerProcess
+from penstock.testing.servers.server import Server
 
 _TRIES = 50
 
 
-class PostgresServer:
+class PostgresServer(Server):
     """One PostgreSQL on a free port, with the database `penstock` and the superuser `postgres`.
 
     Parameters:
@@ -96,23 +96,10 @@ class PostgresServer:
         """kill -9 of the server; its processes notice, and leave."""
         self.process.kill()
 
-    def restart(self) -> None:
-        """Stop and start."""
-        self.stop()
-        self.start()
-
     def remove(self) -> None:
         """End it for good, and delete its folder."""
         self.process.stop()
         self.process.remove()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.remove()
 
     def _is_ready(self) -> bool:
         try:

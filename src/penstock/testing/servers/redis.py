@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Self
 
 import redis
@@ -12,9 +11,10 @@ from redis.exceptions import RedisError
 
 from penstock.errors import ConfigError
 from penstock.testing.servers.process import LOOPBACK, ServerProcess
+from penstock.testing.servers.server import Server
 
 
-class RedisServer:
+class RedisServer(Server):
     """`redis-server` on a free port.
 
     Parameters:
@@ -69,22 +69,9 @@ class RedisServer:
         """kill -9."""
         self._process.kill()
 
-    def restart(self) -> None:
-        """Stop and start."""
-        self.stop()
-        self.start()
-
     def remove(self) -> None:
         """End it for good, and delete its folder."""
         self._process.remove()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.remove()
 
     def _answers(self) -> bool:
         """Does it answer, be it that it wants a password?"""
