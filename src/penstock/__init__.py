@@ -15,6 +15,7 @@ from penstock.errors import BatchError, PenstockError
 from penstock.handles import Batch, Job
 from penstock.shared import shared_task
 from penstock.task import Task
+from penstock.topic import Topic
 from penstock.worker.context import CurrentJob, current_job
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Snooze",
     "State",
     "Task",
+    "Topic",
     "current_job",
     "shared_task",
 ]

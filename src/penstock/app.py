@@ -24,6 +24,7 @@ from penstock.errors import ConfigError, JobFailed, UnknownTask
 from penstock.sinks import check_scheme, open_sink
 from penstock.sinks.base import OnConflict, Target
 from penstock.task import Task
+from penstock.topics import Topics
 
 if TYPE_CHECKING:
     from penstock.worker.runner import Runner
@@ -33,7 +34,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Penstock:
+class Penstock(Topics):
     """An app: tasks, and the broker their jobs go through.
 
     Parameters:
@@ -269,7 +270,7 @@ class Penstock:
 
     @contextmanager
     def elsewhere(self, url: str | None = None, *, inline: bool = False) -> Iterator[None]:
-        """Until the context ends, have all of this app's jobs go to another broker, or run at once. For tests.
+        """Until the context ends, have all of this app's jobs and events go to another broker, or run at once. For tests.
 
         Parameters:
             url: of the other broker; the same one without.
@@ -278,6 +279,10 @@ class Penstock:
         before = self.settings
         self._settle(settings.Settings(url or before.url, inline))
         try:
+            if url is not None and self.subscriptions:
+                # No worker starts there that would.
+                with self._client.broker() as broker:
+                    self.register(broker)
             yield
         finally:
             self._settle(before)

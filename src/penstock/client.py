@@ -6,8 +6,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import contextmanager
+from typing import TypeVar
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker
@@ -15,12 +15,9 @@ from penstock.brokers.inspect import BatchRecord, Ended, Inspector, Selection
 from penstock.core.ids import uuid7, uuid7s
 from penstock.core.job import NewJob
 from penstock.core.states import State
+from penstock.core.topics import Event
 from penstock.errors import JobCancelled, JobFailed, ResultTimeout, StoreUnavailable
-
-if TYPE_CHECKING:
-    import asyncio
-
-    _Waiting = tuple[list[NewJob], asyncio.AbstractEventLoop, asyncio.Future[list[bytes]]]
+from penstock.gathering import Gathering
 
 T = TypeVar("T")
 
@@ -45,9 +42,8 @@ class Client:
         self._broker: Broker | None = None
         self._owner = 0
         self._lock = threading.Lock()
-        self._waiting: list[_Waiting] = []
-        self._flushing = False
-        self._gathering = threading.Lock()
+        self._gathered = Gathering(self.enqueue)
+        self._gathered_events = Gathering(self.publish)
         #: Runs a job in the caller's thread instead of storing it: an app's inline mode.
         self.inline: Callable[[NewJob], None] | None = None
         #: Results of jobs that ran so; they were never stored.
@@ -82,7 +78,7 @@ class Client:
         if self._broker is not None:
             _INHERITED.append(self._broker)
         self._broker, self._lock, self._owner = None, threading.Lock(), os.getpid()
-        self._waiting, self._flushing, self._gathering = [], False, threading.Lock()
+        self._gathered, self._gathered_events = Gathering(self.enqueue), Gathering(self.publish)
 
     @contextmanager
     def inspector(self) -> Iterator[Inspector]:
@@ -117,52 +113,26 @@ class Client:
         """Store jobs without blocking the event loop; what other tasks store meanwhile shares the next commit."""
         if self._owner != os.getpid():
             self._adopt()
-        # A program that awaits has loaded asyncio; one that does not should not pay for it (20 ms).
-        import asyncio
+        return await self._gathered.send(jobs)
 
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[bytes]] = loop.create_future()
-        with self._gathering:
-            self._waiting.append((jobs, loop, future))
-            start, self._flushing = not self._flushing, True
-        if start:
-            try:
-                loop.run_in_executor(None, self._flush)
-            except RuntimeError:  # the loop shuts down
-                self._flush()
-        return await future
+    def publish(self, events: Sequence[Event], tx: object | None = None) -> list[int]:
+        """Store what events become for those who subscribe to them, all or none; returns how many groups get each."""
+        began = time.monotonic()
+        try:
+            with self.broker() as broker:
+                return broker.publish(events, tx=tx)
+        except StoreUnavailable:
+            if tx is not None or time.monotonic() - began > _AT_ONCE:
+                raise
+        # As in `enqueue`: the jobs of an event have the same ids again.
+        with self.broker() as broker:
+            return broker.publish(events)
 
-    def _flush(self) -> None:
-        """Commit what has gathered, until nothing gathers any more; runs in a thread."""
-        while True:
-            with self._gathering:
-                gathered, self._waiting = self._waiting, []
-                if not gathered:
-                    self._flushing = False
-                    return
-            try:
-                ids = self.enqueue([job for jobs, _, _ in gathered for job in jobs])
-            except Exception as error:
-                if len(gathered) == 1:
-                    _tell(gathered[0], _fail, error)
-                else:
-                    self._flush_each(gathered)
-                continue
-            start = 0
-            for waiting in gathered:
-                count = len(waiting[0])
-                _tell(waiting, _finish, ids[start : start + count])
-                start += count
-
-    def _flush_each(self, gathered: Sequence[_Waiting]) -> None:
-        """The group was refused, perhaps for one of them: commit each by itself."""
-        for waiting in gathered:
-            try:
-                ids = self.enqueue(waiting[0])
-            except Exception as error:
-                _tell(waiting, _fail, error)
-            else:
-                _tell(waiting, _finish, ids)
+    async def publish_async(self, events: list[Event]) -> list[int]:
+        """As `publish`, without blocking the event loop; what other tasks publish meanwhile shares the next commit."""
+        if self._owner != os.getpid():
+            self._adopt()
+        return await self._gathered_events.send(events)
 
     def state(self, id: bytes) -> State:
         """Where a job is; one that is no longer stored counts as done."""
@@ -243,19 +213,3 @@ def new_id() -> bytes:
 def new_ids(count: int) -> list[bytes]:
     """Fresh job ids, ascending."""
     return uuid7s(count, time.time_ns() // 1_000_000, os.urandom(10))
-
-
-def _tell(waiting: _Waiting, what: Callable[[asyncio.Future[list[bytes]], Any], None], news: Any) -> None:
-    _, loop, future = waiting
-    with suppress(RuntimeError):  # its loop is closed: nobody waits any more
-        loop.call_soon_threadsafe(what, future, news)
-
-
-def _finish(future: asyncio.Future[list[bytes]], ids: list[bytes]) -> None:
-    if not future.done():
-        future.set_result(ids)
-
-
-def _fail(future: asyncio.Future[list[bytes]], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)

@@ -19,6 +19,7 @@ from penstock.core.decide import JobOptions, Policy, Terms
 from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, PRIORITIES, NewJob
 from penstock.core.limiter import Limit, gate
 from penstock.core.packed import pack, row_size, rows
+from penstock.core.topics import Subscription
 from penstock.errors import ConfigError
 from penstock.handles import Batch, Job
 
@@ -52,6 +53,8 @@ class Task(Generic[P, R]):
 
     #: How the arguments of its jobs travel.
     signature_type: type[Signature] = Signature
+    #: Whose events it handles; see `Penstock.subscribe`.
+    subscriptions: tuple[Subscription, ...] = ()
 
     def __init__(
         self,
@@ -90,6 +93,11 @@ class Task(Generic[P, R]):
         task._find_client = find_client
         return task
 
+    @property
+    def is_keyed(self) -> bool:
+        """Do a job's arguments say which others it stands for, or waits with?"""
+        return bool(self.sending.unique) or self._limit_key is not None
+
     def share(self, sharing: Sharing) -> None:
         """Have jobs share calls."""
         self.sharing = sharing
@@ -120,7 +128,7 @@ class Task(Generic[P, R]):
     def delay_many(self, calls: Iterable[Sequence[Any]]) -> list[Job[R]]:
         """Store one job for each tuple of positional arguments, in few commits; returns their handles in order."""
         jobs: list[Job[R]] = []
-        for chunk in _chunks(calls, 1000):
+        for chunk in chunks(calls, 1000):
             ids = new_ids(len(chunk))
             jobs += self._send([self._job(self.sending, args, {}, id) for args, id in zip(chunk, ids, strict=True)])
         return jobs
@@ -147,7 +155,7 @@ class Task(Generic[P, R]):
             raise ConfigError(f"max_waiting= is 0 rows or more, not {max_waiting!r}")
         key = new_id()
         start = 0
-        for chunk in _chunks(items, _ROWS_PER_COMMIT * (1000 if max_waiting is None else row_items or 1000)):
+        for chunk in chunks(items, _ROWS_PER_COMMIT * (1000 if max_waiting is None else row_items or 1000)):
             if max_waiting is not None:
                 self._client.wait_for_room(self.sending.queue, max_waiting)
             arguments = self._arguments(chunk)
@@ -353,7 +361,8 @@ def _check_timeout(seconds: float) -> None:
         raise ConfigError(f"timeout= is a number of seconds, more than 0, not {seconds!r}; leave it out for never")
 
 
-def _chunks(items: Iterable[Any], size: int) -> Iterable[list[Any]]:
+def chunks(items: Iterable[Any], size: int) -> Iterable[list[Any]]:
+    """Lists of so many items; the last may have fewer."""
     chunk: list[Any] = []
     for item in items:
         chunk.append(item)

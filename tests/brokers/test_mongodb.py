@@ -21,6 +21,7 @@ from penstock.brokers.mongodb.broker import MongoBroker
 from penstock.brokers.mongodb.layout import VERSION
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.states import State
+from penstock.core.topics import Event, Subscription
 from penstock.errors import ConfigError, SchemaTooNew, StoreError, StoreUnavailable
 from penstock.testing.contract.harness import (
     ALICE,
@@ -151,6 +152,20 @@ def test_jobs_join_a_transaction_of_the_users(store: MongoBroker, client: pymong
     counted = store.inspector().batch(batch)
     assert counted is not None
     assert counted.total == 5
+
+
+def test_events_join_a_transaction_of_the_users(
+    store: MongoBroker, client: pymongo.MongoClient[dict[str, Any]]
+) -> None:
+    store.subscribe([Subscription("g", "t", "orders.*", QUEUE), Subscription("h", "t", "#", QUEUE)])
+    with client.start_session() as session:
+        with session.start_transaction():
+            assert store.publish([Event(new_id(), "orders.filled", b"")], tx=session) == [2]
+            assert store.depth(QUEUE) == 0
+            session.abort_transaction()
+        with session.start_transaction():
+            assert store.publish([Event(new_id(), "orders.filled", b"")], tx=session) == [2]
+        assert store.depth(QUEUE) == 2
 
 
 def test_what_is_there_already_does_not_break_a_transaction(

@@ -10,15 +10,18 @@ from contextlib import closing
 import psycopg
 import pytest
 import sqlalchemy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from psycopg.rows import dict_row
 from sqlalchemy.orm import Session
 
 from penstock.brokers import connect
 from penstock.brokers.inspect import Selection
 from penstock.brokers.postgres.broker import PostgresBroker
-from penstock.core.codec import Signature
+from penstock.core.codec import Signature, decode_value
 from penstock.core.outcome import Outcome, Step
 from penstock.core.states import State
+from penstock.core.topics import Event, Subscription, matches, opened
 from penstock.errors import ConfigError, StoreError
 from penstock.testing.contract.harness import ALICE, QUEUE, claim, claim_one, ids, job, jobs, new_id, record
 from penstock.testing.servers import PostgresServer
@@ -78,6 +81,21 @@ def test_jobs_that_are_rolled_back_were_never_there(
     store.enqueue(jobs(3), tx=mine)
     mine.rollback()
     assert (store.depth(QUEUE), heard(listener)) == (0, 0)
+
+
+def test_events_are_there_when_the_transaction_commits(
+    store: PostgresBroker, mine: psycopg.Connection, listener: psycopg.Connection
+) -> None:
+    store.subscribe([Subscription("g", "t", "orders.*", QUEUE, gate="t"), Subscription("h", "t", "#", QUEUE)])
+    heard(listener)
+    sent, other = (Event(new_id(), "orders.filled", b"") for _ in range(2))
+    assert store.publish([sent], tx=mine) == [2]
+    mine.rollback()
+    assert store.publish([other], tx=mine) == [2]
+    assert store.publish([Event(new_id(), "x", b"")], tx=mine) == [1]
+    assert (store.depth(QUEUE), heard(listener)) == (0, 0)
+    mine.commit()
+    assert (store.depth(QUEUE), heard(listener)) == (3, 1)
 
 
 def test_a_savepoint_takes_its_jobs_along(store: PostgresBroker, mine: psycopg.Connection) -> None:
@@ -241,3 +259,69 @@ def test_a_trigger_enqueues(store: PostgresBroker, mine: psycopg.Connection) -> 
     mine.commit()
     payloads = [json.loads(lease.payload) for lease in claim(store)]
     assert payloads == [{"args": [1]}, {"args": [2]}, {"args": [3]}]
+
+
+# Events by SQL alone.
+
+words = st.sampled_from(["a", "b", "a+", "(", "ä", "x y", "1", "\\d"])
+topics = st.lists(words, min_size=1, max_size=4).map(".".join)
+patterns = st.lists(st.one_of(words, st.sampled_from(["*", "#"])), min_size=1, max_size=5).map(".".join)
+
+
+@pytest.fixture(scope="module")
+def expressions(postgres_server: PostgresServer) -> Iterator[psycopg.Connection]:
+    """A connection that finds the function for patterns."""
+    with closing(connect(f"{postgres_server.url()}?schema=expressions")) as broker:
+        broker.open()
+    with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
+        connection.execute("set search_path to expressions")
+        yield connection
+
+
+@given(pattern=patterns, topic=topics)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_sql_matches_as_python_does(expressions: psycopg.Connection, pattern: str, topic: str) -> None:
+    found = expressions.execute("select '.' || %s ~ topic_expression(%s)", (topic, pattern)).fetchone()
+    assert found == (matches(pattern, topic),)
+
+
+def published(connection: psycopg.Connection, store: PostgresBroker, topic: str | None, event: object) -> int:
+    row = connection.execute(f"select {store._schema}.publish(%s, %s)", (topic, json.dumps(event))).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_sql_publishes_in_its_own_transaction(
+    store: PostgresBroker, mine: psycopg.Connection, listener: psycopg.Connection
+) -> None:
+    assert published(mine, store, "orders.filled", 1) == 0
+    store.subscribe(
+        [
+            Subscription("g", "app.one", "orders.*", "a", priority=7),
+            Subscription("g", "app.one", "#", "a", priority=7),
+            Subscription("g", "app.two", "#", "b", gate="app.two", at_most_once=True),
+            Subscription("h", "app.three", "refunds", "c"),
+        ]
+    )
+    heard(listener)
+    assert published(mine, store, "orders.filled", {"id": 1}) == 1
+    mine.rollback()
+    assert heard(listener) == 0
+    assert published(mine, store, "orders.filled", {"id": 2}) == 1
+    mine.commit()
+    assert heard(listener) == 1
+    assert published(mine, store, "refunds", None) == 2
+    mine.rollback()
+    first, second = sorted(claim(store, queues=["a", "b", "c"], now=None), key=lambda lease: lease.task)
+    assert (first.task, first.queue, first.priority, first.gate) == ("app.one", "a", 7, None)
+    assert (second.task, second.queue, second.gate, second.at_most_once) == ("app.two", "b", "app.two", True)
+    for lease in (first, second):
+        event = opened(lease.payload)
+        assert event is not None
+        assert (event.topic, decode_value(event.content)) == ("orders.filled", {"id": 2})
+
+
+@pytest.mark.parametrize("topic", [None, "", "a..b", ".a", "a.", "orders.*", "#", "a\tb", "x" * 256])
+def test_what_sql_can_not_publish_to(store: PostgresBroker, mine: psycopg.Connection, topic: str | None) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="a topic is words"):
+        published(mine, store, topic, 1)

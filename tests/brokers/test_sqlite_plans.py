@@ -53,6 +53,7 @@ MAY_SCAN = {
     "holder_key": HEAD,
     "limits": LIMITS,
     "lines_of": GIVEN,
+    "subscriptions": "all of them, some for each handler that there is",
     "order_of": GIVEN,
     "prune_gates": "once a minute, through the gates that let something pass lately",
 }

@@ -84,3 +84,38 @@ reveal_type(orders.delay({"id": 1}))
 stores.delay("a")
 stores.delay()
 stores_with_options.delay(1)
+
+
+@app.subscribe("orders.*", group="ledger", retries=5)
+def books(event: dict[str, int], topic: str) -> int:
+    return event["id"]
+
+
+@app.subscribe("#", group="audit")
+async def notes(event: str) -> None: ...
+
+
+app.subscribe("#")
+app.subscribe("#", group="audit", retry=3)
+reveal_type(books)
+reveal_type(notes.delay("a"))
+filled = app.topic("orders.filled", str)
+reveal_type(filled)
+reveal_type(app.topic("orders.filled"))
+reveal_type(filled.publish("a"))
+reveal_type(filled.publish_many(["a"]))
+filled.publish(1)
+filled.publish_many([1])
+
+
+async def publishes() -> None:
+    reveal_type(await filled.publish_async("a"))
+    await filled.publish_async(1)
+
+
+@app.subscribe("orders.#", group="rows")
+@app.batch_task(max_size=100)
+def writes(rows: list[int]) -> None: ...
+
+
+reveal_type(writes)

@@ -21,6 +21,7 @@ from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
 from penstock.core.metrics import Point
 from penstock.core.outcome import Ending, Outcome
+from penstock.core.topics import Event, Router, Subscription
 from penstock.errors import MissingFeature
 
 #: Jobs that `Broker.backlog` counts, at most: as many as the deepest step of `ByDepth` asks for.
@@ -42,6 +43,7 @@ class Feature(StrEnum):
     INSPECT = "inspect"
     BATCH = "batch"
     LIMITS = "limits"
+    TOPICS = "topics"
 
 
 class Exchange(msgspec.Struct, frozen=True, gc=False):
@@ -208,6 +210,42 @@ class Broker(ABC):
         limited = sorted(name.lstrip(",") for name, limit in limits.items() if limit is not None)
         if limited:
             raise MissingFeature(f"{type(self).__name__} keeps no limits, and {', '.join(limited)} have some")
+
+    def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
+        """Keep subscriptions, beside those that there are: what is published from now on goes to them as well.
+
+        How a handler's jobs are stored is told by its subscription that was given last, for all of its patterns.
+        """
+        wanted = sorted({one.task for one in subscriptions})
+        if wanted:
+            raise MissingFeature(
+                f"{type(self).__name__} has no topics, which {', '.join(wanted)} need: use a broker that does"
+            )
+
+    def unsubscribe(self, subscriptions: Sequence[Subscription]) -> int:
+        """Forget the subscriptions of these keys; returns how many there were. Jobs of events that were published before stay."""
+        return 0
+
+    def subscriptions(self) -> list[Subscription]:
+        """All that there are, in the order of their keys."""
+        return []
+
+    def publish(self, events: Sequence[Event], *, now: float | None = None, tx: object | None = None) -> list[int]:
+        """Store a job of each event for each handler that subscribes to its topic; all of them or none, as `enqueue` does.
+
+        An event that is published again, by its id, is left as it is where it is still stored.
+
+        Parameters:
+            tx: as in `enqueue`. Who gets an event is settled when it is published, not when that commits.
+
+        Returns:
+            How many groups get each event.
+        """
+        if Feature.TOPICS not in self.features:
+            raise MissingFeature(f"{type(self).__name__} has no topics: publish through a broker that does")
+        out = Router(self.subscriptions()).fan_out(events)
+        self.enqueue(out.jobs, now=now, tx=tx)
+        return out.groups
 
     def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:
         """Keep what a worker has counted, for as long as `penstock.core.metrics.KEPT` says of its span.

@@ -44,7 +44,7 @@ def jobs(
 
     Jobs that ended well are not stored any more.
 
-    JSON: an array of objects of `id`, `task`, `queue`, `state`, `priority`, `attempt` (how many have failed), `crashes`
+    JSON: an array of objects of `id`, `task`, `topic` (of an event's job), `queue`, `state`, `priority`, `attempt` (how many have failed), `crashes`
     (how often its process died), `created_at`, `run_at` (while it is delayed), `ended_at` (once it is dead or
     cancelled), `unique`, `gate` (what it is limited by), `worker` (who runs it, as worker/process), `batch` and `item`
     (where it came from), `packed` and `items`, and `failure` (`kind` and `message`). What does not apply is null.
@@ -93,9 +93,12 @@ def _list(records: Sequence[JobRecord]) -> None:
 
 def _about(record: JobRecord) -> str:
     """What else is worth a word, in a few of them."""
-    from penstock.cli.readable import ago
+    from penstock.cli.readable import ago, topic
 
     parts = []
+    of = topic(record)
+    if of is not None:
+        parts.append(of)
     if record.packed:
         parts.append(f"{record.items:,} items")
     if record.run_at is not None:
@@ -189,6 +192,7 @@ def _show(record: JobRecord, names: list[str] | None) -> None:
     rows: list[tuple[str, Cell | str]] = [
         ("job", Cell(format_id(record.id), "bold")),
         ("task", shown(record.task)),
+        *_topic(record),
         ("state", Cell(record.state.value, STATE_STYLES[record.state.value])),
         ("queue", f"{shown(record.queue)}, priority {record.priority}"),
         ("created", moment(record.created_at)),
@@ -213,6 +217,13 @@ def _show(record: JobRecord, names: list[str] | None) -> None:
     if record.failure is not None and record.failure.traceback:
         click.echo()
         click.echo(shown_lines(record.failure.traceback))
+
+
+def _topic(record: JobRecord) -> list[tuple[str, Cell | str]]:
+    from penstock.cli.readable import topic
+
+    found = topic(record)
+    return [] if found is None else [("topic", shown(found))]
 
 
 def _call(record: JobRecord, names: list[str] | None) -> list[tuple[str, Cell | str]]:

@@ -12,6 +12,7 @@ import msgspec
 from penstock import settings
 from penstock.app import Penstock, load_app
 from penstock.brokers import connect
+from penstock.brokers.base import Broker
 from penstock.brokers.inspect import Inspector
 from penstock.client import Client
 from penstock.core.text import without_password
@@ -37,6 +38,17 @@ class Place(msgspec.Struct, frozen=True):
         try:
             with client.inspector() as inspector:
                 yield inspector
+        finally:
+            client.close()
+
+    @contextmanager
+    def broker(self) -> Iterator[Broker]:
+        """The queue's broker; `StoreError` when there is no queue yet."""
+        _check_there(self)
+        client = Client(self.url)
+        try:
+            with client.broker() as broker:
+                yield broker
         finally:
             client.close()
 

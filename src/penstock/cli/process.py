@@ -9,18 +9,16 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from functools import partial
 
 import msgspec
 
-from penstock.app import load_app
+from penstock.app import Penstock, load_app
 from penstock.brokers import connect
 from penstock.brokers.base import Broker
 from penstock.cli.parent import die_with
 from penstock.core.decide import Terms
 from penstock.core.job import Holder
-from penstock.core.limiter import Limit
 from penstock.errors import PenstockError, StoreUnavailable
 from penstock.events.emit import Emitter, StoreBack, StoreTrouble
 from penstock.events.log import configure, log_events
@@ -56,7 +54,7 @@ def main() -> int:
     try:
         app = load_app(orders.lane.target, _arguments())
         broker = connect(app.settings.url)
-        _open(broker, app.limits, emitter, orders.patient)
+        _open(broker, app, emitter, orders.patient)
     except PenstockError as error:
         print(f"penstock: {error}", file=sys.stderr)
         return 2
@@ -98,14 +96,17 @@ def _arguments() -> dict[str, str] | None:
     return msgspec.json.decode(os.environ.pop(ARGUMENTS, "null"), type=dict[str, str] | None)
 
 
-def _open(broker: Broker, limits: Mapping[str, Limit | None], emitter: Emitter, patient: bool) -> None:
-    """Open the store and set the app's limits; a store that was there before is waited for, and told of once."""
+def _open(broker: Broker, app: Penstock, emitter: Emitter, patient: bool) -> None:
+    """Open the store, and tell it of the app's limits and subscriptions; a store that was there before is waited for, and told of once."""
     given_up_at = math.inf if patient else time.monotonic() + _FIRST_SECONDS
     pause = 0.0
     while True:
         try:
             broker.open()
-            broker.declare(limits)
+            broker.declare(app.limits)
+            if not patient:
+                # With the worker, and not with each process that is replaced: whoever unsubscribes meanwhile is right.
+                app.register(broker)
         except StoreUnavailable as error:
             if time.monotonic() >= given_up_at:
                 raise

@@ -14,6 +14,7 @@ from penstock.core.ids import format_id
 from penstock.core.job import JobRecord
 from penstock.core.packed import Packed
 from penstock.core.text import shown
+from penstock.core.topics import opened
 from penstock.errors import PayloadError
 
 _LONGEST_TEXT = 200
@@ -25,7 +26,8 @@ _UNITS = (("d", 86400.0), ("h", 3600.0), ("min", 60.0))
 class Arguments(msgspec.Struct, frozen=True):
     """What a job carries, as far as it can be read.
 
-    `values` are the arguments in the order of the parameters; for a packed row, one such list for each of its items.
+    `values` are the arguments in the order of the parameters; for a packed row, one such list for each of its items. Those of an
+    event's job are the event alone.
     """
 
     values: list[Any] | None = None
@@ -72,12 +74,21 @@ def arguments(record: JobRecord) -> Arguments:
         if record.packed:
             packed: Packed[list[Any]] = decode_value(record.payload, Packed[list[Any]])
             return Arguments(packed.items, packed.number(0) if packed.items else 0)
+        event = opened(record.payload)
+        if event is not None:
+            return Arguments([decode_value(event.content)])
         values = decode_value(record.payload)
     except (PayloadError, IndexError) as error:
         return Arguments(problem=f"{len(record.payload):,} bytes that can't be decoded: {error}")
     if not isinstance(values, list):
         return Arguments(problem=f"not a list of arguments: {readable(values)}")
     return Arguments(values)
+
+
+def topic(record: JobRecord) -> str | None:
+    """The topic of an event's job."""
+    event = None if record.packed else opened(record.payload)
+    return None if event is None else event.topic
 
 
 def call(values: Sequence[Any], names: Sequence[str] | None) -> str:
@@ -140,6 +151,7 @@ def job_fields(record: JobRecord) -> dict[str, Any]:
     return {
         "id": format_id(record.id),
         "task": record.task,
+        "topic": topic(record),
         "queue": record.queue,
         "state": record.state.value,
         "priority": record.priority,

@@ -20,6 +20,9 @@ from penstock.errors import ConfigError, PayloadError
 
 _encoder = msgspec.msgpack.Encoder()
 _PLAIN = (int, float, str, bytes, bool, type(None))
+#: Arrays in msgpack begin with this byte or a later one; JSON, and an event's map, with an earlier one.
+_ARRAYS = b"\x90"
+_TOPIC = "topic"
 _MANY, _NAMED = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 #: What msgspec raises for bytes that do not fit, and for values that it can't encode.
 _UNFIT = (msgspec.MsgspecError, RecursionError, OverflowError, ValueError)
@@ -27,10 +30,12 @@ _UNENCODABLE = (TypeError, *_UNFIT)
 
 
 class _JsonCall(msgspec.Struct, forbid_unknown_fields=True):
-    """Arguments as other languages write them."""
+    """Arguments, or an event, as other languages write them."""
 
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
+    topic: str | None = None
+    event: Any = None
 
 
 _json_decoder = msgspec.json.Decoder(_JsonCall)
@@ -95,10 +100,15 @@ class Signature:
     def decode(self, payload: bytes) -> msgspec.Struct:
         """The arguments that bytes stand for, checked against the type hints; `PayloadError` when they don't fit.
 
-        Bytes that begin with `{` are JSON, `{"args": [...], "kwargs": {...}}`, as SQL and other languages write it.
+        Bytes that begin with `{` are JSON, `{"args": [...], "kwargs": {...}}`, as SQL and other languages write it. A map of two is
+        an event, as `penstock.core.topics.body` makes it: the first argument, beside its `topic` where the function takes that. JSON
+        has it as `{"topic": "...", "event": ...}`.
         """
-        if payload[:1] == b"{":
-            return self._decode_json(payload)
+        if payload[:1] < _ARRAYS:
+            if payload[:1] == b"{":
+                return self._decode_json(payload)
+            if payload[:1] == b"\x82":
+                return self._decode_event(payload)
         try:
             arguments: msgspec.Struct = self._decoder.decode(payload)
         except _UNFIT as error:
@@ -108,7 +118,7 @@ class Signature:
     def _decode_json(self, payload: bytes) -> msgspec.Struct:
         try:
             given = _json_decoder.decode(payload)
-            bound = self.bind(given.args, given.kwargs)
+            bound = self.bind(given.args, given.kwargs) if given.topic is None else self._bind_event(given)
             # As JSON has it throughout, defaults too: then dates, ids and bytes are read from text.
             values = msgspec.to_builtins(msgspec.structs.astuple(bound))
             arguments: msgspec.Struct = msgspec.convert(values, self.struct)
@@ -117,6 +127,37 @@ class Signature:
         except _UNFIT as error:
             raise PayloadError(self._explain(error)) from None
         return arguments
+
+    def _decode_event(self, payload: bytes) -> msgspec.Struct:
+        try:
+            return self._bind_event(self._event_decoder.decode(payload))
+        except TypeError as error:
+            raise PayloadError(str(error)) from None
+        except _UNFIT as error:
+            raise PayloadError(f"{self._name}(): {str(error).replace('`$.event', f'`{self.names[0]}')}") from None
+
+    def _bind_event(self, found: Any) -> msgspec.Struct:
+        if not self.takes_event:
+            raise TypeError(f"{self._name}() is called with an event, and takes something else")
+        return self.struct(found.event, topic=found.topic) if self.takes_topic else self.struct(found.event)
+
+    @property
+    def takes_event(self) -> bool:
+        """Can it be called with an event, or with one and its topic?"""
+        first = self._parameters[0].name if self._parameters else _TOPIC
+        return (
+            not self.variadic and first not in self._named_only and len(self._parameters) == 1 + self.takes_topic
+        )  # fmt: skip
+
+    @property
+    def takes_topic(self) -> bool:
+        """Has it a second parameter for an event's topic?"""
+        return len(self._parameters) == 2 and self._parameters[1].name == _TOPIC
+
+    @cached_property
+    def _event_decoder(self) -> msgspec.msgpack.Decoder[Any]:
+        hint = self._hints().get(self.names[0], Any) if self._parameters else Any
+        return msgspec.msgpack.Decoder(msgspec.defstruct("Event", [(_TOPIC, str), ("event", hint)], gc=False))
 
     def call(self, arguments: msgspec.Struct) -> Any:
         """Call the function with decoded arguments."""

@@ -19,7 +19,7 @@ from pymongo.collection import Collection
 
 from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Broker, Exchange, Feature, WorkerInfo
 from penstock.brokers.diagnosis import Check, Schema
-from penstock.brokers.mongodb import doctor
+from penstock.brokers.mongodb import doctor, topics
 from penstock.brokers.mongodb.backlog import backlog
 from penstock.brokers.mongodb.batches import prune_batches
 from penstock.brokers.mongodb.claims import Claims
@@ -37,6 +37,7 @@ from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
 from penstock.core.metrics import Point
 from penstock.core.outcome import Outcome
+from penstock.core.topics import Event, Routing, Subscription
 from penstock.errors import ConfigError, StoreError
 from penstock.stores import mongodb as store
 from penstock.stores.mongodb_clock import ServerClock
@@ -73,6 +74,7 @@ class MongoBroker(Broker):
         self._namespace = self._url.options.get("namespace", "penstock")
         self._parts: _Parts | None = None
         self._steady = Steady()
+        self._routing = Routing()
         #: Workers whose last beat lies in the future, with that beat and since when it has been so.
         self._ahead: dict[str, tuple[float, float]] = {}
 
@@ -345,6 +347,30 @@ class MongoBroker(Broker):
             parts.storing.order.declared(limits.values())
             if parts.storing.gates.declare(limits):
                 parts.storing.ring()
+
+    def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
+        """See `Broker.subscribe`."""
+        parts = self._opened
+        with self._translating():
+            topics.subscribe(parts.layout, subscriptions)
+
+    def unsubscribe(self, subscriptions: Sequence[Subscription]) -> int:
+        """See `Broker.unsubscribe`."""
+        parts = self._opened
+        with self._translating():
+            return topics.unsubscribe(parts.layout, subscriptions)
+
+    def subscriptions(self) -> list[Subscription]:
+        """See `Broker.subscriptions`."""
+        parts = self._opened
+        with self._translating():
+            return topics.read(parts.layout)
+
+    def publish(self, events: Sequence[Event], *, now: float | None = None, tx: object | None = None) -> list[int]:
+        """See `Broker.publish`; `tx` is as in `enqueue`. It asks first who subscribes."""
+        out = self._routing.of(self.subscriptions()).fan_out(events)
+        self.enqueue(out.jobs, now=now, tx=tx)
+        return out.groups
 
     def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
         """See `Broker.listen`: a change stream, or a tailable cursor on a server that stands alone."""

@@ -64,6 +64,7 @@ _INDEXES: dict[str, tuple[Index, ...]] = {
     "metrics": (Index("at", ("span", "at")), Index("gone", ("gone",), keep=0)),
     "meta": (),
     "limits": (),
+    "subscriptions": (),
     "gates": (Index("paid_until", ("paid_until",)),),
     "lines": (
         Index("due", ("due",)),
@@ -108,6 +109,7 @@ class Layout:
         self.inbox = self._collection("inbox")
         self.meta = self._collection("meta")
         self.limits = self._collection("limits")
+        self.subscriptions = self._collection("subscriptions")
         self.gates = self._collection("gates")
         self.lines = self._collection("lines")
         self.holds = self._collection("holds")

@@ -18,12 +18,14 @@ from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.postgres import columns, doctor
 from penstock.brokers.postgres import schema as schemas
 from penstock.brokers.postgres.arrays import Array
-from penstock.brokers.postgres.gates import Gates, View, held_lines, lines_of, terms_of
+from penstock.brokers.postgres.gates import Gates, View, held_lines, terms_of
 from penstock.brokers.postgres.holdings import Heads, Holdings
 from penstock.brokers.postgres.inspector import PostgresInspector
 from penstock.brokers.postgres.joined import joined
 from penstock.brokers.postgres.link import Link, Session
 from penstock.brokers.postgres.listen import listening
+from penstock.brokers.postgres.storing import store
+from penstock.brokers.postgres.topics import Topics
 from penstock.core import limiter
 from penstock.core.clock import Steady
 from penstock.core.codec import encode_failure
@@ -32,6 +34,7 @@ from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
 from penstock.core.metrics import COARSE, KEPT, Point
 from penstock.core.outcome import Outcome
+from penstock.core.topics import Event, Subscription
 from penstock.stores import postgres
 
 #: Lines of jobs behind a limit that `backlog` looks at.
@@ -53,6 +56,7 @@ class PostgresBroker(Broker):
         self._holdings = Holdings()
         self._heads = Heads()
         self._gates = Gates()
+        self._topics = Topics()
         self._looked_at = 0.0
         self._steady = Steady()
 
@@ -104,10 +108,10 @@ class PostgresBroker(Broker):
         if tx is not None:
             session = joined(tx, self._sql)
             with postgres.translating(self._url.shown):
-                return _store(session, jobs, now, grow=True, always=True)
+                return store(session, jobs, now, grow=True, always=True)
         if any(job.gate is not None for job in jobs):
             self._gates.met(jobs)
-        return _store(self._link, jobs, now, grow=True)
+        return store(self._link, jobs, now, grow=True)
 
     def exchange(
         self,
@@ -238,7 +242,7 @@ class PostgresBroker(Broker):
         stale = _stale(outcomes, ordered, rows[0][0], ruled_out)
         late = {id(outcome) for outcome in stale}
         born = [job for outcome in outcomes if id(outcome) not in late for job in outcome.follow_ups]
-        _store(session, born, now, grow=False)
+        store(session, born, now, grow=False)
         crashed = {o.lease.id: o.crashes for o in outcomes if o.crashes is not None and id(o) not in late}
         if crashed:
             counts = Array("int4", list(crashed.values()))
@@ -332,6 +336,25 @@ class PostgresBroker(Broker):
         ready, waited = self._link.run("backlog", queues=Array("text", queues), most=most, lines=_LINES, at=now)[0]
         return Backlog() if waited is None else Backlog(ready, max(0.0, waited))
 
+    def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
+        """See `Broker.subscribe`."""
+        self._topics.subscribe(self._link, subscriptions)
+
+    def unsubscribe(self, subscriptions: Sequence[Subscription]) -> int:
+        """See `Broker.unsubscribe`."""
+        return self._topics.unsubscribe(self._link, subscriptions)
+
+    def subscriptions(self) -> list[Subscription]:
+        """See `Broker.subscriptions`."""
+        return self._topics.read(self._link)
+
+    def publish(self, events: Sequence[Event], *, now: float | None = None, tx: object | None = None) -> list[int]:
+        """See `Broker.publish`; `tx` is as in `enqueue`."""
+        if tx is None:
+            return self._topics.publish(self._link, events, now)
+        with postgres.translating(self._url.shown):
+            return self._topics.publish_within(joined(tx, self._sql), events, now)
+
     def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:
         """See `Broker.record`."""
         data = msgspec.msgpack.encode(point)
@@ -356,30 +379,6 @@ class PostgresBroker(Broker):
     def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
         """See `Broker.listen`: LISTEN, on a connection of its own."""
         return listening(self._url, self._sql, wake)
-
-
-def _store(
-    session: Session | Link, jobs: Sequence[NewJob], now: float | None, *, grow: bool, always: bool = False
-) -> list[bytes]:
-    """Store jobs; returns the ids that stand for them."""
-    lines = lines_of(jobs)
-    if lines:
-        if isinstance(session, Link):
-            with session.transaction() as inside:
-                return _store(inside, jobs, now, grow=grow, always=always)
-        session.run("look", names=Array("text", lines), due=0.0)
-    stands = [job.id for job in jobs]
-    missing = list(range(len(jobs)))
-    while missing:
-        given = [jobs[n] for n in missing]
-        ((found,),) = session.run("store", **columns.of_jobs(given), grow=grow, at=now, always=always)
-        if found is None:
-            break
-        for n, id in zip(missing, found, strict=True):
-            stands[n] = id
-        # A key that was taken when the job was to be stored, and free when its holder was looked up: once more.
-        missing = [n for n, id in zip(missing, found, strict=True) if id is None]
-    return stands
 
 
 def _stale(

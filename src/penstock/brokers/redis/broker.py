@@ -22,12 +22,14 @@ from penstock.brokers.redis.link import Link, moment
 from penstock.brokers.redis.listen import listening
 from penstock.brokers.redis.messages import Endings, encode, is_plain, new_job
 from penstock.brokers.redis.record import leases, leases_of, new_tail
+from penstock.brokers.redis.topics import Topics
 from penstock.core import limiter
 from penstock.core.decide import INTERRUPTED
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
 from penstock.core.metrics import COARSE, KEPT, Point
 from penstock.core.outcome import Outcome
+from penstock.core.topics import Event, Subscription
 from penstock.errors import ConfigError, SchemaTooNew
 from penstock.stores import redis as store
 
@@ -49,6 +51,7 @@ class RedisBroker(Broker):
 
     def __init__(self, url: str) -> None:
         self._link = Link(store.parse(url))
+        self._topics = Topics(self._link)
         self._turn = 0
         #: Names this connection's claims, of which it heard of this one last; after an answer that was lost, some may be unheard of until then.
         self._connection = secrets.token_hex(4)
@@ -213,6 +216,23 @@ class RedisBroker(Broker):
             words += (name, b"" if plain or limit is None else _terms(limit))
         if words:
             self._link.run("declare", *words)
+
+    def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
+        """See `Broker.subscribe`."""
+        self._topics.subscribe(subscriptions)
+
+    def unsubscribe(self, subscriptions: Sequence[Subscription]) -> int:
+        """See `Broker.unsubscribe`."""
+        return self._topics.unsubscribe(subscriptions)
+
+    def subscriptions(self) -> list[Subscription]:
+        """See `Broker.subscriptions`."""
+        return self._topics.read()
+
+    def publish(self, events: Sequence[Event], *, now: float | None = None, tx: object | None = None) -> list[int]:
+        """See `Broker.publish`."""
+        _refuse(tx)
+        return self._topics.publish(events, now)
 
     def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:
         """See `Broker.record`."""

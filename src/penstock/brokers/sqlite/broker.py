@@ -21,11 +21,13 @@ from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.sqlite import doctor
 from penstock.brokers.sqlite.inspector import SqliteInspector
 from penstock.brokers.sqlite.moves import Moves, leases
+from penstock.brokers.sqlite.topics import Topics
 from penstock.core import limiter
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
 from penstock.core.metrics import COARSE, KEPT, Point
 from penstock.core.outcome import Ending, Outcome
+from penstock.core.topics import Event, Subscription
 from penstock.errors import ConfigError, StoreError
 from penstock.stores import doorbell, sqlite
 from penstock.stores.migrate import migrate
@@ -53,6 +55,7 @@ class SqliteBroker(Broker):
         self._lock = sqlite.FileLock(parsed.path)
         self._bell = doorbell.Doorbell(parsed.path)
         self._moves = Moves(self._sql)
+        self._topics = Topics(self._sql)
         self._looked_at = 0.0
 
     def open(self) -> None:
@@ -295,6 +298,40 @@ class SqliteBroker(Broker):
             gates.declare(connection, changed)
             listeners = self._moves.listeners(connection)
         self._ring(listeners)
+
+    def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
+        """See `Broker.subscribe`."""
+        with self._transaction() as connection:
+            self._topics.subscribe(connection, subscriptions)
+
+    def unsubscribe(self, subscriptions: Sequence[Subscription]) -> int:
+        """See `Broker.unsubscribe`."""
+        with self._transaction() as connection:
+            return self._topics.unsubscribe(connection, subscriptions)
+
+    def subscriptions(self) -> list[Subscription]:
+        """See `Broker.subscriptions`."""
+        with sqlite.translating(self._path):
+            return self._topics.subscriptions(self._open)
+
+    def publish(self, events: Sequence[Event], *, now: float | None = None, tx: object | None = None) -> list[int]:
+        """See `Broker.publish`; `tx` is a `sqlite3.Connection` to the same file."""
+        now = time.time() if now is None else now
+        with sqlite.translating(self._path):
+            router = self._topics.router(self._open if tx is None else self._joined(tx))
+            out = router.fan_out(events)
+            if tx is not None and out.jobs:
+                self._moves.enqueue(self._joined(tx), out.jobs, now)
+        # What nobody wants takes no turn at the file.
+        if tx is not None or not out.jobs:
+            return out.groups
+        with self._transaction() as connection:
+            current = self._topics.router(connection)
+            if current is not router:
+                out = current.fan_out(events)
+            _, listeners = self._moves.enqueue(connection, out.jobs, now)
+        self._ring(listeners)
+        return out.groups
 
     def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:
         """See `Broker.record`."""

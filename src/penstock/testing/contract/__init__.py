@@ -43,6 +43,7 @@ from penstock.testing.contract.namespaces import NamespaceContract
 from penstock.testing.contract.ordering import OrderContract
 from penstock.testing.contract.rescuing import RescueContract
 from penstock.testing.contract.results import ResultContract
+from penstock.testing.contract.topics import TopicContract
 from penstock.testing.contract.uniqueness import UniqueContract
 
 
@@ -64,6 +65,7 @@ class BrokerContract(
     KeyContract,
     KeyOpeningContract,
     MetricsContract,
+    TopicContract,
     NamespaceContract,
     ListenContract,
     ConcurrencyContract,

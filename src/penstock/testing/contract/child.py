@@ -18,6 +18,7 @@ from penstock.brokers.base import Broker, WorkerInfo
 from penstock.core.ids import uuid7s
 from penstock.core.job import Holder, NewJob
 from penstock.core.outcome import Outcome
+from penstock.core.topics import Event
 
 QUEUE = "default"
 
@@ -89,6 +90,17 @@ def enqueue(url: str, size: str, times: str) -> None:
     broker.close()
 
 
+def publish(url: str, size: str, times: str) -> None:
+    """Publish so many batches of events of a size; each line is one batch that is in."""
+    broker = opened(url)
+    get_set()
+    for _ in range(int(times)):
+        made = uuid7s(int(size), time.time_ns() // 1_000_000, os.urandom(10))
+        broker.publish([Event(id, "orders.filled", b"payload") for id in made])
+        say("in")
+    broker.close()
+
+
 def listen(url: str) -> None:
     """Listen, and tell of every wake-up until the input ends."""
     broker = opened(url)
@@ -101,7 +113,9 @@ def listen(url: str) -> None:
             say("woken")
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"drain": drain, "begin": begin, "enqueue": enqueue, "listen": listen}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "drain": drain, "begin": begin, "enqueue": enqueue, "publish": publish, "listen": listen,
+}  # fmt: skip
 
 
 def main(arguments: Sequence[str]) -> None:

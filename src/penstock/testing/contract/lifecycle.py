@@ -11,6 +11,7 @@ from penstock.brokers import connect
 from penstock.brokers.base import Broker, Feature, WorkerInfo
 from penstock.brokers.inspect import Selection
 from penstock.core.outcome import Ending
+from penstock.core.topics import Event, Subscription
 from penstock.errors import PenstockError
 from penstock.testing.contract.harness import (
     ALICE,
@@ -37,6 +38,10 @@ CALLS: dict[str, Callable[[Broker], object]] = {
     "rescue": lambda store: store.rescue(dead_after=10),
     "unpark": lambda store: store.unpark(["t"]),
     "prune": lambda store: store.prune(),
+    "subscribe": lambda store: store.subscribe([Subscription("g", "t", "#", QUEUE)]),
+    "unsubscribe": lambda store: store.unsubscribe([Subscription("g", "t", "#", QUEUE)]),
+    "subscriptions": lambda store: store.subscriptions(),
+    "publish": lambda store: store.publish([Event(job().id, "orders.filled", b"")]),
     "depth": lambda store: store.depth(QUEUE),
     "get": lambda store: store.inspector().get(job().id),
     "list": lambda store: store.inspector().list(Selection()),

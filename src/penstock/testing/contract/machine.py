@@ -23,6 +23,7 @@ from penstock.core.job import Failure, Holder, Lease, NewJob
 from penstock.core.limiter import Limit
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.states import State
+from penstock.core.topics import Event, Router, Subscription
 from penstock.testing.contract.harness import NOW, beat, job, new_id
 from penstock.testing.contract.model import Model
 
@@ -31,6 +32,13 @@ T = TypeVar("T")
 QUEUES = ("a", "b")
 #: Of tasks without limits: their jobs wait in lines of their own, and pass at once.
 GATES = ("t", "t,1")
+#: Some that fit the same topics, two of them of one handler.
+SUBSCRIPTIONS = (
+    Subscription("a", "app.task", "orders.*", "a"),
+    Subscription("a", "app.task", "#.filled", "a"),
+    Subscription("b", "app.task", "#", "b", priority=9, at_most_once=True),
+)
+TOPICS = ("orders", "orders.filled", "orders.sent")
 HOLDERS = (Holder("alice", 1), Holder("alice", 2), Holder("bob", 1))
 DEAD_AFTER = 30.5
 MAYBE_KEY = st.sampled_from([None, None, None, "k1", "k2"])
@@ -93,6 +101,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.model = Model()
         self.batch = new_id()
         self.sent: list[NewJob] = []
+        self.subscribed: dict[tuple[str, str, str], Subscription] = {}
         self.leases: list[tuple[Lease, Holder]] = []
         self.beats: dict[str, float] = {}
         self.claims: dict[bytes, int] = {}
@@ -112,6 +121,7 @@ class BrokerMachine(RuleBasedStateMachine):
             broker.declare({"another task": Limit(concurrency=1)})
         for holder in HOLDERS:
             self._beat(holder.worker)
+        self.somebody_subscribes(SUBSCRIPTIONS[0])
         self.jobs_are_enqueued(jobs, None)
 
     def _beat(self, worker: str) -> None:
@@ -142,6 +152,23 @@ class BrokerMachine(RuleBasedStateMachine):
         ]
         assert self.brokers[0].enqueue(made, now=self.now) == self.model.enqueue(made, self.now)
         self.sent += made
+
+    @rule(one=st.sampled_from(SUBSCRIPTIONS))
+    def somebody_subscribes(self, one: Subscription) -> None:
+        self.brokers[1].subscribe([one])
+        self.subscribed[one.key] = one
+
+    @rule(one=st.sampled_from(SUBSCRIPTIONS))
+    def somebody_unsubscribes(self, one: Subscription) -> None:
+        assert self.brokers[0].unsubscribe([one]) == (self.subscribed.pop(one.key, None) is not None)
+
+    @rule(topics=st.lists(st.sampled_from(TOPICS), min_size=1, max_size=3), which=st.integers(0, 1))
+    def events_are_published(self, topics: list[str], which: int) -> None:
+        events = [Event(new_id(), topic, b"") for topic in topics]
+        out = Router(list(self.subscribed.values())).fan_out(events)
+        assert self.brokers[which].publish(events, now=self.now) == out.groups
+        self.model.enqueue(out.jobs, self.now)
+        self.sent += out.jobs
 
     @SOMETHING_SENT
     @rule(pick=PICK)
