@@ -1,6 +1,7 @@
 """What watches a site from outside: the notes that runs made on all its nodes."""
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +12,9 @@ from network import Node
 from node_app import make
 
 from penstock import Penstock
+
+#: The long form: `PENSTOCK_CHAOS=full pytest tests/nodes`.
+FULL = os.environ.get("PENSTOCK_CHAOS") == "full"
 
 
 class Note(NamedTuple):

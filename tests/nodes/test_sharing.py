@@ -1,15 +1,12 @@
 """Nodes with one host name, the same process ids, and clocks that differ by minutes share a queue."""
 
-import os
 import time
 from collections import Counter
 
 import pytest
 from network import HOST
-from site_watch import Site, until
+from site_watch import FULL, Site, until
 
-#: The long form: `PENSTOCK_CHAOS=full pytest tests/nodes`.
-FULL = os.environ.get("PENSTOCK_CHAOS") == "full"
 JOBS = 30_000 if FULL else 300
 #: Seconds by which a start may be late: a poll of half a second, and a machine that does other things, too.
 LATE = 1.5
@@ -61,7 +58,7 @@ def test_jobs_delays_retries_results_and_heartbeats_keep_the_time_of_the_databas
     assert not any("dead" in site.said(clock) or "Traceback" in site.said(clock) for clock in site.nodes)
 
 
-@pytest.mark.parametrize("site", ["postgresql", "mongodb"] if FULL else ["postgresql"], indirect=True)
+@pytest.mark.parametrize("site", ["postgresql", "mongodb", "redis"] if FULL else ["postgresql"], indirect=True)
 def test_results_live_as_long_as_they_should(site: Site) -> None:
     site.work(-120)
     job = site.app.tasks["value"].delay(7)
@@ -77,7 +74,7 @@ GONE = [("postgresql", 120, "power fails"), ("mongodb", -120, "cut off")]
 if FULL:
     GONE = [
         (kind, clock, how)
-        for kind in ("postgresql", "mongodb")
+        for kind in ("postgresql", "mongodb", "redis")
         for clock in (120, -120)
         for how in ("power fails", "cut off")
     ]
@@ -108,7 +105,7 @@ def test_jobs_of_a_node_that_is_gone_run_elsewhere_within_10_seconds(site: Site,
     assert {note.attempt for note in site.notes("start")} == {1}
 
 
-@pytest.mark.parametrize("site", ["postgresql", "mongodb"] if FULL else ["mongodb"], indirect=True)
+@pytest.mark.parametrize("site", ["postgresql", "mongodb", "redis"] if FULL else ["mongodb"], indirect=True)
 def test_any_node_can_cancel_and_send(site: Site) -> None:
     site.work(0)
     gate = site.folder / "gate"
