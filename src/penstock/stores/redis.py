@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,17 @@ Client = redis.Redis | RedisCluster
 _PORT, _SENTINEL_PORT = 6379, 26379
 #: Seconds for a connection to be made.
 _CONNECT = 10.0
+#: As PostgreSQL's: a server that was cut off is found out within 30 to 50 seconds, whether something was sent or not. Not every system has all of them.
+_KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in {
+        "TCP_KEEPIDLE": 20,
+        "TCP_KEEPINTVL": 10,
+        "TCP_KEEPCNT": 3,
+        "TCP_USER_TIMEOUT": 30_000,
+    }.items()
+    if hasattr(socket, name)
+}
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
 _TLS = {"ca": "ssl_ca_certs", "cert": "ssl_certfile", "key": "ssl_keyfile"}
 _OWN = ("namespace", "timeout", "tls", *_TLS)
@@ -148,6 +160,7 @@ def connect(url: RedisUrl) -> Client:
         "socket_timeout": url.timeout,
         "socket_connect_timeout": min(_CONNECT, url.timeout),
         "socket_keepalive": True,
+        "socket_keepalive_options": _KEEPALIVE,
         "protocol": 2,
         **url.options,
     }
