@@ -35,6 +35,7 @@ SUBJECTS = (
     "cache",
     "metrics",
     "batching",
+    "moving",
     "topics",
 )
 _HEAD = ("what", "measured", "(least - most)", "raw", "ratio (least - most)", "goal", "met")

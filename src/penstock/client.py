@@ -12,11 +12,11 @@ from typing import TypeVar
 from penstock.brokers import connect
 from penstock.brokers.base import Broker
 from penstock.brokers.inspect import BatchRecord, Ended, Inspector, Selection
-from penstock.core.ids import uuid7, uuid7s
+from penstock.core.ids import format_id, uuid7, uuid7s
 from penstock.core.job import NewJob
 from penstock.core.states import State
 from penstock.core.topics import Event
-from penstock.errors import JobCancelled, JobFailed, ResultTimeout, StoreUnavailable
+from penstock.errors import JobCancelled, JobFailed, JobMoved, ResultTimeout, StoreUnavailable
 from penstock.gathering import Gathering
 
 T = TypeVar("T")
@@ -139,7 +139,10 @@ class Client:
         if id in self.inline_results:
             return State.DONE
         record = self._read(lambda inspector: inspector.get(id))
-        return State.DONE if record is None else record.state
+        if record is None:
+            self._refuse_moved(id)
+            return State.DONE
+        return record.state
 
     def ended(self, id: bytes) -> Ended | None:
         """How a job ended, or None while it has not; `JobFailed` and `JobCancelled` for those that ended so."""
@@ -147,7 +150,10 @@ class Client:
             return Ended(State.DONE, self.inline_results[id])
         record = self._read(lambda inspector: inspector.get(id))
         if record is None:
-            return Ended(State.DONE, self._read(lambda inspector: inspector.result(id)))
+            value = self._read(lambda inspector: inspector.result(id))
+            if value is None:
+                self._refuse_moved(id)
+            return Ended(State.DONE, value)
         if record.state is State.DEAD:
             failure = record.failure
             raise JobFailed(str(failure), "" if failure is None else failure.traceback)
@@ -165,7 +171,16 @@ class Client:
 
     def batch(self, id: bytes) -> BatchRecord:
         """A batch's counters."""
-        return self._read(lambda inspector: inspector.batch(id)) or BatchRecord(id, 0, 0, 0, 0)
+        found = self._read(lambda inspector: inspector.batch(id))
+        if found is None or found.total == 0:
+            self._refuse_moved(id)
+        return found or BatchRecord(id, 0, 0, 0, 0)
+
+    def _refuse_moved(self, id: bytes) -> None:
+        """What is not here may be elsewhere, and then nothing is known of it."""
+        place = self._read(lambda inspector: inspector.moved_to(id))
+        if place is not None:
+            raise JobMoved(f"{format_id(id)} was moved to {place}: ask for it there")
 
     def wait_batch(self, id: bytes, timeout: float | None) -> BatchRecord:
         """Wait until no item of a batch is under way."""

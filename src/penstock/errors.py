@@ -7,6 +7,7 @@
     ├── TaskError              about tasks and their jobs
     │   ├── UnknownTask        no task of that name
     │   ├── UnknownJob         no job of that id
+    │   ├── JobMoved           it is in another store since `penstock move`
     │   ├── JobFailed          waited for a job that became a dead letter
     │   ├── JobCancelled       waited for a job that was cancelled; raised in one that runs, too
     │   ├── TimeLimitExceeded  a job ran longer than its timeout
@@ -59,6 +60,10 @@ class UnknownTask(TaskError):
 
 class UnknownJob(TaskError):
     """No job of that id is stored."""
+
+
+class JobMoved(TaskError):
+    """The job, or batch, has been moved to another store; the message says which."""
 
 
 class JobFailed(TaskError):

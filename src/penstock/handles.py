@@ -46,6 +46,7 @@ class Job(Generic[R]):
         Raises:
             JobFailed: the job became a dead letter; `.traceback` has the remote traceback.
             JobCancelled: it was cancelled.
+            JobMoved: it is in another store now.
             ResultTimeout: it did not end in time.
         """
         value = self._client.wait(self.key, timeout)

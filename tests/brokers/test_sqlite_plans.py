@@ -22,6 +22,7 @@ FEW = "what is running, and the workers that run it, are bounded by the slots th
 BY_HAND = "asked by a person, about everything"
 GIVEN = "sorts or groups only the rows it was given"
 
+FEW_LEFT = "one that is on its way, and one that follows it"
 LIMITS = "one for each task or queue that is limited"
 
 MAY_SCAN = {
@@ -55,6 +56,16 @@ MAY_SCAN = {
     "lines_of": GIVEN,
     "subscriptions": "all of them, some for each handler that there is",
     "order_of": GIVEN,
+    "moved_get": "one row for each shipment of the last days",
+    "ship_all_counters": "once a shipment that has room left, through the batches of the last days",
+    "ship_delayed": HEAD,
+    "ship_ended": HEAD,
+    "ship_jobs": GIVEN,
+    "ship_left": BY_HAND,
+    "ship_ordered": HEAD,
+    "ship_parked": HEAD,
+    "ship_pending": FEW_LEFT,
+    "ship_sizes": GIVEN,
     "prune_gates": "once a minute, through the gates that let something pass lately",
 }
 SCAN = re.compile(r"^SCAN (?!json_each|\w+ VIRTUAL TABLE|CONSTANT ROW|\(subquery|sqlite_master)|TEMP B-TREE")

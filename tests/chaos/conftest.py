@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,12 @@ def fresh_url(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
     if kind == "redis":
         return f"{request.getfixturevalue('redis_server').url()}?namespace=chaos{next(_numbers)}"
     return f"{request.getfixturevalue('mongo_server').url()}&namespace=chaos{next(_numbers)}"
+
+
+@pytest.fixture
+def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """Gives the URL of an empty queue on a store of a kind; there is one file."""
+    return lambda kind: fresh_url(kind, request, tmp_path)
 
 
 @pytest.fixture

@@ -48,7 +48,17 @@ def test_a_doctor_finds_nothing_wrong(penstock):
     code, found = grades(penstock, URL)
     assert code == 0
     assert set(found.values()) == {"ok"}
-    assert {"SQLite", "file system", "free space", "tables", "rights", "journal", "health", "durability"} == set(found)
+    assert {
+        "SQLite",
+        "file system",
+        "free space",
+        "tables",
+        "rights",
+        "journal",
+        "health",
+        "shipments",
+        "durability",
+    } == set(found)
     assert "every page is sound" in penstock("doctor", "shop:app").out
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.inspect import Inspector, LaneRecord, RunningJob
+from penstock.brokers.transfer import Transfer
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
 from penstock.core.metrics import Point
@@ -276,6 +277,10 @@ class Broker(ABC):
     def inspector(self) -> Inspector:
         """The reading and repairing side, for as long as the broker is open."""
         raise MissingFeature(f"{type(self).__name__} can't list or repair jobs")
+
+    def transfer(self) -> Transfer:
+        """The side that jobs leave and arrive by on their way between stores, for as long as the broker is open."""
+        raise MissingFeature(f"{type(self).__name__} can't give its jobs to another store, or take another's")
 
     def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
         """While the context is open, call `wake` from a thread when there may be work: new, given back, or due.

@@ -31,6 +31,16 @@ class Check(msgspec.Struct, frozen=True):
     advice: str = ""
 
 
+def judge_shipments(count: int) -> Check:
+    """Are there jobs that have left for another store, and have not arrived?"""
+    if not count:
+        return Check("shipments", "none on their way")
+    return Check(
+        "shipments", f"{count:,} on their way: jobs that have left and not arrived", Grade.WARN,
+        "where no penstock move runs, run the last one again: it goes on",
+    )  # fmt: skip
+
+
 #: Seconds by which two clocks may differ unnoticed.
 _STEP = 2.0
 

@@ -121,6 +121,9 @@ class Inspector(Protocol):
     def batch(self, id: bytes) -> BatchRecord | None:
         """A batch's counters."""
 
+    def moved_to(self, id: bytes) -> str | None:
+        """Where a job or batch went that was moved from here within the last day and did not come back: a URL without a password."""
+
     def cancel(self, selection: Selection) -> int:
         """Cancel jobs that have not started, and have those that run cancelled; returns how many of both.
 

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "retry": ("penstock.cli.repair:retry", "Run dead and cancelled jobs again."),
     "cancel": ("penstock.cli.repair:cancel", "Cancel jobs that wait or run."),
     "purge": ("penstock.cli.repair:purge", "Delete jobs that are not running."),
+    "move": ("penstock.cli.move:move", "Move a live queue's jobs to another store."),
     "enqueue": ("penstock.cli.enqueue:enqueue", "Store a job."),
     "subscriptions": ("penstock.cli.subscriptions:subscriptions", "List who gets the events of which topics."),
     "subscribe": ("penstock.cli.subscriptions:subscribe", "Keep the subscriptions of an app."),

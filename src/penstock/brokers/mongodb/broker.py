@@ -32,6 +32,7 @@ from penstock.brokers.mongodb.layout import Layout
 from penstock.brokers.mongodb.listen import listening
 from penstock.brokers.mongodb.metrics import prune_metrics, record_metrics
 from penstock.brokers.mongodb.storing import Storing
+from penstock.brokers.mongodb.transfer import MongoTransfer
 from penstock.core.clock import Steady
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
@@ -143,6 +144,11 @@ class MongoBroker(Broker):
         """The reading side, on this broker's client."""
         parts = self._opened
         return MongoInspector(self._url.shown, parts.layout, parts.clock, parts.storing, replicated=parts.replicated)
+
+    def transfer(self) -> MongoTransfer:
+        """See `Broker.transfer`; on this broker's client."""
+        parts = self._opened
+        return MongoTransfer(self._url.shown, parts.layout, parts.clock, parts.storing)
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
         """See `Broker.enqueue`; `tx` is a `pymongo.client_session.ClientSession` with a transaction begun."""

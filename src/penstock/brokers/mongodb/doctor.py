@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from penstock.brokers.diagnosis import Check, Grade, Schema, judge_clock, judge_schema
+from penstock.brokers.diagnosis import Check, Grade, Schema, judge_clock, judge_schema, judge_shipments
 from penstock.stores.mongodb import Client, MongoUrl, is_replica_set
 
 _OLDEST = [5, 0]
@@ -35,6 +35,8 @@ def diagnose(
     yield judge_schema(found, "collections")
     if found.installed is not None:
         yield _indexes(client, url.database, indexes)
+        (name,) = (name for name in indexes if name.endswith("_shipments"))
+        yield judge_shipments(client.get_database(url.database)[name].count_documents({"gone": None}))
     yield _concern(client.write_concern.document)
     yield _space(client.get_database(url.database).command("dbStats"))
     yield judge_clock(hello["localTime"].timestamp() - now)

@@ -14,6 +14,7 @@ import msgspec
 from penstock.core.job import Failure, JobRecord, Lease, NewJob, due_at
 from penstock.core.limiter import gate, is_ordered, line, queue_of
 from penstock.core.outcome import Ending, Outcome
+from penstock.core.shipment import MovedJob
 from penstock.core.states import State
 from penstock.core.text import storable
 from penstock.errors import StoreError
@@ -83,6 +84,52 @@ def document(job: NewJob, place: int, now: float) -> dict[str, Any]:
         if is_ordered(job.gate):
             stored["turn"] = stored["home"]
     return stored
+
+
+def arriving(job: MovedJob, place: int) -> dict[str, Any]:
+    """A job with a history, as it is stored.
+
+    Parameters:
+        place: its number in the order of arrival.
+
+    Raises:
+        StoreError: it is larger than a document may be.
+    """
+    plain = NewJob(
+        job.id, job.task, job.payload, job.queue, job.priority, run_at=job.run_at, unique=job.unique, options=job.options, batch=job.batch,
+        items=job.items, packed=job.packed, item=job.item, at_most_once=job.at_most_once, attempt=job.attempt, gate=job.gate,
+    )  # fmt: skip
+    stored = document(plain, place, job.created_at)
+    if job.crashes:
+        stored["crashes"] = job.crashes
+    if job.failure is not None:
+        stored["failure"] = job.failure
+    if job.since is not None:
+        stored["since"] = job.since
+    match job.state:
+        case State.PARKED:
+            stored.pop("place", None)
+            stored.update(state=job.state.value, parked=job.task)
+        case State.DEAD | State.CANCELLED:
+            for name in ("place", "turn"):
+                stored.pop(name, None)
+            stored.update(state=job.state.value, ended=job.created_at if job.ended_at is None else job.ended_at)
+    if job.placed:
+        stored["turn"] = stored["home"]
+    return stored
+
+
+def departing(found: Mapping[str, Any]) -> MovedJob:
+    """A job as it leaves, of what was on the shelf while it was marked."""
+    whole = {**found, **found.get("shelf", {})}
+    get = whole.get
+    # BSON has its own kind of int for large numbers.
+    item = None if "item" not in whole else int(whole["item"])
+    return MovedJob(
+        whole["_id"], whole["task"], whole["payload"], State(whole["state"]), whole["created"], queue_of(whole["queue"]), whole["priority"],
+        get("options"), int(whole["attempt"]), get("crashes", 0), get("batch"), int(get("items", 1)), get("packed", False), item, get("once", False),
+        get("unique"), get("due"), get("since"), get("ended"), get("failure"), get("gate"), "turn" in whole,
+    )  # fmt: skip
 
 
 def encoded(failure: Failure | None) -> bytes | None:

@@ -126,6 +126,14 @@ class MongoInspector:
         total, done, failed, retried = (found.get(name, 0) for name in ("total", "done", "failed", "retried"))
         return BatchRecord(id, total, done, failed, retried)
 
+    def moved_to(self, id: bytes) -> str | None:
+        """See `Inspector.moved_to`."""
+        with translating(self._shown):
+            # Of each batch, its id and counters are in an array.
+            went = {"place": {"$gte": ""}, "$or": [{"ids": id}, {"steps": {"$elemMatch": {"0": id}}}]}
+            found = self._layout.shipments.find_one(went, {"place": 1}, sort=[("_id", -1)])
+        return None if found is None else str(found["place"])
+
     def cancel(self, selection: Selection) -> int:
         """See `Inspector.cancel`."""
         with translating(self._shown):

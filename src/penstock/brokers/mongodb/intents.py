@@ -26,7 +26,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from penstock.brokers.mongodb.documents import HIDDEN, STANDING, Update
 from penstock.brokers.mongodb.layout import Layout
-from penstock.brokers.mongodb.plan import Guard, Plan, count_once, duplicates, write
+from penstock.brokers.mongodb.plan import Guard, Plan, arrive, count_once, duplicates, load, write
 from penstock.errors import StoreUnavailable
 from penstock.stores.mongodb import Document
 from penstock.stores.mongodb_clock import ServerClock
@@ -62,6 +62,9 @@ class Intents:
         changes: Sequence[tuple[list[bytes], Guard]],
         plan: Callable[[str, set[bytes]], Plan],
         messages: Sequence[Any] = (),
+        *,
+        token: str | None = None,
+        stored: Callable[[Plan], None] | None = None,
     ) -> Plan:
         """Change jobs and store new ones, together with whatever else the plan says, or do nothing at all.
 
@@ -70,11 +73,13 @@ class Intents:
             changes: ids, and what the jobs must be like.
             plan: what to do, given the token and the ids that did fit.
             messages: ids of messages to take from the inbox; those that nobody else took carry the token then.
+            token: one that `new_token` made.
+            stored: changes the plan when it is known which of its births were not there already.
 
         Returns:
             The plan, without the births that were there already.
         """
-        token = f"{owner}/{int(self._clock.now())}/{secrets.token_hex(8)}"
+        token = token or self.new_token(owner)
         self._unheard.add(token)
         inbox = self._layout.inbox
         marked = self._marked(changes, token)
@@ -87,6 +92,8 @@ class Intents:
         chosen.births = self._hide(chosen.births, token)
         if chosen.grows:
             chosen.grow(chosen.births)
+        if stored is not None:
+            stored(chosen)
         try:
             # Last of what must be on disk: by it, all that follows can be done again.
             self._layout.intents.insert_one({"_id": token, "plan": _packed(chosen)})
@@ -95,6 +102,10 @@ class Intents:
         self._finish(token, chosen, hidden=bool(chosen.births))
         self._unheard.discard(token)
         return chosen
+
+    def new_token(self, owner: str) -> str:
+        """A token for what `owner` is about to do."""
+        return f"{owner}/{int(self._clock.now())}/{secrets.token_hex(8)}"
 
     def _hide(self, births: Sequence[Document], token: str) -> list[Document]:
         """Store jobs so that nobody sees them; returns those that went in."""
@@ -208,10 +219,18 @@ class Intents:
         )
         if plan.inbox:
             layout.inbox.delete_many({ADOPTED: token})
+        if plan.shipment is not None:
+            load(layout, plan.shipment, mark)
+        if plan.arrival is not None:
+            arrive(layout, plan.arrival)
         write(layout, done, None)
         count_once(layout, plan.steps, token)
         if hidden:
             layout.jobs.update_many({"birth": token}, [*_OFF_THE_SHELF, {"$unset": ["birth", "shelf"]}])
+        if plan.shipment is not None:
+            # Not before all of it is in it.
+            known = {"_id": plan.shipment["_id"]}
+            layout.shipments.update_one(known, {"$setOnInsert": plan.shipment}, upsert=True)
         layout.intents.delete_one({"_id": token})
 
 
@@ -237,6 +256,8 @@ def _packed(plan: Plan) -> bytes:
             "results": plan.results,
             "steps": [{"batch": batch, "sums": sums} for batch, sums in plan.steps.items()],
             "inbox": plan.inbox,
+            "shipment": plan.shipment,
+            "arrival": plan.arrival,
         }
     )
 
@@ -249,4 +270,7 @@ def _unpacked(data: bytes) -> Plan:
         results=found["results"],
         steps={one["batch"]: one["sums"] for one in found["steps"]},
         inbox=found["inbox"],
+        # A plan of an older version has none.
+        shipment=found.get("shipment"),
+        arrival=found.get("arrival"),
     )

@@ -17,7 +17,7 @@ from penstock.errors import ConfigError, SchemaTooNew
 from penstock.stores.mongodb import Client, Document
 
 #: The number of the layout that this version knows, and of the oldest version that can work with it.
-VERSION = 5
+VERSION = 6
 _OLDEST = 2
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
 _EXISTS_ALREADY = 48
@@ -56,7 +56,11 @@ _JOBS = (
 )
 _INDEXES: dict[str, tuple[Index, ...]] = {
     "jobs": _JOBS,
-    "results": (Index("expires", ("expires",)), Index("gone", ("gone",), keep=0)),
+    "results": (
+        Index("expires", ("expires",)),
+        Index("gone", ("gone",), keep=0),
+        Index("shipment", ("shipment",), where="shipment"),
+    ),
     "intents": (Index("gone", ("gone",), where="gone", keep=0),),
     "bell": (Index("at", ("at",), keep=60),),
     "batches": (Index("look", ("look",)),),
@@ -73,6 +77,9 @@ _INDEXES: dict[str, tuple[Index, ...]] = {
         Index("idle", ("idle",)),
     ),
     "holds": (Index("held", ("worker", "process")), Index("claim", ("claim",)), Index("at", ("at",))),
+    "shipments": (Index("gone", ("gone",), keep=0),),
+    "shipped": (Index("shipment", ("shipment", "number")),),
+    "arrivals": (Index("settled", ("settled",), where="settled"),),
     "inbox": (Index("adopted", ("_adopted",), where="_adopted"),),
 }
 
@@ -113,6 +120,9 @@ class Layout:
         self.gates = self._collection("gates")
         self.lines = self._collection("lines")
         self.holds = self._collection("holds")
+        self.shipments = self._collection("shipments")
+        self.shipped = self._collection("shipped")
+        self.arrivals = self._collection("arrivals")
         #: A change stream tells of what a majority has on disk. Unless told to, a server writes ten times a second only.
         self.bell = self._collection("bell").with_options(write_concern=WriteConcern(1, j=True))
         #: A ring that gets lost costs a poll, and a place that is given twice the order of two jobs: neither is worth
@@ -132,6 +142,10 @@ class Layout:
     def next_places(self, count: int) -> int:
         """The first of so many places in the order of arrival."""
         return self._count(self._numbers._places, "place", count) - count + 1
+
+    def next_shipment(self) -> int:
+        """The number of a shipment, greater than all before."""
+        return self._count(self.meta, "shipment", 1)
 
     def _count(self, collection: Collection[Document], name: str, count: int) -> int:
         found = collection.find_one_and_update(

@@ -19,6 +19,7 @@ from penstock.brokers.mongodb.layout import Layout
 from penstock.core import limiter
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
+from penstock.core.shipment import MovedJob
 from penstock.stores.mongodb import Document
 
 #: Seconds for which a store where no job keeps an order is taken to stay so.
@@ -52,7 +53,7 @@ class Order:
         """Tasks of this worker have these limits."""
         self._own = self._own or any(limit is not None and limit.ordered for limit in limits)
 
-    def met(self, jobs: Iterable[NewJob]) -> None:
+    def met(self, jobs: Iterable[NewJob | MovedJob]) -> None:
         """Jobs are stored."""
         self._maybe = self._maybe or any(limiter.is_ordered(job.gate) for job in jobs)
 

@@ -18,6 +18,8 @@ from penstock.stores.mongodb import Document
 DUPLICATE = 11000
 #: How many of the last writers a batch remembers, to tell a repetition; an intent is repeated soon or never.
 _REMEMBERED = 100
+#: Jobs of a shipment that are copied at one go.
+_COPIED = 500
 
 Guard = Mapping[str, Any]
 
@@ -27,7 +29,8 @@ class Plan(msgspec.Struct):
 
     `deletes` has ids and their guard; `updates` has ids, their guard and the update; `births` are jobs to be stored,
     `grows` says that their items add to the totals of their batches; `results` are documents of results, `steps` what
-    to add to the counters of batches, and `inbox` says that the messages taken have become jobs.
+    to add to the counters of batches, and `inbox` says that the messages taken have become jobs. With a `shipment`, its document, the jobs
+    that are deleted leave by it; `arrival` is the id of one that has arrived.
     """
 
     deletes: list[tuple[list[bytes], Guard]] = []
@@ -37,6 +40,8 @@ class Plan(msgspec.Struct):
     results: list[Document] = []
     steps: dict[bytes, dict[str, int]] = {}
     inbox: bool = False
+    shipment: Document | None = None
+    arrival: bytes | None = None
 
     def count(self, steps: Iterable[Step]) -> None:
         """Add to the counters of batches."""
@@ -49,6 +54,33 @@ class Plan(msgspec.Struct):
     def grow(self, births: Iterable[Document]) -> None:
         """Add the items of jobs that are stored to the totals of their batches."""
         self.count(Step(born["batch"], total=born.get("items", 1)) for born in births if "batch" in born)
+
+
+def arrive(layout: Layout, shipment: bytes) -> None:
+    """Remember that a shipment has arrived."""
+    layout.arrivals.update_one({"_id": shipment}, {"$setOnInsert": {"_id": shipment}}, upsert=True)
+
+
+def load(layout: Layout, shipment: Document, guard: Guard) -> None:
+    """Copy the jobs that leave into their shipment, as often as it takes. Their order is in the shipment."""
+    orders = {id: n for n, id in enumerate(shipment["ids"])}
+    number, copies = shipment["_id"], list[Document]()
+    for found in layout.jobs.find(dict(guard)):
+        id = found["_id"]
+        copies.append({"_id": {"n": number, "id": id}, "shipment": number, "number": orders[id], "job": found})
+        if len(copies) == _COPIED:
+            _copy(layout, copies)
+            copies = []
+    if copies:
+        _copy(layout, copies)
+
+
+def _copy(layout: Layout, copies: Sequence[Document]) -> None:
+    try:
+        layout.shipped.insert_many(copies, ordered=False)
+    except BulkWriteError as error:
+        if duplicates(error) is None:
+            raise
 
 
 def write(layout: Layout, plan: Plan, session: ClientSession | None) -> None:

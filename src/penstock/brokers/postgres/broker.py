@@ -15,7 +15,7 @@ import msgspec
 
 from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Broker, Exchange, Feature, WorkerInfo
 from penstock.brokers.diagnosis import Check, Schema
-from penstock.brokers.postgres import columns, doctor
+from penstock.brokers.postgres import columns, doctor, transfer
 from penstock.brokers.postgres import schema as schemas
 from penstock.brokers.postgres.arrays import Array
 from penstock.brokers.postgres.gates import Gates, View, held_lines, terms_of
@@ -98,6 +98,10 @@ class PostgresBroker(Broker):
     def inspector(self) -> PostgresInspector:
         """The reading side, on this broker's connection."""
         return PostgresInspector(self._link)
+
+    def transfer(self) -> transfer.PostgresTransfer:
+        """See `Broker.transfer`."""
+        return transfer.PostgresTransfer(self._link)
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
         """See `Broker.enqueue`.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
-from penstock.brokers.diagnosis import Check, Grade, Schema, judge_clock, judge_schema
+from penstock.brokers.diagnosis import Check, Grade, Schema, judge_clock, judge_schema, judge_shipments
 from penstock.stores.postgres import Connection
 
 _OLDEST = 130000
@@ -32,6 +32,9 @@ def diagnose(connection: Connection, schema: str, found: Schema, now: float) -> 
     if found.installed is not None:
         yield _rights(connection, schema)
         yield _indexes(connection, schema)
+    if found.installed == found.known:
+        text = _FOLDER.joinpath("shipments.sql").read_text(encoding="utf-8").replace("penstock", schema)
+        yield judge_shipments(connection.execute(text.encode()).fetchall()[0][0])
     yield from _settings(connection)
     yield _oldest(connection)
     yield judge_clock(clock - now)

@@ -77,6 +77,11 @@ class PostgresInspector:
         rows = self._link.run("batch", id=id.hex())
         return BatchRecord(id, *rows[0]) if rows else None
 
+    def moved_to(self, id: bytes) -> str | None:
+        """See `Inspector.moved_to`."""
+        rows = self._link.run("moved_get", id=id)
+        return str(rows[0][0]) if rows else None
+
     def cancel(self, selection: Selection) -> int:
         """See `Inspector.cancel`."""
         # What starts in between is found by the second look.

@@ -23,6 +23,7 @@ from penstock.brokers.redis.listen import listening
 from penstock.brokers.redis.messages import Endings, encode, is_plain, new_job
 from penstock.brokers.redis.record import leases, leases_of, new_tail
 from penstock.brokers.redis.topics import Topics
+from penstock.brokers.redis.transfer import RedisTransfer
 from penstock.core import limiter
 from penstock.core.decide import INTERRUPTED
 from penstock.core.job import Holder, Lease, NewJob
@@ -99,6 +100,11 @@ class RedisBroker(Broker):
         """The reading side, on this broker's connection."""
         self._link.client  # noqa: B018 - a closed broker says so here
         return RedisInspector(self._link)
+
+    def transfer(self) -> RedisTransfer:
+        """See `Broker.transfer`; on this broker's connection."""
+        self._link.client  # noqa: B018 - a closed broker says so here
+        return RedisTransfer(self._link)
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
         """See `Broker.enqueue`; Redis has no transaction of the user's to join."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from penstock.brokers.diagnosis import Check, Grade, judge_clock
+from penstock.brokers.diagnosis import Check, Grade, judge_clock, judge_shipments
 from penstock.brokers.redis.link import Link
 from penstock.errors import StoreError
 from penstock.stores.redis import RedisUrl, command, is_path, translating
@@ -34,6 +34,7 @@ def diagnose(url: RedisUrl) -> Iterator[Check]:
         yield from _durability(settings, told)
         yield _memory(told)
         yield Check("jobs", f"{int(link.ask('HLEN', 'jobs')):,} in {{{url.namespace}}}:jobs")
+        yield judge_shipments(int(link.ask("HLEN", "shipments")))
         began = time.time()
         theirs = link.run("clock")
         yield judge_clock(float(theirs) - (began + time.time()) / 2)

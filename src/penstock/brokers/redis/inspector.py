@@ -81,6 +81,11 @@ class RedisInspector:
         counters = self._link.run("batch", id)
         return BatchRecord(id, *(int(number or 0) for number in counters)) if counters else None
 
+    def moved_to(self, id: bytes) -> str | None:
+        """See `Inspector.moved_to`."""
+        place = self._link.run("moved", id)
+        return None if place is None else str(place, "utf-8")
+
     def cancel(self, selection: Selection) -> int:
         """See `Inspector.cancel`."""
         only = "running" if selection.state is State.RUNNING else _number(selection.state)

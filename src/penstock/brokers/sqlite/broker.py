@@ -22,6 +22,7 @@ from penstock.brokers.sqlite import doctor
 from penstock.brokers.sqlite.inspector import SqliteInspector
 from penstock.brokers.sqlite.moves import Moves, leases
 from penstock.brokers.sqlite.topics import Topics
+from penstock.brokers.sqlite.transfer import SqliteTransfer
 from penstock.core import limiter
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
@@ -98,6 +99,10 @@ class SqliteBroker(Broker):
     def inspector(self) -> SqliteInspector:
         """The reading side, on this broker's connection."""
         return SqliteInspector(self._path, self._open, self._transaction, self._moves, self._sql, self._ring)
+
+    def transfer(self) -> SqliteTransfer:
+        """See `Broker.transfer`; on this broker's connection."""
+        return SqliteTransfer(self._path, self._open, self._transaction, self._moves, self._sql, self._ring)
 
     @property
     def _open(self) -> sqlite3.Connection:

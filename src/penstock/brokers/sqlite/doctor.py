@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from penstock.brokers.diagnosis import Check, Grade, Schema, judge_schema
+from penstock.brokers.diagnosis import Check, Grade, Schema, judge_schema, judge_shipments
 from penstock.stores import sqlite
 from penstock.stores.migrate import schema_version
 from penstock.stores.statements import Statements
@@ -46,6 +46,8 @@ def diagnose(path: str, durability: str, sql: Statements) -> Iterator[Check]:
     with sqlite.translating(path), closing(_read_only(path)) as connection:
         yield _journal(connection, path)
         yield _health(connection, path)
+        if found.installed == found.known:
+            yield judge_shipments(len(connection.execute(sql["ship_pending"]).fetchall()))
     yield _durability(durability)
 
 

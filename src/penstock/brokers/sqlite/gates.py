@@ -12,6 +12,7 @@ from penstock.core import limiter
 from penstock.core.job import Lease, NewJob
 from penstock.core.limiter import Limit, OpenGate
 from penstock.core.outcome import Ending, Outcome
+from penstock.core.shipment import MovedJob
 from penstock.stores.statements import Statements
 
 #: Lines of a queue that one claim looks at.
@@ -57,7 +58,7 @@ class Gates:
         rows = connection.execute(self._sql["limits"]).fetchall()
         return {name: msgspec.msgpack.decode(terms, type=Limit) for name, terms in rows}
 
-    def stored(self, connection: sqlite3.Connection, jobs: Iterable[NewJob]) -> None:
+    def stored(self, connection: sqlite3.Connection, jobs: Iterable[NewJob | MovedJob]) -> None:
         """Jobs have come: know their lines."""
         for queue, gate in dict.fromkeys((job.queue, job.gate) for job in jobs if job.gate is not None):
             if limiter.is_ordered(gate):

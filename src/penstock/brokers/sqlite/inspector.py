@@ -97,6 +97,12 @@ class SqliteInspector:
             row = self._connection.execute(self._sql["get_batch"], (id,)).fetchone()
         return None if row is None else BatchRecord(id, *row)
 
+    def moved_to(self, id: bytes) -> str | None:
+        """See `Inspector.moved_to`."""
+        with sqlite.translating(self._path):
+            row = self._connection.execute(self._sql["moved_get"], (id,)).fetchone()
+        return None if row is None else str(row[0])
+
     def cancel(self, selection: Selection) -> int:
         """See `Inspector.cancel`."""
         with self._transaction() as connection:

@@ -13,6 +13,7 @@ from typing import Any
 from penstock.core.job import Lease, NewJob
 from penstock.core.limiter import is_ordered, line
 from penstock.core.outcome import Outcome
+from penstock.core.shipment import MovedJob
 from penstock.stores.statements import Statements
 
 #: A claim takes no job that came later than the head of its key by more than so many times what it was asked for, where there are enough others.
@@ -102,7 +103,7 @@ class Order:
         return heads, rows
 
 
-def ordered_lines(of: Iterable[NewJob | Lease]) -> dict[str, int]:
+def ordered_lines(of: Iterable[NewJob | Lease | MovedJob]) -> dict[str, int]:
     """The lines of those jobs that keep an order, as their queue is stored, and their numbers."""
     places = {(one.queue, one.gate) for one in of if one.gate is not None}
     return {name: _number(name) for name in [line(queue, gate) for queue, gate in places if is_ordered(gate)]}

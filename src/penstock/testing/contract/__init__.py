@@ -39,6 +39,7 @@ from penstock.testing.contract.limits import LimitContract
 from penstock.testing.contract.listening import ListenContract
 from penstock.testing.contract.machine import BrokerMachine, check_machine
 from penstock.testing.contract.metrics import MetricsContract
+from penstock.testing.contract.moving import MovingContract
 from penstock.testing.contract.namespaces import NamespaceContract
 from penstock.testing.contract.ordering import OrderContract
 from penstock.testing.contract.rescuing import RescueContract
@@ -65,6 +66,7 @@ class BrokerContract(
     KeyContract,
     KeyOpeningContract,
     MetricsContract,
+    MovingContract,
     TopicContract,
     NamespaceContract,
     ListenContract,

@@ -16,6 +16,7 @@ from penstock.brokers.base import Broker, WorkerInfo
 from penstock.core.ids import uuid7s
 from penstock.core.job import Holder, JobRecord, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
+from penstock.core.shipment import MovedJob
 from penstock.core.states import State
 
 #: The moment at which the tests begin, in epoch seconds; everything later is given from here.
@@ -78,7 +79,7 @@ def jobs(count: int, **fields: Any) -> list[NewJob]:
     return [job(**fields) for _ in range(count)]
 
 
-def ids(many: Sequence[NewJob | Lease | JobRecord]) -> list[bytes]:
+def ids(many: Sequence[NewJob | Lease | JobRecord | MovedJob]) -> list[bytes]:
     """The ids of jobs, leases or records."""
     return [one.id for one in many]
 

@@ -84,6 +84,7 @@ local function keep(one, ending)
   elseif ending == E_PARKED then
     job.state = PARKED
     call('SADD', p .. 'parked:' .. job.task, id)
+    call('SADD', p .. 'parking', job.task)
     count(PARKED, queue, 1)
     if ordered(gate) then call('SADD', p .. 'ow:' .. line_of(queue, gate), id) end
     write(id, job)

@@ -1,0 +1,2 @@
+-- How many shipments have left and not arrived. Out: how many.
+select count(*) from "penstock".shipment

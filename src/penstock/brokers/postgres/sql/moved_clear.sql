@@ -1,0 +1,2 @@
+-- Jobs come here: what went elsewhere may be among them.
+delete from penstock.moved

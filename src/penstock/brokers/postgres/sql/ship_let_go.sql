@@ -1,0 +1,2 @@
+-- Let go of lines that were held by a claim. In: the claim.
+delete from penstock.lease where claim = %(claim)s
