@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.core.prefetch import LARGEST, TARGET_SECONDS, Prefetch, hostages
+from penstock.core.prefetch import LARGEST, LONGEST_SECONDS, TARGET_SECONDS, Prefetch, hostages
 
 
 def test_it_starts_with_one_and_grows_fourfold_at_most() -> None:
@@ -28,6 +28,22 @@ def test_slow_jobs_are_taken_one_by_one_at_once() -> None:
         prefetch.ran(prefetch.limit, 0.0)
     prefetch.ran(1, 3600)
     assert prefetch.limit == 1
+
+
+def test_where_exchanges_take_long_it_takes_as_much_work_as_that() -> None:
+    prefetch = Prefetch()
+    for _ in range(2):
+        prefetch.exchanged(0.08)
+    assert prefetch.target == TARGET_SECONDS  # it may have been a moment
+    prefetch.exchanged(0.05)
+    for _ in range(5):
+        prefetch.ran(prefetch.limit, prefetch.limit * 5e-3)
+    assert (prefetch.target, prefetch.limit) == (0.05, 10)
+    for _ in range(3):
+        prefetch.exchanged(60.0)
+    assert prefetch.target == LONGEST_SECONDS
+    prefetch.exchanged(0.001)
+    assert prefetch.target == TARGET_SECONDS
 
 
 def test_nothing_ran_changes_nothing() -> None:

@@ -1,10 +1,15 @@
-"""How many jobs a process takes at once: as many as it will run in a few milliseconds."""
+"""How many jobs a process takes at once: as many as it will run in a few milliseconds, or while the store answers once."""
 
-from __future__ import annotations
+from collections import deque
 
 #: Seconds of work to take at once. A larger share would be repeated after a kill, a smaller one pays for more commits.
 TARGET_SECONDS = 0.01
+#: The same, at most, where the store takes long for an exchange: on a busy or distant server most of the time would go by in
+#: waiting for it, and what is repeated after a kill is no more than what it takes to hand anything in.
+LONGEST_SECONDS = 0.5
 LARGEST = 500
+#: Exchanges in a row that have taken long before it counts.
+_IN_A_ROW = 3
 
 
 class Prefetch:
@@ -12,18 +17,26 @@ class Prefetch:
 
     def __init__(self, largest: int = LARGEST) -> None:
         self._largest = largest
+        self._exchanges = deque([0.0] * _IN_A_ROW, _IN_A_ROW)
         self.limit = 1
+        #: Seconds of work to take at once.
+        self.target = TARGET_SECONDS
+
+    def exchanged(self, seconds: float) -> None:
+        """An exchange with the store took so long."""
+        self._exchanges.append(seconds)
+        self.target = max(TARGET_SECONDS, min(LONGEST_SECONDS, *self._exchanges))
 
     def ran(self, jobs: int, seconds: float) -> None:
         """A batch of `jobs` took `seconds` to run, from the first start to the last end."""
         if jobs <= 0:
             return
-        fitting = self._largest if seconds <= 0 else int(min(self._largest, TARGET_SECONDS * jobs / seconds))
+        fitting = self._largest if seconds <= 0 else int(min(self._largest, self.target * jobs / seconds))
         self.limit = max(1, min(fitting, self.limit * 4, self._largest))
 
 
 def hostages(waited: int, submitted: int, waiting: int) -> int | None:
-    """How many of the leases that wait in a process may stay there, between two looks TARGET_SECONDS apart.
+    """How many of the leases that wait in a process may stay there, between two looks that are `Prefetch.target` apart.
 
     What was taken is what should have been run in that time. If some of it still waits, jobs are longer than they were
     when it was taken: then as much may stay as twice the time will do for, and the rest goes to those who are idle.

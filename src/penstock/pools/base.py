@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from penstock.core.job import Lease
 from penstock.core.outcome import Outcome
+from penstock.core.prefetch import Prefetch
 
 #: Calls a function of the user's with its decoded arguments.
 Call = Callable[[Callable[[Any], Any], Any], Any]
@@ -58,11 +59,21 @@ class Pool(ABC):
         self._work = work
         self._done = done
         self._started = started
+        self._prefetch = Prefetch()
 
     @property
     def call(self) -> Call | None:
         """How user code is to be called so that `interrupt` finds it; None where a plain call will do."""
         return None
+
+    @property
+    def share(self) -> float:
+        """Seconds of work that `room` asks for at once. Safe from any thread."""
+        return self._prefetch.target
+
+    def exchanged(self, seconds: float) -> None:
+        """An exchange with the store took so long. For the thread that asks for `room`."""
+        self._prefetch.exchanged(seconds)
 
     @abstractmethod
     def room(self) -> int:

@@ -11,7 +11,6 @@ from types import FrameType
 
 from penstock.core.job import Lease
 from penstock.core.outcome import Outcome
-from penstock.core.prefetch import Prefetch
 from penstock.pools.base import Handler, Pool, Work, always
 from penstock.pools.frames import runs_user_code, takes_a_lock
 
@@ -36,7 +35,6 @@ class PreforkPool(Pool):
         self._leases: deque[Lease] = deque()
         self._current: Lease | None = None
         self._stopped = False
-        self._prefetch = Prefetch()
         self._main = threading.get_ident()
         self._interruption: tuple[Lease, BaseException, Callable[[], bool]] | None = None
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from penstock.core.job import Lease
 from penstock.core.outcome import Outcome
-from penstock.core.prefetch import TARGET_SECONDS, Prefetch
+from penstock.core.prefetch import TARGET_SECONDS
 from penstock.pools.base import Pool, Work
 
 #: Seconds over which to count what ends. In less, slots that end at the same time look like short jobs.
@@ -33,7 +33,6 @@ class SlotsPool(Pool):
         # The last one freed is the next one used, so that few threads and little memory serve a light load.
         self._free = list(range(slots - 1, -1, -1))
         self._stopped = False
-        self._prefetch = Prefetch()
         self._ended = 0
         self._counting_since = time.perf_counter()
 

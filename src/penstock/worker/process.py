@@ -186,6 +186,7 @@ class Process:
 
     def _tick(self, room: int) -> int | None:
         """One exchange, then run or start what it brought; None when the store refused and a pause was made."""
+        began = time.monotonic()
         try:
             leases = self._dispatcher.tick(room)
         except StoreError as error:
@@ -198,6 +199,7 @@ class Process:
             self._pause = 0.0
             self._emitter.emit(StoreBack())
         self._exchanged_at = time.monotonic()
+        self._pool.exchanged(self._exchanged_at - began)
         self._relief.submitted += len(leases)
         if leases:
             # Before any of them runs: the first may be slow, and those behind it are then for others.
@@ -368,7 +370,7 @@ class Process:
     def _relieve(self) -> None:
         while True:
             self._busy.wait()
-            time.sleep(_SLOW)
+            time.sleep(max(_SLOW, self._pool.share))
             slow = self._relief.look()
             self._cut_rows(slow)
             behind = self._collectors.unbundled(self._relief.hostages())
