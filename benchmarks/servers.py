@@ -20,8 +20,9 @@ _DRAIN = {
     "PostgreSQL": (0.5, ">= 0.5 of raw (aim 0.7)"),
     "MongoDB": (0.6, ">= 0.6 of raw"),
     "Redis": (0.2, ">= 0.2 of raw (aim 0.3)"),
+    "RabbitMQ": (0.5, ">= 0.5 of raw"),
 }
-_WAIT = {"PostgreSQL": 4.0, "MongoDB": 8.0, "Redis": 1.5}
+_WAIT = {"PostgreSQL": 4.0, "MongoDB": 8.0, "Redis": 1.5, "RabbitMQ": 4.0}
 
 
 def run(quick: bool) -> list[Figure]:

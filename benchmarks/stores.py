@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any, Protocol
 
 from benchmarks.places import fill, watched, worker
 from penstock.brokers import connect
-from penstock.testing.servers import MongoServer, PostgresServer, RedisServer
+from penstock.testing.servers import MongoServer, PostgresServer, RabbitServer, RedisServer
 
 _numbers = itertools.count(1)
 
@@ -124,6 +125,41 @@ class RedisStore:
             return int(told["used_memory"])
 
 
+class RabbitStore:
+    """RabbitMQ; the bare loop has 500 delivered ahead, and acknowledges 250 at once."""
+
+    name = "RabbitMQ"
+
+    def __init__(self, server: RabbitServer) -> None:
+        self.server = server
+        self._folder = tempfile.TemporaryDirectory(prefix="penstock-bench-")
+
+    def new(self) -> str:
+        """See `Store`."""
+        number = next(_numbers)
+        return f"{self.server.url()}?namespace=bench{number}&backend=sqlite:///{self._folder.name}/{number}.db"
+
+    @contextmanager
+    def look(self, url: str) -> Iterator[Any]:
+        """See `Store`. Messages that are delivered are not counted; a worker that finds no more has no consumer."""
+        import pika
+
+        queue = f"{url.partition('namespace=')[2].partition('&')[0]}.jobs.default~5"
+        connection = pika.BlockingConnection(pika.URLParameters(self.server.url()))
+        channel = connection.channel()
+
+        def ask() -> tuple[bool, bool]:
+            found = channel.queue_declare(queue, passive=True).method
+            return found.consumer_count > 0, found.message_count > 0 or found.consumer_count > 0
+
+        yield ask
+        connection.close()
+
+    def raw(self, count: int, processes: int) -> float:
+        """See `Store`."""
+        return _raw("benchmarks.raw_amqp", self.server.url("%2F"), count, processes)
+
+
 @contextmanager
 def stores() -> Iterator[list[Store]]:
     """One of each, that commits as it does in production."""
@@ -131,8 +167,9 @@ def stores() -> Iterator[list[Store]]:
         PostgresServer(durable=True) as postgres,
         MongoServer(durable=True, cache=1 << 30) as mongo,
         RedisServer() as redis,
+        RabbitServer(durable=True) as rabbit,
     ):
-        yield [PostgresStore(postgres), MongoStore(mongo), RedisStore(redis)]
+        yield [PostgresStore(postgres), MongoStore(mongo), RedisStore(redis), RabbitStore(rabbit)]
 
 
 def filled(url: str, ready: int, delayed: int = 0) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from penstock.testing.servers import MongoServer, PostgresServer, RedisServer
+from penstock.testing.servers import MongoServer, PostgresServer, RabbitServer, RedisServer
 
 pytest.register_assert_rewrite("penstock.testing.contract")
 
@@ -58,6 +58,13 @@ def lone_mongo_server() -> Iterator[MongoServer]:
 def redis_server() -> Iterator[RedisServer]:
     """A Redis that keeps nothing, shared likewise."""
     with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbit_server() -> Iterator[RabbitServer]:
+    """A RabbitMQ of one node, shared likewise."""
+    with RabbitServer() as server:
         yield server
 
 

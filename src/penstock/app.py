@@ -39,15 +39,21 @@ class Penstock(Topics):
 
     Parameters:
         url: of the broker; without it $PENSTOCK_URL, else the one in penstock.toml, else `sqlite:///penstock.db`.
+        backend: URL of the store that keeps what the broker can't, where that is RabbitMQ; without it $PENSTOCK_BACKEND.
         inline: run every job at `.delay`, in the caller's thread; for tests.
         queue_limits: by queue, how often its jobs may start and how many may run, on all workers together.
     """
 
     def __init__(
-        self, url: str | None = None, *, inline: bool = False, queue_limits: Mapping[str, Limit] | None = None
+        self,
+        url: str | None = None,
+        *,
+        backend: str | None = None,
+        inline: bool = False,
+        queue_limits: Mapping[str, Limit] | None = None,
     ) -> None:
         self._queue_limits = dict(queue_limits or {})
-        self.settings = settings.load(url, inline=inline)
+        self.settings = settings.load(url, backend=backend, inline=inline)
         self.tasks: dict[str, Task[Any, Any]] = {}
         self._client = Client(self.settings.url)
         self._client.inline = self._run_inline if inline else None

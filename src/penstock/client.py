@@ -16,7 +16,7 @@ from penstock.core.ids import format_id, uuid7, uuid7s
 from penstock.core.job import NewJob
 from penstock.core.states import State
 from penstock.core.topics import Event
-from penstock.errors import JobCancelled, JobFailed, JobMoved, ResultTimeout, StoreUnavailable
+from penstock.errors import JobCancelled, JobFailed, JobMoved, MissingFeature, ResultTimeout, StoreUnavailable
 from penstock.gathering import Gathering
 
 T = TypeVar("T")
@@ -141,8 +141,19 @@ class Client:
         record = self._read(lambda inspector: inspector.get(id))
         if record is None:
             self._refuse_moved(id)
+            if not self._keeps_records() and self._read(lambda inspector: inspector.result(id)) is None:
+                self.needs_records("a job that waits, runs or has returned nothing is not known")
             return State.DONE
         return record.state
+
+    def needs_records(self, why: str) -> None:
+        """Refuse, where jobs are messages, what asks for more: `MissingFeature`."""
+        if not self._keeps_records():
+            raise MissingFeature(f"{self.url.partition(':')[0]}:// passes messages and keeps no records: {why}")
+
+    def _keeps_records(self) -> bool:
+        with self.broker() as broker:
+            return broker.keeps_records
 
     def ended(self, id: bytes) -> Ended | None:
         """How a job ended, or None while it has not; `JobFailed` and `JobCancelled` for those that ended so."""
@@ -153,6 +164,9 @@ class Client:
             value = self._read(lambda inspector: inspector.result(id))
             if value is None:
                 self._refuse_moved(id)
+                if not self._keeps_records():
+                    # A job that is a message is not known until it has left something.
+                    return None
             return Ended(State.DONE, value)
         if record.state is State.DEAD:
             failure = record.failure

@@ -48,7 +48,12 @@ class Job(Generic[R]):
             JobCancelled: it was cancelled.
             JobMoved: it is in another store now.
             ResultTimeout: it did not end in time.
+            MissingFeature: its task returns nothing, and the broker does not tell of jobs that leave nothing.
         """
+        if self._returns is type(None):
+            self._client.needs_records(
+                "a task that returns nothing is not known to have ended: have it return something"
+            )
         value = self._client.wait(self.key, timeout)
         # A result of None is never stored; its absence is the value, whatever R is.
         result: R = decode_value(_NONE if value is None else value, Any if value is None else self._returns)

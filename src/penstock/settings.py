@@ -47,6 +47,7 @@ class Setting(msgspec.Struct, frozen=True):
 
 TABLE = (
     Setting("url", str, DEFAULT_URL, "The broker of an app that names none, and of commands without WHERE."),
+    Setting("backend", str, None, "The store that keeps what the broker can't, where that is RabbitMQ: a URL, as of a broker."),
     Setting("app", str, None, "The app that `penstock worker` runs when it names none, as package.module:app."),
     Setting("worker.queues", list, None, "Take from these; without, all that the tasks name."),
     Setting("worker.pool", str, "prefork", "What runs the jobs: processes, threads, green threads or event loops."),
@@ -79,13 +80,29 @@ class Settings(msgspec.Struct, frozen=True):
     inline: bool = False
 
 
-def load(url: str | None = None, *, inline: bool = False) -> Settings:
-    """The settings from arguments, then $PENSTOCK_URL, then a file in the working folder, then the defaults.
+def load(url: str | None = None, *, backend: str | None = None, inline: bool = False) -> Settings:
+    """The settings from arguments, then $PENSTOCK_URL and $PENSTOCK_BACKEND, then a file in the working folder, then the defaults.
+
+    A backend becomes a part of the broker's URL, unless that names one.
 
     Raises:
         ConfigError: the file was needed, and can't be used as it is.
     """
-    return Settings(url or os.environ.get(SETTINGS["url"].variable) or read_files().get("url") or DEFAULT_URL, inline)
+    url = url or os.environ.get(SETTINGS["url"].variable)
+    backend = backend or os.environ.get(SETTINGS["backend"].variable)
+    if url is None or backend is None:
+        file = read_files() if url is None else {}
+        url = url or file.get("url") or DEFAULT_URL
+        backend = backend or file.get("backend")
+    return Settings(_joined(url, backend), inline)
+
+
+def _joined(url: str, backend: str | None) -> str:
+    if backend is None or "?backend=" in url or "&backend=" in url:
+        return url
+    from urllib.parse import quote  # with what it loads, 4 % of `import penstock`
+
+    return f"{url}{'&' if '?' in url else '?'}backend={quote(backend, safe='')}"
 
 
 def read_files() -> dict[str, Any]:

@@ -40,12 +40,23 @@ def redis_urls(request: pytest.FixtureRequest, _: Path) -> Callable[[], str]:
     return lambda: f"{server.url()}?namespace=n{next(_numbers)}"
 
 
+def rabbit_urls(request: pytest.FixtureRequest, folder: Path) -> Callable[[], str]:
+    server = request.getfixturevalue("rabbit_server")
+
+    def make() -> str:
+        number = next(_numbers)
+        return f"{server.url()}?namespace=n{number}&backend=sqlite:///{folder}/backend{number}.db"
+
+    return make
+
+
 STORES: dict[str, Maker] = {
     "sqlite": sqlite_urls,
     "postgresql": postgres_urls,
     "mongodb": mongo_urls,
     "mongodb alone": lone_mongo_urls,
     "redis": redis_urls,
+    "rabbitmq": rabbit_urls,
 }
 
 

@@ -14,6 +14,7 @@ from penstock.errors import ConfigError
 ALIASES = {
     "postgres": "postgresql",
     "mongodb+srv": "mongodb",
+    **dict.fromkeys(["amqps"], "amqp"),
     **dict.fromkeys(["rediss", "redis+sentinel", "rediss+sentinel", "valkey", "valkeys"], "redis"),
 }
 

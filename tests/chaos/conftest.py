@@ -29,6 +29,9 @@ def fresh_url(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
         return f"{request.getfixturevalue('lone_mongo_server').url()}?namespace=chaos{next(_numbers)}"
     if kind == "redis":
         return f"{request.getfixturevalue('redis_server').url()}?namespace=chaos{next(_numbers)}"
+    if kind == "rabbitmq":
+        server = request.getfixturevalue("rabbit_server")
+        return f"{server.url()}?namespace=chaos{next(_numbers)}&backend=sqlite:///{folder}/backend.db"
     return f"{request.getfixturevalue('mongo_server').url()}&namespace=chaos{next(_numbers)}"
 
 

@@ -19,7 +19,9 @@ def fill(world: World, dice: random.Random) -> None:
     short.delay_many([(number, dice.choice([50, 400, 1000])) for number in range(JOBS)])
 
 
-@pytest.mark.parametrize("world", KINDS_IN_FULL if FULL else [*KINDS, "redis"], indirect=True)
+@pytest.mark.parametrize(
+    "world", [*KINDS_IN_FULL, "rabbitmq"] if FULL else [*KINDS, "redis", "rabbitmq"], indirect=True
+)
 def test_of_worker_processes_loses_nothing(world: World) -> None:
     dice, died = random.Random(SEED), dict[int, float]()
     fill(world, dice)

@@ -8,7 +8,7 @@ from penstock.core.codec import encode_value
 from penstock.core.decide import JobOptions, Terms
 from penstock.core.job import Lease
 from penstock.core.outcome import Ending
-from penstock.core.verdict import Death, Excess, Run, Verdict, judge
+from penstock.core.verdict import Death, Excess, Run, Verdict, judge, unseen
 
 MIB = 1 << 20
 TERMS = {"shop.mail": Terms(retries=1, timeout=5.0, kill_after=2.0, memory=300 * MIB)}
@@ -139,3 +139,10 @@ class TestASharedCall:
     def test_a_suspect_that_ran_alone_dies_at_its_limit(self) -> None:
         (outcome,) = judge(death(run(1)), self.held(1, crashes=2), self.TERMS, 0.5).outcomes
         assert outcome.ending is Ending.DEAD
+
+
+def test_what_ran_and_is_not_held_any_more_counts_a_crash() -> None:
+    assert unseen(death(run(1), run(2)), [lease(1)]) == (run(2).id,)
+    assert unseen(death(run(1), run(2, Excess.TIME)), []) == (run(2).id,)
+    assert unseen(death(run(1, Excess.CANCELLED)), []) == ()
+    assert unseen(death(run(1), interrupted=True), []) == ()

@@ -37,6 +37,7 @@ ADDRESSES = {
     "://ada:secret@localhost:5432/shop": "POSTGRES_URL",
     "://localhost:27017/shop": "MONGODB_URL",
     "://localhost:6379/0": "REDIS_URL",
+    "://localhost:5672/": "RABBITMQ_URL",
 }
 LANGUAGES = {"python", "console", "text", "json", "toml", "sql"}
 

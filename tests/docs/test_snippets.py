@@ -12,7 +12,7 @@ import pymongo
 import pytest
 import redis
 
-from penstock.testing.servers import MongoServer, PostgresServer, RedisServer
+from penstock.testing.servers import MongoServer, PostgresServer, RabbitServer, RedisServer
 
 
 def name(document: Path) -> str:
@@ -41,6 +41,9 @@ def addresses(document: Path, request: pytest.FixtureRequest) -> dict[str, str]:
         with redis.Redis.from_url(server_of_redis.url(3)) as redis_client:
             redis_client.flushdb()
         found["REDIS_URL"] = server_of_redis.url(3)
+    if "RABBITMQ_URL" in needed:
+        server_of_rabbit: RabbitServer = request.getfixturevalue("rabbit_server")
+        found["RABBITMQ_URL"] = server_of_rabbit.url()
     return found
 
 

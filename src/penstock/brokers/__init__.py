@@ -20,6 +20,8 @@ SCHEMES: dict[str, str] = {
     "rediss+sentinel": "penstock.brokers.redis.broker:RedisBroker",
     "valkey": "penstock.brokers.redis.broker:RedisBroker",
     "valkeys": "penstock.brokers.redis.broker:RedisBroker",
+    "amqp": "penstock.brokers.amqp.broker:AmqpBroker",
+    "amqps": "penstock.brokers.amqp.broker:AmqpBroker",
 }
 
 

@@ -87,6 +87,9 @@ class Broker(ABC):
     features: ClassVar[frozenset[Feature]]
     #: May the store be out of reach while workers live? Then whoever comes to it does not judge at once who is silent.
     can_be_away: ClassVar[bool] = True
+    #: Is every job a record that each connection can see, of which a lease outlives the connection that took it, and that is due by the time that is passed in?
+    #: Otherwise jobs are messages, as on RabbitMQ.
+    keeps_records: ClassVar[bool] = True
 
     @abstractmethod
     def open(self) -> None:

@@ -103,6 +103,19 @@ def judge(death: Death, held: Sequence[Lease], terms: Mapping[str, Terms], chanc
     return Verdict(tuple(outcomes), tuple(crashed))
 
 
+def unseen(death: Death, held: Sequence[Lease]) -> tuple[bytes, ...]:
+    """The jobs that a process died of, as far as they were not among its leases: messages have gone back by then.
+
+    Each counts a crash, whether it used more than it may or not: what its task is, nobody knows here.
+    """
+    if death.interrupted:
+        return ()
+    seen = {lease.id for lease in held}
+    killed = any(run.excess for run in death.runs)
+    blamed = (run for run in death.runs if run.excess not in _BLAMELESS and not (killed and run.excess is None))
+    return tuple(run.id for run in blamed if run.id not in seen)
+
+
 def _shared_calls(held: Sequence[Lease], runs: Mapping[bytes, Run], terms: Mapping[str, Terms]) -> dict[str, Run]:
     """The runs that were calls of many jobs together, by task: each of those that it held may be to blame."""
     return {

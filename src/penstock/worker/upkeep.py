@@ -17,7 +17,7 @@ from penstock.core.canary import canary
 from penstock.core.decide import Terms
 from penstock.core.ids import uuid7s
 from penstock.core.job import Holder
-from penstock.core.verdict import Death, judge
+from penstock.core.verdict import Death, judge, unseen
 from penstock.errors import StoreError
 from penstock.events.emit import Emitter, JobEnded, ListenerDeaf, Rescued, StoreBack, StoreTrouble
 
@@ -267,8 +267,9 @@ class Upkeep:
             holder, death = self._dead[0]
             crashed: tuple[bytes, ...] = ()
             if death.runs and not death.interrupted:
-                verdict = judge(death, broker.held(holder), self._terms, random.random())
-                crashed = verdict.crashed
+                held = broker.held(holder)
+                verdict = judge(death, held, self._terms, random.random())
+                crashed = verdict.crashed if broker.keeps_records else (*verdict.crashed, *unseen(death, held))
                 if verdict.outcomes:
                     stale = broker.exchange(verdict.outcomes, (), 0, holder).stale
                     seconds = {run.id: run.seconds for run in death.runs}

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from penstock.brokers.base import COUNTED, Backlog, Broker
 from penstock.core.outcome import Ending
-from penstock.testing.contract.harness import ALICE, NOW, QUEUE, ContractBase, claim, claim_one, end, job, jobs
+from penstock.testing.contract.harness import (
+    ALICE,
+    NOW,
+    QUEUE,
+    ContractBase,
+    by_record,
+    claim,
+    claim_one,
+    end,
+    job,
+    jobs,
+)
 
 
 class BacklogContract(ContractBase):
@@ -16,6 +27,7 @@ class BacklogContract(ContractBase):
         store.enqueue([job(run_at=NOW + 60), job(queue="b")], now=NOW)
         assert store.backlog([QUEUE], now=NOW + 1) == Backlog()
 
+    @by_record
     def test_ready_jobs_are_counted_and_the_oldest_tells_how_long(self, store: Broker) -> None:
         store.enqueue(jobs(2, priority=1), now=NOW)
         store.enqueue([*jobs(2, priority=9), *jobs(3, queue="b")], now=NOW + 5)
@@ -25,6 +37,7 @@ class BacklogContract(ContractBase):
         claim(store, 3)
         assert store.backlog([QUEUE], now=NOW + 7) == Backlog(1, 7.0)
 
+    @by_record
     def test_a_job_waits_from_when_it_is_ready(self, store: Broker) -> None:
         store.enqueue([job(run_at=NOW + 60)], now=NOW)
         store.promote(now=NOW + 61)

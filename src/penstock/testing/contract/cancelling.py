@@ -19,6 +19,7 @@ from penstock.testing.contract.harness import (
     QUEUE,
     ContractBase,
     beat,
+    by_record,
     claim,
     claim_one,
     end,
@@ -42,6 +43,7 @@ def cancel(store: Broker, *sent: NewJob) -> int:
 class CancelContract(ContractBase):
     """A job that runs is marked, its worker can ask for the mark, and nothing lets the job run again."""
 
+    @by_record
     def test_a_worker_learns_which_of_its_jobs_are_to_be_cancelled(self, store: Broker) -> None:
         sent = jobs(4)
         store.enqueue(sent, now=NOW)
@@ -55,6 +57,7 @@ class CancelContract(ContractBase):
         assert store.cancelled("nobody") == []
         assert [state(store, id) for id in ids(sent)] == [State.RUNNING] * 3 + [State.CANCELLED]
 
+    @by_record
     def test_cancelling_again_asks_again(self, store: Broker) -> None:
         (sent,) = jobs(1)
         store.enqueue([sent], now=NOW)
@@ -65,6 +68,7 @@ class CancelContract(ContractBase):
         assert store.cancelled(ALICE.worker) == []
         assert cancel(store, sent) == 0
 
+    @by_record
     def test_a_selection_may_be_of_running_jobs(self, store: Broker) -> None:
         one, other, waits = job(task="a"), job(task="b"), job(task="a")
         store.enqueue([one, other, waits], now=NOW)
@@ -110,6 +114,7 @@ class CancelContract(ContractBase):
         assert (counted.done, counted.failed) == (2, 2)
         assert hand_in(store, outcomes[0]) == [outcomes[0]]
 
+    @by_record
     @pytest.mark.parametrize("way", ["abandon", "depart", "rescue"])
     def test_the_mark_survives_the_worker(self, store: Broker, way: str) -> None:
         batch = new_id()
@@ -131,6 +136,7 @@ class CancelContract(ContractBase):
         again = job(unique="k")
         assert store.enqueue([again], now=NOW) == [again.id]
 
+    @by_record
     def test_a_stale_ending_of_a_marked_job_changes_nothing(self, store: Broker) -> None:
         (sent,) = jobs(1)
         store.enqueue([sent], now=NOW)
@@ -142,6 +148,7 @@ class CancelContract(ContractBase):
         assert hand_in(store, late) == [late]
         assert store.cancelled(BOB.worker) == [(1, sent.id)]
 
+    @by_record
     def test_cancelling_a_running_job_wakes_who_listens(self, store: Broker, open_store: Callable[..., Broker]) -> None:
         worker = open_store()
         (sent,) = jobs(1)
@@ -167,6 +174,7 @@ class CancelContract(ContractBase):
         store.abandon(Holder("w", 1))
         assert store.held(Holder("w", 1)) == []
 
+    @by_record
     def test_what_is_held_can_be_ended_by_whoever_asks(self, store: Broker, open_store: Callable[..., Broker]) -> None:
         store.enqueue(jobs(2), now=NOW)
         claim(store)

@@ -12,7 +12,7 @@ from penstock.core.job import Holder
 from penstock.core.limiter import Limit
 from penstock.core.outcome import Outcome
 from penstock.errors import PenstockError
-from penstock.testing.contract.harness import NOW, QUEUE, ContractBase, claim, ids, job, jobs
+from penstock.testing.contract.harness import NOW, QUEUE, ContractBase, by_record, claim, ids, job, jobs
 from penstock.testing.contract.processes import Child, ProcessContract, claimed, together
 
 THREADS = 4
@@ -91,6 +91,7 @@ class ConcurrencyContract(ProcessContract, ContractBase):
         assert set(answers) == set(ids(claim(store)))
         assert len(set(answers)) == 25
 
+    @by_record
     def test_threads_enqueue_the_same_ids(self, store: Broker, open_store: Callable[..., Broker]) -> None:
         stores = [open_store() for _ in range(THREADS)]
         sent = jobs(200)
@@ -103,6 +104,7 @@ class ConcurrencyContract(ProcessContract, ContractBase):
         in_threads(work)
         assert Counter(ids(claim(store))) == Counter(ids(sent))
 
+    @by_record
     def test_threads_hand_in_the_same_outcomes(self, store: Broker, open_store: Callable[..., Broker]) -> None:
         stores = [open_store() for _ in range(THREADS)]
         holder = Holder("shared")

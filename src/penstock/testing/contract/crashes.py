@@ -11,7 +11,7 @@ import pytest
 
 from penstock.brokers.base import Broker
 from penstock.core.states import State
-from penstock.testing.contract.harness import QUEUE, ContractBase, ids, jobs, state
+from penstock.testing.contract.harness import QUEUE, ContractBase, by_record, ids, jobs, state
 from penstock.testing.contract.processes import Child, ProcessContract, claimed
 
 LIMIT = 10
@@ -46,6 +46,7 @@ class CrashContract(ProcessContract, ContractBase):
         assert {id for id, times in delivered.items() if times > 1} <= excused
         assert list(store.inspector().count()) == []
 
+    @by_record
     def test_killed_senders_leave_whole_batches(self, url: str, store: Broker, start: Callable[..., Child]) -> None:
         chance = random.Random(3)
         told = 0

@@ -6,12 +6,13 @@ import pytest
 
 from penstock.brokers.base import Broker
 from penstock.core.states import State
-from penstock.testing.contract.harness import NOW, QUEUE, ContractBase, claim, ids, job, jobs, record, state
+from penstock.testing.contract.harness import NOW, QUEUE, ContractBase, by_record, claim, ids, job, jobs, record, state
 
 
 class DelayContract(ContractBase):
     """A delayed job becomes ready by the first promotion at or after its time."""
 
+    @by_record
     def test_a_delayed_job_waits_for_its_time(self, store: Broker) -> None:
         sent = job(run_at=NOW + 60)
         store.enqueue([sent], now=NOW)
@@ -25,6 +26,7 @@ class DelayContract(ContractBase):
         store.promote(now=NOW + 60)
         assert ids(claim(store, now=NOW + 60)) == [sent.id]
 
+    @by_record
     def test_a_delay_counts_from_when_the_store_takes_the_job_in(self, store: Broker) -> None:
         sent, at_once, both = job(delay=30), job(delay=0.0), job(delay=30, run_at=NOW + 90)
         store.enqueue([sent, at_once, both], now=NOW)
@@ -35,6 +37,7 @@ class DelayContract(ContractBase):
         store.promote(now=NOW + 30)
         assert ids(claim(store, now=NOW + 30)) == [sent.id]
 
+    @by_record
     def test_promote_says_when_the_next_is_due(self, store: Broker) -> None:
         assert store.promote(now=NOW) is None
         store.enqueue([job(run_at=NOW + 300), job(run_at=NOW + 100, queue="b"), job(run_at=NOW + 200)], now=NOW)
@@ -50,6 +53,7 @@ class DelayContract(ContractBase):
         assert store.promote(now=NOW) is None
         assert ids(claim(store)) == [sent.id]
 
+    @by_record
     def test_promotion_in_small_helpings_forgets_nobody(self, store: Broker) -> None:
         sent = [job(run_at=NOW + n) for n in (5, 3, 1, 4, 2, 60)]
         store.enqueue(sent, now=NOW)
@@ -59,6 +63,7 @@ class DelayContract(ContractBase):
         assert due == pytest.approx(50, abs=0.01)
         assert set(ids(claim(store, now=NOW + 10))) == set(ids(sent[:5]))
 
+    @by_record
     def test_promoted_jobs_come_by_priority(self, store: Broker) -> None:
         low, high = job(run_at=NOW + 1, priority=1), job(run_at=NOW + 2, priority=8)
         store.enqueue([low, job(), high], now=NOW)
@@ -70,6 +75,7 @@ class DelayContract(ContractBase):
         store.enqueue([*jobs(500, run_at=NOW + 60, priority=9), ready], now=NOW)
         assert ids(claim(store)) == [ready.id]
 
+    @by_record
     def test_fractions_of_a_second_count(self, store: Broker) -> None:
         sent = job(run_at=NOW + 0.5)
         store.enqueue([sent, job(run_at=NOW + 0.3)], now=NOW)

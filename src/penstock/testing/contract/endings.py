@@ -14,6 +14,7 @@ from penstock.testing.contract.harness import (
     NOW,
     QUEUE,
     ContractBase,
+    by_record,
     claim,
     claim_one,
     end,
@@ -39,6 +40,7 @@ class EndingContract(ContractBase):
         assert claim(store) == []
         assert [one for one in store.inspector().count() if one.ready or one.running] == []
 
+    @by_record
     def test_a_claimed_job_is_not_handed_out_again(self, store: Broker) -> None:
         sent = job()
         store.enqueue([sent], now=NOW)
@@ -47,6 +49,7 @@ class EndingContract(ContractBase):
         assert state(store, sent.id) is State.RUNNING
         assert store.depth(QUEUE) == 0
 
+    @by_record
     def test_a_retry_counts_an_attempt_and_waits(self, store: Broker) -> None:
         sent = job()
         store.enqueue([sent], now=NOW)
@@ -69,6 +72,7 @@ class EndingContract(ContractBase):
             end(store, lease, Ending.RETRY, failure=FAILURE)
             store.promote(now=NOW)
 
+    @by_record
     def test_a_snooze_waits_and_counts_nothing(self, store: Broker) -> None:
         sent = job(attempt=2)
         store.enqueue([sent], now=NOW)
@@ -86,6 +90,7 @@ class EndingContract(ContractBase):
             assert (lease.attempt, lease.crashes) == (0, 0)
             end(store, lease, Ending.RELEASED)
 
+    @by_record
     def test_a_crash_counts_in_place_of_an_attempt(self, store: Broker) -> None:
         failed, died, had_died = jobs(3, attempt=1)
         store.enqueue([failed, died, had_died], now=NOW)
@@ -138,6 +143,7 @@ class EndingContract(ContractBase):
         assert state(store, sent.id) is State.CANCELLED
         assert claim(store, now=NOW + 1e6) == []
 
+    @by_record
     def test_parked_jobs_wait_for_a_worker_that_knows_their_task(self, store: Broker) -> None:
         known, unknown = job(task="known"), job(task="unknown", attempt=1)
         store.enqueue([known, unknown], now=NOW)
@@ -153,6 +159,7 @@ class EndingContract(ContractBase):
         assert store.unpark(["unknown", "known"]) == 1
         assert claim_one(store).id == known.id
 
+    @by_record
     def test_one_exchange_takes_every_kind_of_ending(self, store: Broker) -> None:
         sent = jobs(len(Ending) + 1)
         store.enqueue(sent, now=NOW)
@@ -186,6 +193,7 @@ class EndingContract(ContractBase):
         assert hand_in(store, done) == [done]
         assert [lease.task for lease in claim(store)] == ["after"]
 
+    @by_record
     def test_follow_ups_commit_with_their_outcome(self, store: Broker) -> None:
         store.enqueue(jobs(2), now=NOW)
         first, second = claim(store)
@@ -210,6 +218,7 @@ class EndingContract(ContractBase):
         given = store.exchange([done], [QUEUE], 10, ALICE, now=NOW)
         assert ids([*given.leases, *claim(store)]) == [follow_up.id]
 
+    @by_record
     def test_a_follow_up_that_is_stored_already_is_left_as_it_is(self, store: Broker) -> None:
         first, there = job(), job(payload=b"there")
         store.enqueue([first, there], now=NOW)

@@ -13,6 +13,7 @@ from penstock.testing.contract.harness import (
     NOW,
     QUEUE,
     ContractBase,
+    by_record,
     claim,
     claim_one,
     end,
@@ -81,6 +82,7 @@ class EnqueueContract(ContractBase):
         store.enqueue([good], now=NOW)
         assert ids(claim(store)) == [good.id]
 
+    @by_record
     def test_an_id_enqueued_again_is_left_as_it_is(self, store: Broker) -> None:
         first = job(payload=b"first")
         again = job(id=first.id, payload=b"second", queue="other", priority=9)
@@ -95,6 +97,7 @@ class EnqueueContract(ContractBase):
         assert store.enqueue([first, twin], now=NOW) == [first.id, first.id]
         assert claim_one(store).payload == b"first"
 
+    @by_record
     def test_an_id_enqueued_again_while_it_runs_does_not_run_twice(self, store: Broker) -> None:
         sent = job()
         store.enqueue([sent], now=NOW)
@@ -105,6 +108,7 @@ class EnqueueContract(ContractBase):
         end(store, lease)
         assert claim(store) == []
 
+    @by_record
     @pytest.mark.parametrize("ending", [Ending.DEAD, Ending.CANCELLED, Ending.PARKED, Ending.SNOOZE])
     def test_an_id_enqueued_again_while_it_is_kept_changes_nothing(self, store: Broker, ending: Ending) -> None:
         sent = job()

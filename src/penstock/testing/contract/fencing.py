@@ -16,6 +16,7 @@ from penstock.testing.contract.harness import (
     BOB,
     NOW,
     ContractBase,
+    by_record,
     claim,
     claim_one,
     end,
@@ -69,6 +70,7 @@ class FencingContract(ContractBase):
         assert hand_in(store, done, holder=BOB) == []
         assert state(store, lease.id) is State.DONE
 
+    @by_record
     @ENDINGS
     @LOSSES
     def test_a_lease_given_back_is_stale_before_anybody_takes_it(
@@ -129,6 +131,7 @@ class FencingContract(ContractBase):
         assert hand_in(store, *outcomes, again[0]) == [outcomes[1], again[0]]
         assert ids(claim(store)) == ids(born)
 
+    @by_record
     @pytest.mark.parametrize("ending", [Ending.RELEASED, Ending.RETRY, Ending.PARKED, Ending.DEAD])
     def test_an_ending_ends_the_lease(self, store: Broker, lease: Lease, ending: Ending) -> None:
         end(store, lease, ending, delay=60.0)
@@ -136,6 +139,7 @@ class FencingContract(ContractBase):
         assert hand_in(store, again) == [again]
         assert store.inspector().get(lease.id) is not None
 
+    @by_record
     def test_an_old_ending_does_not_hit_the_job_that_took_its_place(self, store: Broker, lease: Lease) -> None:
         end(store, lease)
         store.enqueue([new := job()], now=NOW)

@@ -16,6 +16,7 @@ from penstock.testing.contract.harness import (
     QUEUE,
     ContractBase,
     beat,
+    by_record,
     claim,
     claim_one,
     end,
@@ -47,6 +48,7 @@ def one_of_each(store: Broker) -> dict[str, NewJob]:
 class InspectorContract(ContractBase):
     """The Inspector shows what is stored, and repairs it while workers run."""
 
+    @by_record
     def test_every_state_is_shown(self, store: Broker) -> None:
         for name, one in one_of_each(store).items():
             assert state(store, one.id) is State(name)
@@ -73,6 +75,7 @@ class InspectorContract(ContractBase):
         assert stored.created_at == pytest.approx(NOW, abs=3600)
         assert (stored.crashes, stored.ended_at, stored.failure, stored.worker) == (0, None, None, None)
 
+    @by_record
     def test_a_running_job_shows_its_worker(self, store: Broker) -> None:
         sent = job()
         store.enqueue([sent], now=NOW)
@@ -93,6 +96,7 @@ class InspectorContract(ContractBase):
     def test_an_unknown_job(self, store: Broker) -> None:
         assert store.inspector().get(new_id()) is None
 
+    @by_record
     def test_jobs_are_listed_by_id_page_by_page(self, store: Broker) -> None:
         sent = jobs(25)
         store.enqueue(sent[::-1], now=NOW)
@@ -106,6 +110,7 @@ class InspectorContract(ContractBase):
         assert len(store.inspector().list(Selection())) == 25
         assert store.inspector().list(Selection(), limit=0) == []
 
+    @by_record
     def test_a_selection_narrows_by_every_field(self, store: Broker) -> None:
         batch = new_id()
         sent = [
@@ -134,6 +139,7 @@ class InspectorContract(ContractBase):
         assert chosen(Selection(queue="b", task="other", batch=batch, state=State.DEAD)) == [5]
         assert chosen(Selection(queue="none")) == []
 
+    @by_record
     def test_queues_are_counted_by_state(self, store: Broker) -> None:
         assert list(store.inspector().count()) == []
         one_of_each(store)
@@ -158,6 +164,7 @@ class InspectorContract(ContractBase):
         assert 0 <= shown.silent_for < 30
         assert shown.running == 0
 
+    @by_record
     def test_a_worker_shows_how_much_it_runs(self, store: Broker) -> None:
         beat(store, ALICE.worker)
         store.enqueue(jobs(3), now=NOW)
@@ -166,6 +173,7 @@ class InspectorContract(ContractBase):
         end(store, leases[0])
         assert [worker.running for worker in store.inspector().workers()] == [1]
 
+    @by_record
     def test_cancel_stops_what_has_not_started(self, store: Broker) -> None:
         sent = one_of_each(store)
         assert store.inspector().cancel(Selection()) == 4
@@ -178,12 +186,14 @@ class InspectorContract(ContractBase):
         assert claim(store, now=NOW + 1000) == []
         assert store.inspector().cancel(Selection(ids=(new_id(),))) == 0
 
+    @by_record
     def test_cancel_takes_a_selection(self, store: Broker) -> None:
         keep, drop = job(), job(task="drop")
         store.enqueue([keep, drop], now=NOW)
         assert store.inspector().cancel(Selection(task="drop")) == 1
         assert ids(claim(store)) == [keep.id]
 
+    @by_record
     def test_retry_brings_dead_letters_back_with_all_their_attempts(self, store: Broker) -> None:
         sent = job(attempt=4)
         store.enqueue([sent], now=NOW)
@@ -197,6 +207,7 @@ class InspectorContract(ContractBase):
         assert second.claim > first.claim
         end(store, second)
 
+    @by_record
     def test_retry_takes_dead_and_cancelled_only(self, store: Broker) -> None:
         sent = one_of_each(store)
         assert store.inspector().retry(Selection()) == 2
@@ -214,6 +225,7 @@ class InspectorContract(ContractBase):
         assert state(store, one.id) is State.DEAD
         assert ids(claim(store, queues=["b"])) == [other.id]
 
+    @by_record
     def test_delete_leaves_what_runs(self, store: Broker) -> None:
         sent = one_of_each(store)
         assert store.inspector().delete(Selection(state=State.DEAD)) == 1

@@ -18,6 +18,7 @@ from penstock.testing.contract.harness import (
     NOW,
     QUEUE,
     ContractBase,
+    by_record,
     claim,
     claim_one,
     end,
@@ -60,7 +61,7 @@ class LifecycleContract(ProcessContract, ContractBase):
 
     def test_the_contract_covers_what_the_broker_claims(self, store: Broker) -> None:
         assert store.features <= frozenset(Feature)
-        assert Feature.INSPECT in store.features
+        assert (Feature.INSPECT in store.features) is store.keeps_records
 
     def test_close_may_be_called_twice(self, url: str) -> None:
         store = connect(url)
@@ -79,6 +80,7 @@ class LifecycleContract(ProcessContract, ContractBase):
         installer.close()
         assert ids(claim(store)) == [sent.id]
 
+    @by_record
     def test_everything_is_there_after_reopening(self, url: str) -> None:
         store = connect(url)
         store.open()
@@ -95,6 +97,7 @@ class LifecycleContract(ProcessContract, ContractBase):
         assert store.promote(now=NOW) == pytest.approx(60, abs=0.01)
         store.close()
 
+    @by_record
     def test_a_lease_survives_the_connection_it_came_by(self, store: Broker, open_store: Callable[..., Broker]) -> None:
         store.enqueue(jobs(1), now=NOW)
         lease = claim_one(store)

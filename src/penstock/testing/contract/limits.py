@@ -19,6 +19,7 @@ from penstock.testing.contract.harness import (
     NOW,
     QUEUE,
     ContractBase,
+    by_record,
     claim,
     claim_one,
     hand_in,
@@ -66,6 +67,7 @@ class LimitContract(ContractBase):
         started = sum(took(store, tick * 0.037) for tick in range(271))
         assert 99 <= started <= 102
 
+    @by_record
     def test_one_learns_when_the_next_may_start(self, store: Broker) -> None:
         declare(store, t=Limit("1/m"))
         store.enqueue(jobs(2, gate="t"), now=NOW)
@@ -199,6 +201,7 @@ class LimitContract(ContractBase):
 
     # Queues
 
+    @by_record
     def test_a_queue_may_be_limited(self, store: Broker) -> None:
         store.declare({",mail": Limit(concurrency=2)})
         store.enqueue([*jobs(5, queue="mail"), *jobs(1, queue="mails"), *jobs(1)], now=NOW)
@@ -209,6 +212,7 @@ class LimitContract(ContractBase):
         assert hand_in(store, Outcome(ended)) == []
         assert len(claim(store, queues=["mail"])) == 1
 
+    @by_record
     def test_a_queue_may_have_a_rate(self, store: Broker) -> None:
         store.declare({",mail": Limit("1/s")})
         store.enqueue(jobs(5, queue="mail"), now=NOW)
@@ -216,6 +220,7 @@ class LimitContract(ContractBase):
         assert counts == [1, 0, 0, 1, 0]
         assert store.promote(now=NOW + 1.5) == pytest.approx(0.6, abs=0.01)
 
+    @by_record
     def test_a_limit_of_the_queue_counts_limited_tasks_too(self, store: Broker) -> None:
         store.declare({",mail": Limit(concurrency=2), "t": Limit(concurrency=1)})
         store.enqueue([*jobs(3, queue="mail"), *jobs(3, queue="mail", gate="t")], now=NOW)
@@ -250,6 +255,7 @@ class LimitContract(ContractBase):
 
     # Where limited jobs are seen
 
+    @by_record
     def test_limited_jobs_are_ready_jobs_of_their_queue(self, store: Broker) -> None:
         declare(store, t=Limit(concurrency=1))
         sent = [*jobs(3, gate="t,k", queue="mail"), job(gate="t,k", queue="mail", run_at=NOW + 60), job(queue="mail")]
@@ -292,6 +298,7 @@ class LimitContract(ContractBase):
         store.promote(now=NOW + 60)
         assert ids(claim(store, now=NOW + 61)) == [late.id]
 
+    @by_record
     def test_what_is_held_back_is_no_backlog(self, store: Broker) -> None:
         declare(store, t=Limit("1/h"))
         store.enqueue(jobs(9, gate="t"), now=NOW)

@@ -13,6 +13,7 @@ from penstock.testing.contract.harness import (
     NOW,
     QUEUE,
     ContractBase,
+    by_record,
     claim_one,
     hand_in,
     job,
@@ -70,6 +71,7 @@ class ListenContract(ProcessContract, ContractBase):
             assert hand_in(worker, Outcome(lease, Ending.DONE, follow_ups=(job(),))) == []
             assert woken.wait(PATIENCE)
 
+    @by_record
     def test_what_becomes_ready_again_wakes(self, store: Broker, open_store: Callable[..., Broker]) -> None:
         worker = open_store()
         worker.enqueue([job()], now=NOW)

@@ -28,6 +28,7 @@ from penstock.testing.contract.harness import (
     ids,
     job,
     jobs,
+    needs_records,
     new_id,
     record,
     rescue_from,
@@ -87,8 +88,10 @@ class MovingContract(ContractBase):
     """A shipment leaves whole and arrives whole, once."""
 
     @pytest.fixture
-    def other(self, url: str, open_store: Callable[..., Broker]) -> Broker:
+    def other(self, store: Broker, url: str, open_store: Callable[..., Broker]) -> Broker:
         """Where the jobs go."""
+        # Of messages nothing can leave.
+        needs_records(store)
         return open_store(with_namespace(url, "other"))
 
     # What goes

@@ -15,6 +15,7 @@ from penstock.testing.contract.harness import (
     QUEUE,
     ContractBase,
     beat,
+    by_record,
     claim,
     claim_one,
     ids,
@@ -33,6 +34,7 @@ class NamespaceContract(ContractBase):
         """A namespace of the store."""
         return open_store(with_namespace(url, "shop"))
 
+    @by_record
     def test_jobs_are_not_shared(self, store: Broker, shop: Broker) -> None:
         mine, theirs = job(), job()
         store.enqueue([mine], now=NOW)
@@ -58,6 +60,7 @@ class NamespaceContract(ContractBase):
         ]
         assert totals == [3, 2]
 
+    @by_record
     def test_repairs_stay_at_home(self, store: Broker, shop: Broker) -> None:
         sent = [*jobs(3), job(dead=True), job(run_at=NOW + 5)]
         shop.enqueue(sent, now=NOW)

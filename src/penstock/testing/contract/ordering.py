@@ -15,6 +15,7 @@ from penstock.testing.contract.harness import (
     NOW,
     QUEUE,
     ContractBase,
+    by_record,
     claim,
     end,
     ids,
@@ -101,6 +102,7 @@ class OrderContract(ContractBase):
         assert store.requeue(taken[1:], ALICE) == []
         assert ids(claim(store)) == ids(sent)
 
+    @by_record
     def test_a_retry_goes_to_the_back(self, store: Broker) -> None:
         sent = jobs(3)
         store.enqueue(sent, now=NOW)
@@ -109,6 +111,7 @@ class OrderContract(ContractBase):
         store.promote(now=NOW + 5)
         assert ids(claim(store, now=NOW + 5)) == ids([*sent[1:], sent[0]])
 
+    @by_record
     def test_what_went_to_the_back_stays_ahead_of_what_comes_later(self, store: Broker) -> None:
         sent = jobs(20)
         store.enqueue(sent, now=NOW)
@@ -120,6 +123,7 @@ class OrderContract(ContractBase):
         store.enqueue(later := jobs(3), now=NOW)
         assert ids(claim(store)) == ids([sent[0], *later])
 
+    @by_record
     def test_purge_takes_what_waits_in_one_queue(self, store: Broker) -> None:
         store.enqueue([*jobs(4), job(run_at=NOW + 60)], now=NOW)
         store.enqueue([job(queue="other"), job(queue="other", run_at=NOW + 60)], now=NOW)

@@ -15,6 +15,7 @@ from penstock.testing.contract.harness import (
     QUEUE,
     ContractBase,
     beat,
+    by_record,
     claim,
     claim_one,
     end,
@@ -31,6 +32,7 @@ from penstock.testing.contract.harness import (
 class RescueContract(ContractBase):
     """What a dead holder held comes back unharmed; what may not run twice becomes a dead letter."""
 
+    @by_record
     def test_only_silent_workers_lose_their_jobs(self, store: Broker) -> None:
         sent = jobs(4)
         store.enqueue(sent, now=NOW)
@@ -45,6 +47,7 @@ class RescueContract(ContractBase):
         assert store.rescue(dead_after=10, now=NOW + 11) == 0
         assert store.rescue(dead_after=10, now=NOW + 16) == 2
 
+    @by_record
     def test_a_heartbeat_covers_every_process_of_the_worker(self, store: Broker) -> None:
         store.enqueue(jobs(6), now=NOW)
         beat(store, "w", NOW)
@@ -54,6 +57,7 @@ class RescueContract(ContractBase):
         assert store.rescue(dead_after=10, now=NOW + 15) == 0
         assert store.rescue(dead_after=10, now=NOW + 19) == 6
 
+    @by_record
     def test_rescued_jobs_burn_no_attempt(self, store: Broker) -> None:
         store.enqueue(jobs(1, attempt=2), now=NOW)
         first = claim_one(store)
@@ -62,6 +66,7 @@ class RescueContract(ContractBase):
         assert second.attempt == 2
         assert second.claim > first.claim
 
+    @by_record
     def test_a_worker_that_comes_back_works_on(self, store: Broker) -> None:
         store.enqueue(jobs(1), now=NOW)
         lease = claim_one(store)
@@ -76,6 +81,7 @@ class RescueContract(ContractBase):
     def test_rescue_without_workers(self, store: Broker) -> None:
         assert store.rescue(dead_after=10, now=NOW) == 0
 
+    @by_record
     def test_a_worker_that_departs_gives_back_what_it_held(self, store: Broker) -> None:
         store.enqueue(jobs(3), now=NOW)
         beat(store, "w")
@@ -89,6 +95,7 @@ class RescueContract(ContractBase):
         assert [lease.crashes for lease in claim(store)] == [0, 0]
         store.depart("nobody")
 
+    @by_record
     def test_abandon_gives_back_one_process_only(self, store: Broker) -> None:
         store.enqueue(jobs(4), now=NOW)
         claim(store, 2, holder=Holder("w", 1))
@@ -98,6 +105,7 @@ class RescueContract(ContractBase):
         assert store.depth(QUEUE) == 2
         assert [state(store, one.id) for one in kept] == [State.RUNNING] * 2
 
+    @by_record
     def test_only_what_ran_counts_a_crash(self, store: Broker) -> None:
         ran, waited = jobs(2, attempt=1)
         store.enqueue([ran, waited], now=NOW)
@@ -108,6 +116,7 @@ class RescueContract(ContractBase):
         assert store.abandon(ALICE, [ran.id]) == 2
         assert record(store, ran.id).crashes == 2
 
+    @by_record
     def test_crashes_are_counted_for_what_was_held_only(self, store: Broker) -> None:
         mine, theirs, waiting = jobs(3)
         store.enqueue([mine, theirs, waiting], now=NOW)

@@ -10,6 +10,7 @@ from penstock.core.states import State
 from penstock.testing.contract.harness import (
     NOW,
     ContractBase,
+    by_record,
     claim,
     claim_one,
     end,
@@ -49,6 +50,7 @@ class ResultContract(ContractBase):
         assert store.inspector().result(long.id, now=NOW + 11) == b"2"
         assert store.prune(now=NOW + 101) == 1
 
+    @by_record
     def test_prune_leaves_everything_else_alone(self, store: Broker) -> None:
         store.enqueue(jobs(4), now=NOW)
         ready, running, dead, delayed = claim(store)

@@ -20,6 +20,7 @@ from penstock.testing.contract.harness import (
     BOB,
     NOW,
     ContractBase,
+    by_record,
     claim,
     end,
     ids,
@@ -153,6 +154,7 @@ class TopicContract(ProcessContract, ContractBase):
         assert sorted(waiting(store, "mail"))[:2] == sorted(of(before, MAIL))
         assert store.subscriptions() == [LEDGER, replace(MAIL, pattern="x")]
 
+    @by_record
     def test_an_event_published_again_is_stored_once(self, store: Broker) -> None:
         store.subscribe([LEDGER])
         sent = events(2)
@@ -179,6 +181,7 @@ class TopicContract(ProcessContract, ContractBase):
         assert waiting(store, text) == of(sent, odd)
         assert store.unsubscribe([odd]) == 1
 
+    @by_record
     def test_an_events_job_ends_like_any_other(self, store: Broker) -> None:
         store.subscribe([LEDGER])
         sent = events(3)

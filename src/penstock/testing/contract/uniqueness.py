@@ -16,6 +16,7 @@ from penstock.testing.contract.harness import (
     NOW,
     QUEUE,
     ContractBase,
+    by_record,
     claim,
     claim_one,
     end,
@@ -35,6 +36,7 @@ class UniqueContract(ContractBase):
         assert store.inspector().get(second.id) is None
         assert ids(claim(store)) == [first.id]
 
+    @by_record
     def test_within_one_batch_as_well(self, store: Broker) -> None:
         a, twin, b = job(unique="a"), job(unique="a"), job(unique="b")
         plain = job()
@@ -95,6 +97,7 @@ class UniqueContract(ContractBase):
         second = job(unique="k")
         assert store.enqueue([second], now=NOW) == [second.id]
 
+    @by_record
     def test_an_id_and_a_key_that_are_both_known(self, store: Broker) -> None:
         first, holder = job(), job(unique="k")
         store.enqueue([first, holder], now=NOW)
@@ -102,6 +105,7 @@ class UniqueContract(ContractBase):
         assert store.enqueue([job(id=first.id, unique="k")], now=NOW)[0] in {first.id, holder.id}
         assert record(store, first.id).unique is None
 
+    @by_record
     def test_a_follow_up_with_a_taken_key_is_not_stored(self, store: Broker) -> None:
         plain, first = job(), job(unique="k")
         store.enqueue([plain, first], now=NOW)

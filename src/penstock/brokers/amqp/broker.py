@@ -1,0 +1,400 @@
+"""The broker on RabbitMQ: a plain job is a message in a quorum queue, and every other job is one of its backend's.
+
+A job is in one of the two, never in both: what has a unique key, a batch, a limit or an order, or may not run twice, is stored, taken and ended
+by the backend, in its transactions. A lease of a message is in force as long as the connection it came by; when that is lost, RabbitMQ delivers the
+message again. A retry is published and confirmed before the old message is acknowledged: a crash between the two repeats the job.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import ClassVar
+
+import msgspec
+
+from penstock.brokers.amqp import dead, doctor
+from penstock.brokers.amqp.deliveries import Deliveries, Delivery
+from penstock.brokers.amqp.endings import Endings
+from penstock.brokers.amqp.inspector import AmqpInspector
+from penstock.brokers.amqp.keeper import Keeper
+from penstock.brokers.amqp.layout import Layout
+from penstock.brokers.amqp.link import Link
+from penstock.brokers.amqp.listen import listening
+from penstock.brokers.amqp.message import Message, is_plain, lease_of, message_of
+from penstock.brokers.amqp.names import Lane, Names
+from penstock.brokers.amqp.shares import divided
+from penstock.brokers.amqp.transfer import AmqpTransfer
+from penstock.brokers.amqp.trouble import refuse_transaction
+from penstock.brokers.amqp.url import parse
+from penstock.brokers.amqp.wire import Wire, unroutable
+from penstock.brokers.base import COUNTED, Backlog, Broker, Exchange, Feature, WorkerInfo
+from penstock.brokers.diagnosis import Check, Schema
+from penstock.core.job import DEFAULT_PRIORITY, Holder, Lease, NewJob, due_at
+from penstock.core.limiter import Limit
+from penstock.core.metrics import Point
+from penstock.core.outcome import Outcome
+from penstock.core.topics import Subscription
+from penstock.errors import MissingFeature, StoreError
+
+#: Seconds after a look at the backend that found nothing, in which a process that has no lack of messages takes no other.
+_LOOK = 0.1
+#: Seconds between two looks for lanes that others have declared, of a process that has no lack of jobs.
+_DISCOVER = 1.0
+
+
+class AmqpBroker(Broker):
+    """A queue in RabbitMQ: `amqp://localhost:5672/vhost?namespace=penstock&backend=postgresql://...`."""
+
+    # What waits as a message can be counted, and neither listed nor taken out.
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.INSPECT, Feature.CANCEL}
+    keeps_records: ClassVar[bool] = False
+
+    def __init__(self, url: str) -> None:
+        self._url = parse(url)
+        self._names = Names(self._url.namespace)
+        self._layout = Layout(self._names)
+        self._keeper = Keeper(self._url.backend, given=self._url.given)
+        self._link = Link(self._url, self._opened, self._lost)
+        self._turn = 0
+        self._look_at = self._discover_at = 0.0
+        self._backend_first = False
+        #: Channels: one that messages come and go by, and one that may be closed by a question without harm.
+        self._work: Wire | None = None
+        self._side: Wire | None = None
+        self._deliveries: Deliveries | None = None
+
+    def open(self) -> None:
+        """See `Broker.open`; the backend is opened when it is first needed."""
+        self._link.open()
+
+    def close(self) -> None:
+        """See `Broker.close`. What this connection holds is delivered to others."""
+        self._link.close()
+        self._keeper.close()
+
+    def install(self) -> None:
+        """See `Broker.install`: queues are declared when they are first used."""
+        self._keeper.open().install()
+
+    def schema(self) -> Schema:
+        """See `Broker.schema`: that of the backend."""
+        return self._keeper.unopened().schema()
+
+    def diagnose(self) -> Iterable[Check]:
+        """See `Broker.diagnose`."""
+        return doctor.diagnose(self._url, self._keeper.unopened())
+
+    def ddl(self) -> str:
+        """See `Broker.ddl`: that of the backend."""
+        return self._keeper.unopened().ddl()
+
+    def inspector(self) -> AmqpInspector:
+        """The reading side: all that the backend has, and the numbers of messages that wait."""
+        with self._link.held():
+            return AmqpInspector(self._keeper.open().inspector(), self._counts)
+
+    def transfer(self) -> AmqpTransfer:
+        """See `Broker.transfer`: a destination only."""
+        with self._link.held():
+            return AmqpTransfer(self._keeper.open().transfer())
+
+    def _opened(self) -> None:
+        self._layout.forget()
+        self._work = Wire(self._link, self._link.gave_up)
+        self._side = Wire(self._link, self._forget)
+        self._deliveries = Deliveries(self._link, self._names, self._work, self._layout.forget)
+        self._layout.base(self._side)
+        self._layout.restore(self._side)
+
+    def _forget(self, _reason: object) -> None:
+        # It asked for a queue that was deleted, say. What is held came by the other channel, and stays.
+        self._layout.forget()
+
+    def _lost(self) -> None:
+        self._work = self._side = self._deliveries = None
+
+    def _wires(self) -> tuple[Wire, Wire, Deliveries]:
+        if self._work is None or self._side is None or self._deliveries is None:
+            raise StoreError(f"{self._url.shown}: there is no connection")
+        if self._side.reason is not None:
+            self._side = Wire(self._link, self._forget)
+        return self._work, self._side, self._deliveries
+
+    def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
+        """See `Broker.enqueue`; RabbitMQ has no transaction of the user's to join.
+
+        It keeps no ids: a plain job that is stored twice, because the first confirm was lost say, is there twice.
+        """
+        refuse_transaction(tx)
+        with self._link.held():
+            first: dict[bytes, NewJob] = {}
+            for job in jobs:
+                first.setdefault(job.id, job)
+            plain = [job for job in first.values() if is_plain(job)]
+            moment = time.time() if now is None else now
+            messages = [(message_of(job), (due_at(job, moment) or moment) - moment) for job in plain]
+            other = [job for job in jobs if not is_plain(job)]
+            stored = self._keeper.open().enqueue(other, now=now) if other else []
+            self._publish(messages)
+            names = dict(zip((job.id for job in other), stored, strict=True))
+            return [names.get(job.id, job.id) for job in jobs]
+
+    def _publish(self, messages: Sequence[tuple[Message, float]]) -> None:
+        """Store messages, each after so many seconds, and tell who listens of those that are ready."""
+        if not messages:
+            return
+        work, side, _ = self._wires()
+        for again in (False, True):
+            self._layout.ensure(side, {message.lane for message, _ in messages})
+            posts = [self._layout.post(side, message, delay) for message, delay in messages]
+            returned = set(work.publish(posts))
+            if not returned:
+                break
+            if again:
+                raise unroutable(self._url.shown, list(returned))
+            # Somebody deleted a queue since it was declared: it is declared again.
+            self._layout.forget()
+            messages = [
+                pair for pair, post in zip(messages, posts, strict=True) if (post.exchange, post.key) in returned
+            ]  # fmt: skip
+        if any(delay <= 0 for _, delay in messages):
+            work.ring(self._names.bell)
+
+    def exchange(
+        self,
+        outcomes: Sequence[Outcome],
+        queues: Sequence[str],
+        limit: int,
+        holder: Holder,
+        *,
+        now: float | None = None,
+        tx: object | None = None,
+    ) -> Exchange:
+        """See `Broker.exchange`. What is held of the backend ends there, and the rest by acknowledgements."""
+        refuse_transaction(tx)
+        with self._link.held():
+            work, side, deliveries = self._wires()
+            self._turn += 1
+            endings = Endings(outcomes, deliveries.held)
+            stale, leases = list(endings.stale), list[Lease]()
+            if endings.elsewhere:
+                stale += self._keeper.open().exchange(endings.elsewhere, (), 0, holder, now=now).stale
+            endings.write(self._keeper, self._publish, self.enqueue, now)
+            if limit > 0 and time.monotonic() >= self._discover_at:
+                self._discover(side, queues)
+            asked = limit > 0 and self._is_backends_turn()
+            if asked:
+                leases = self._from_backend(queues, limit, holder, now)
+            shares = self._shares(queues, limit - len(leases), endings.ended)
+            deliveries.plan(shares, [*endings.ended, *endings.released])
+            deliveries.end(endings.ended)
+            if endings.released:
+                deliveries.give_back(endings.released)
+                work.ring(self._names.bell)
+            if not shares and (endings.ended or endings.released):
+                deliveries.settle()
+            leases += self._taken(shares, holder)
+            if len(leases) < limit and not (asked and leases):
+                leases += self._the_rest(queues, limit - len(leases), holder, now)
+            late = set(map(id, stale))
+            return Exchange(leases, [outcome for outcome in outcomes if id(outcome) in late] if stale else stale)
+
+    def _discover(self, side: Wire, queues: Sequence[str]) -> None:
+        self._layout.ensure(side, [Lane(queue, DEFAULT_PRIORITY) for queue in queues])
+        self._layout.discover(side, queues)
+        self._discover_at = time.monotonic() + _DISCOVER
+
+    def _is_backends_turn(self) -> bool:
+        """Is the backend to be asked before RabbitMQ is? Now and then, and not twice in a row: neither starves the other."""
+        self._backend_first = time.monotonic() >= self._look_at and not self._backend_first
+        return self._backend_first
+
+    def _the_rest(self, queues: Sequence[str], limit: int, holder: Holder, now: float | None) -> list[Lease]:
+        """What else there is, for a process that is about to have nothing to do: by lanes that are new, and in the backend."""
+        _, side, deliveries = self._wires()
+        self._discover(side, queues)
+        shares = self._shares(queues, limit, ())
+        deliveries.plan(shares, ())
+        leases = self._taken(shares, holder)
+        limit -= len(leases)
+        return leases + self._from_backend(queues, limit, holder, now) if limit else leases
+
+    def _from_backend(self, queues: Sequence[str], limit: int, holder: Holder, now: float | None) -> list[Lease]:
+        leases = self._keeper.open().exchange((), queues, limit, holder, now=now).leases
+        self._look_at = time.monotonic() + _LOOK * (not leases)
+        return leases
+
+    def _shares(self, queues: Sequence[str], limit: int, ending: Sequence[int]) -> dict[Lane, int]:
+        """How many messages to take from which lane."""
+        if limit <= 0 or not queues:
+            return {}
+        _, _, deliveries = self._wires()
+        lanes = [lane for queue in queues for lane in self._layout.lanes(queue)]
+        if len(lanes) == 1 and deliveries.freed_by(ending).get(lanes[0]) == limit:
+            # A consumer that stands, and no other place to take from: what there is comes by itself.
+            return {lanes[0]: limit}
+        ready = dict(zip(lanes, self._count(lanes), strict=True)) if lanes else {}
+        return divided(ready, queues, limit, self._turn)
+
+    def _count(self, lanes: Sequence[Lane]) -> list[int]:
+        return self._wires()[1].counts(map(self._names.lane, lanes))
+
+    def _taken(self, shares: Mapping[Lane, int], holder: Holder) -> list[Lease]:
+        if not shares:
+            return []
+        _, _, deliveries = self._wires()
+        leases: list[Lease] = []
+        waits: list[tuple[Message, float]] = []
+        unread: list[int] = []
+        for claim, delivery in deliveries.take(shares, holder, self._count):
+            message = dead.read(delivery, deliveries.lane_of(delivery), self._keeper)
+            if message is None:
+                unread.append(claim)
+            elif message.rest:
+                waits.append((msgspec.structs.replace(message, rest=0.0), message.rest))
+                unread.append(claim)
+            else:
+                leases.append(lease_of(message, claim, self._crashes(message, delivery)))
+        if unread:
+            self._publish(waits)
+            deliveries.plan({}, unread)
+            deliveries.end(unread)
+            deliveries.settle()
+        leases.sort(key=lambda lease: -lease.priority)
+        return leases
+
+    def _crashes(self, message: Message, delivery: Delivery) -> int:
+        """How often the process that ran it died: nobody is asked about a message that comes for the first time."""
+        return self._keeper.crashes(message.id) if delivery.redelivered else 0
+
+    def abandon(self, holder: Holder, crashed: Sequence[bytes] = ()) -> int:
+        """See `Broker.abandon`: the messages of another process have gone back already, with its connection."""
+        with self._link.held():
+            backend = self._keeper.open()
+            back = backend.abandon(holder, crashed) + self._give_back(holder)
+            inspector = backend.inspector()
+            self._keeper.crashed(id for id in crashed if inspector.get(id) is None)
+            return back
+
+    def _give_back(self, holder: Holder) -> int:
+        """Return what this connection holds for a process."""
+        work, _, deliveries = self._wires()
+        if claims := deliveries.of(holder):
+            deliveries.plan({}, claims)
+            deliveries.give_back(claims)
+            deliveries.settle()
+            work.ring(self._names.bell)
+        return len(claims)
+
+    def purge(self, queue: str) -> int:
+        """See `Broker.purge`. Messages that wait for their time stay: they are not in any one queue's."""
+        with self._link.held():
+            side = self._wires()[1]
+            self._layout.discover(side, [queue])
+            gone = sum(side.purge(self._names.lane(lane)) for lane in self._layout.lanes(queue))
+            return gone + self._keeper.open().purge(queue)
+
+    def heartbeat(self, worker: WorkerInfo, *, now: float | None = None) -> None:
+        """See `Broker.heartbeat`."""
+        with self._link.held():
+            self._keeper.open().heartbeat(worker, now=now)
+
+    def depart(self, worker: str) -> None:
+        """See `Broker.depart`."""
+        with self._link.held():
+            self._keeper.open().depart(worker)
+
+    def promote(self, *, now: float | None = None, limit: int = 10_000) -> float | None:
+        """See `Broker.promote`: messages come when they are due by themselves."""
+        with self._link.held():
+            return self._keeper.open().promote(now=now, limit=limit)
+
+    def rescue(self, *, dead_after: float, now: float | None = None) -> int:
+        """See `Broker.rescue`. What a queue gave up delivering becomes a dead letter."""
+        with self._link.held():
+            dead.collect(*self._wires()[:2], self._names, self._keeper)
+            return self._keeper.open().rescue(dead_after=dead_after, now=now)
+
+    def held(self, holder: Holder) -> list[Lease]:
+        """See `Broker.held`: of the backend's."""
+        with self._link.held():
+            return self._keeper.open().held(holder)
+
+    def cancelled(self, worker: str) -> list[tuple[int, bytes]]:
+        """See `Broker.cancelled`: of the backend's."""
+        with self._link.held():
+            return self._keeper.open().cancelled(worker)
+
+    def backlog(self, queues: Sequence[str], *, now: float | None = None, most: int = COUNTED) -> Backlog:
+        """See `Broker.backlog`. How long messages have waited, RabbitMQ does not tell."""
+        with self._link.held():
+            ready = sum(self._waiting(queue) for queue in queues)
+            behind = self._keeper.open().backlog(queues, now=now, most=most)
+            return Backlog(min(most, ready + behind.ready), behind.waited)
+
+    def declare(self, limits: Mapping[str, Limit | None]) -> None:
+        """See `Broker.declare`: jobs that are limited are the backend's."""
+        queues = sorted(
+            name.lstrip(",") for name, limit in limits.items() if name.startswith(",") and limit is not None
+        )
+        if queues:
+            raise MissingFeature(
+                f"amqp:// keeps limits of tasks, and none of queues: limit the tasks of {', '.join(queues)}, or use another broker"
+            )
+        with self._link.held():
+            self._keeper.open().declare({name: limit for name, limit in limits.items() if not name.startswith(",")})
+
+    def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:
+        """See `Broker.record`."""
+        with self._link.held():
+            return self._keeper.open().record(worker, span, number, point, now=now)
+
+    def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
+        """See `Broker.subscribe`: the backend knows who subscribes, and an event's jobs are stored as any others."""
+        with self._link.held():
+            self._keeper.open().subscribe(subscriptions)
+
+    def unsubscribe(self, subscriptions: Sequence[Subscription]) -> int:
+        """See `Broker.unsubscribe`."""
+        with self._link.held():
+            return self._keeper.open().unsubscribe(subscriptions)
+
+    def subscriptions(self) -> list[Subscription]:
+        """See `Broker.subscriptions`."""
+        with self._link.held():
+            return self._keeper.open().subscriptions()
+
+    def unpark(self, tasks: Sequence[str]) -> int:
+        """See `Broker.unpark`."""
+        with self._link.held():
+            return self._keeper.open().unpark(tasks)
+
+    def prune(self, *, now: float | None = None) -> int:
+        """See `Broker.prune`."""
+        with self._link.held():
+            return self._keeper.open().prune(now=now)
+
+    def depth(self, queue: str) -> int:
+        """See `Broker.depth`."""
+        with self._link.held():
+            return self._waiting(queue) + self._keeper.open().depth(queue)
+
+    def _waiting(self, queue: str) -> int:
+        """How many messages of a queue wait."""
+        _, side, _ = self._wires()
+        self._layout.discover(side, [queue])
+        return sum(self._count(self._layout.lanes(queue)))
+
+    def _counts(self) -> dict[str, int]:
+        """How many messages wait in the queues that this connection knows, or somebody has told the backend of."""
+        with self._link.held():
+            workers = self._keeper.open().inspector().workers()
+            queues = self._layout.queues.union(*(worker.queues for worker in workers))
+            return {queue: self._waiting(queue) for queue in queues}
+
+    def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
+        """See `Broker.listen`."""
+        with self._link.held():
+            return listening(self._url, self._names, self._keeper.open(), wake)

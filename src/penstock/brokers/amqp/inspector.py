@@ -1,0 +1,71 @@
+"""What can be read of a queue in RabbitMQ: all that its backend has, and how many messages wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
+
+from penstock.brokers.inspect import BatchRecord, Inspector, QueueCounts, Selection, WorkerRecord
+from penstock.core.job import JobRecord
+from penstock.core.metrics import FINE, Sample
+
+
+class AmqpInspector:
+    """See `Inspector`. A job that waits or runs as a message is not found: RabbitMQ tells of no single one.
+
+    Parameters:
+        backend: reads the backend.
+        waiting: how many messages wait, of each queue that is known.
+    """
+
+    def __init__(self, backend: Inspector, waiting: Callable[[], dict[str, int]]) -> None:
+        self._backend = backend
+        self._waiting = waiting
+
+    def get(self, id: bytes) -> JobRecord | None:
+        """See `Inspector.get`."""
+        return self._backend.get(id)
+
+    def list(self, selection: Selection, *, limit: int = 50, after: bytes | None = None) -> Sequence[JobRecord]:
+        """See `Inspector.list`."""
+        return self._backend.list(selection, limit=limit, after=after)
+
+    def count(self) -> Sequence[QueueCounts]:
+        """See `Inspector.count`. Messages count as ready; those that run or are delayed are not told apart."""
+        waiting = self._waiting()
+        counts = [replace(one, ready=one.ready + waiting.pop(one.queue, 0)) for one in self._backend.count()]
+        counts += [QueueCounts(queue, ready=ready) for queue, ready in waiting.items() if ready]
+        return sorted(counts, key=lambda one: one.queue)
+
+    def workers(self) -> Sequence[WorkerRecord]:
+        """See `Inspector.workers`."""
+        return self._backend.workers()
+
+    def metrics(self, since: float, *, span: int = FINE) -> Sequence[Sample]:
+        """See `Inspector.metrics`."""
+        return self._backend.metrics(since, span=span)
+
+    def result(self, id: bytes, *, now: float | None = None) -> bytes | None:
+        """See `Inspector.result`."""
+        return self._backend.result(id, now=now)
+
+    def batch(self, id: bytes) -> BatchRecord | None:
+        """See `Inspector.batch`."""
+        return self._backend.batch(id)
+
+    def moved_to(self, id: bytes) -> str | None:
+        """See `Inspector.moved_to`."""
+        return self._backend.moved_to(id)
+
+    def cancel(self, selection: Selection) -> int:
+        """See `Inspector.cancel`."""
+        return self._backend.cancel(selection)
+
+    def retry(self, selection: Selection) -> int:
+        """See `Inspector.retry`."""
+        return self._backend.retry(selection)
+
+    def delete(self, selection: Selection) -> int:
+        """See `Inspector.delete`."""
+        return self._backend.delete(selection)

@@ -1,0 +1,141 @@
+"""What is declared in RabbitMQ, when it is first needed: a queue for each lane, and levels of queues where jobs wait for their time.
+
+A level holds every message that comes to it for the same time, 10 ms doubled as often as its number says, so that none of
+them stands behind one that is to stay longer. A delay is written in binary digits in front of the key: the exchange of a level routes a message to
+the level's queue where its digit is 1, from where it is dead-lettered to the next exchange when it expires, and else to the next exchange at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from penstock.brokers.amqp.message import Message, encode, later
+from penstock.brokers.amqp.names import Lane, Names
+from penstock.brokers.amqp.wire import Post, Wire
+from penstock.core.job import PRIORITIES
+
+#: Seconds of the shortest delay.
+UNIT = 0.01
+DIGITS = 28
+#: Seconds of the longest, about 31 days; what is to wait longer goes round again.
+LONGEST = UNIT * ((1 << DIGITS) - 1)
+#: Deliveries after which a queue gives a message up, and passes it on to where dead letters are made of such.
+DELIVERIES = 1000
+_QUORUM = {"x-queue-type": "quorum"}
+
+
+class Layout:
+    """What this connection knows to be declared.
+
+    Parameters:
+        names: of the namespace.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._declared: set[Lane] = set()
+        self._reached: set[Lane] = set()
+        self._levels = 0
+        self._before: tuple[set[Lane], set[Lane], int] = (set(), set(), 0)
+
+    def forget(self) -> None:
+        """It may all be gone: the connection was lost, or a queue deleted."""
+        self._before = (
+            self._before[0] | self._declared,
+            self._before[1] | self._reached,
+            max(self._before[2], self._levels),
+        )
+        self._declared, self._reached, self._levels = set(), set(), 0
+
+    def restore(self, wire: Wire) -> None:
+        """Declare again what was declared: a server that was killed has forgotten the bindings of its last moments, and kept the messages."""
+        declared, reached, levels = self._before
+        self.ensure(wire, declared)
+        self._ensure_levels(wire, levels)
+        for lane in reached:
+            self._reach(wire, lane)
+
+    def lanes(self, queue: str) -> list[Lane]:
+        """The lanes of a queue that are known to be there, higher priorities first."""
+        return sorted((lane for lane in self._declared if lane.queue == queue), key=lambda lane: -lane.priority)
+
+    @property
+    def queues(self) -> set[str]:
+        """The queues of which any lane is known to be there."""
+        return {lane.queue for lane in self._declared}
+
+    def base(self, wire: Wire) -> None:
+        """Declare what every queue needs."""
+        names = self._names
+        wire.exchange(names.bell, "fanout")
+        wire.exchange(names.known, "direct")
+        wire.exchange(names.dropped, "fanout")
+        # It routes what was declared, and keeps nothing of what comes.
+        wire.queue(names.known, {"x-max-length": 0})
+        wire.queue(names.dropped, _QUORUM)
+        wire.bind(names.dropped, names.dropped, "")
+
+    def ensure(self, wire: Wire, lanes: Iterable[Lane]) -> None:
+        """Declare lanes that this connection has not seen yet."""
+        for lane in set(lanes) - self._declared:
+            if lane.priority not in PRIORITIES:
+                raise ValueError(f"a priority is 0 to 9, not {lane.priority}")
+            wire.queue(self._names.lane(lane), {
+                **_QUORUM, "x-delivery-limit": DELIVERIES, "x-dead-letter-exchange": self._names.dropped,
+                "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish",
+            })  # fmt: skip
+            # Known when it is there, not before.
+            wire.bind(self._names.known, self._names.known, lane.key)
+            self._declared.add(lane)
+
+    def discover(self, wire: Wire, queues: Sequence[str]) -> None:
+        """Learn which lanes of these queues others have declared."""
+        unknown = [
+            lane for queue in queues for lane in (Lane(queue, p) for p in PRIORITIES) if lane not in self._declared
+        ]
+        if unknown:
+            returned = {
+                key
+                for _, key in wire.publish([Post(self._names.known, lane.key, b"") for lane in unknown], lasting=False)
+            }
+            # Declared again: one that was deleted since is still known, and would be missed by all who ask for it.
+            self.ensure(wire, [lane for lane in unknown if lane.key not in returned])
+
+    def post(self, wire: Wire, message: Message, delay: float = 0.0) -> Post:
+        """A message on its way to its lane, at once or after so many seconds."""
+        lane = message.lane
+        if delay <= 0:
+            return Post("", self._names.lane(lane), encode(message))
+        rest = max(0.0, delay - LONGEST)
+        units = min(math.ceil(min(delay, LONGEST) / UNIT), (1 << DIGITS) - 1)
+        self._ensure_levels(wire, units.bit_length())
+        self._reach(wire, lane)
+        digits = ".".join(f"{units:0{DIGITS}b}")
+        return Post(self._names.level(units.bit_length() - 1), f"{digits}.{lane.key}", encode(later(message, rest)))
+
+    def _reach(self, wire: Wire, lane: Lane) -> None:
+        if lane not in self._reached:
+            wire.bind(self._names.lane(lane), self._names.due, f"{'*.' * DIGITS}{lane.key}")
+            self._reached.add(lane)
+
+    def _ensure_levels(self, wire: Wire, count: int) -> None:
+        """Declare the levels of so many digits."""
+        names = self._names
+        if not self._levels and count:
+            wire.exchange(names.due, "topic")
+            # Whoever listens hears of what falls due.
+            wire.chain(names.bell, names.due, "#")
+        for digit in range(self._levels, count):
+            level, following = names.level(digit), names.level(digit - 1) if digit else names.due
+            before = "*." * (DIGITS - 1 - digit)
+            arguments: dict[str, Any] = {
+                **_QUORUM, "x-message-ttl": round(UNIT * 1000) << digit, "x-dead-letter-exchange": following,
+                "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish",
+            }  # fmt: skip
+            wire.exchange(level, "topic")
+            wire.queue(level, arguments)
+            wire.bind(level, level, f"{before}1.#")
+            wire.chain(following, level, f"{before}0.#")
+            self._levels = digit + 1

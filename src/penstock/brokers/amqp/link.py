@@ -1,0 +1,238 @@
+"""One connection to RabbitMQ, driven by whoever calls; a thread that sleeps otherwise keeps it alive while nobody does.
+
+pika's asynchronous connection is turned by hand here: its blocking one waits for the confirm of each message by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from typing import Any
+
+from penstock.brokers.amqp.trouble import translated
+from penstock.brokers.amqp.url import AmqpUrl
+from penstock.errors import ConfigError, MissingExtra, StoreError, StoreUnavailable
+
+try:
+    # It has no types to import.
+    pika: Any = import_module("pika")
+    select_connection: Any = import_module("pika.adapters.select_connection")
+except ImportError:
+    raise MissingExtra("amqp:// needs pika: pip install 'penstock[rabbitmq]'") from None
+
+# What goes wrong is raised. pika would log it as well, and each step of every connection, unless the program has said what it may.
+_log = logging.getLogger("pika")
+if _log.level == logging.NOTSET:
+    _log.setLevel(logging.CRITICAL)
+
+#: Seconds for a connection to be made, to one host.
+_CONNECT = 10.0
+#: Seconds in which the server must answer: more than an election of a queue's leader takes.
+ANSWER = 60.0
+_GOODBYE = 5.0
+#: Times that the connection is looked at for each heartbeat of the server's.
+_LOOKS = 6
+
+
+class Link:
+    """A connection, opened anew by the next use after it was lost. One thread at a time: `with link.held():`.
+
+    Parameters:
+        url: where to connect to.
+        opened: called with each new connection, to make its channels.
+        lost: called when there is no connection any more; what came by it is no longer ours.
+    """
+
+    def __init__(self, url: AmqpUrl, opened: Callable[[], None], lost: Callable[[], None]) -> None:
+        self.url = url
+        self._opened = opened
+        self._lost = lost
+        self._lock = threading.RLock()
+        self._wanted = False
+        self._connection: Any = None
+        self._loop: Any = None
+        self._reason: object = None
+        self._ended = threading.Event()
+
+    def open(self) -> None:
+        """Connect, unless it is."""
+        with self._lock:
+            self._wanted = True
+            if self._connection is None:
+                self._connect()
+
+    def close(self) -> None:
+        """Disconnect; may be called twice."""
+        with self._lock:
+            self._wanted = False
+            connection = self._connection
+            if connection is not None:
+                with suppress(Exception):
+                    connection.close()
+                    self.turn(lambda: connection.is_closed, _GOODBYE)
+            self._drop()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have the connection for oneself; what the client raises becomes a `StoreError`."""
+        with self._lock:
+            if not self._wanted:
+                raise StoreError(f"the queue {self.url.shown} is closed: call open() first")
+            if self._connection is None or self._reason is not None:
+                self._drop()
+                self._connect()
+            try:
+                yield
+            except pika.exceptions.AMQPError as error:
+                raise self._broken(error) from error
+            except OSError as error:
+                raise self._broken(error) from error
+
+    def turn(self, until: Callable[[], object], seconds: float) -> bool:
+        """Send and receive until something has become true; False after so many seconds without."""
+        loop = self._loop
+        if until():
+            return True
+        deadline = time.monotonic() + seconds
+        # The loop sleeps until something comes; this ends its sleep.
+        alarm = loop.call_later(seconds, lambda: None)
+        try:
+            while True:
+                loop.poll()
+                loop.process_timeouts()
+                if until():
+                    return True
+                if self._reason is not None:
+                    raise self._broken(self._reason)
+                if time.monotonic() >= deadline:
+                    return False
+        finally:
+            loop.remove_timeout(alarm)
+
+    def wait(self, until: Callable[[], object]) -> None:
+        """As `turn`, for an answer that must come: without it the connection is given up."""
+        if not self.turn(until, ANSWER):
+            raise self._broken("no answer: timed out")
+
+    def channel(self, closed: Callable[[object], None]) -> Any:
+        """Open a channel.
+
+        Parameters:
+            closed: called with the reason when the server closes it.
+        """
+        opened: list[Any] = []
+        channel = self._connection.channel(on_open_callback=opened.append)
+        channel.add_on_close_callback(lambda _, reason: closed(reason))
+        self.wait(lambda: opened)
+        return channel
+
+    def gave_up(self, reason: object) -> None:
+        """A channel was closed that this connection is nothing without."""
+        if self._reason is None:
+            self._reason = reason
+
+    @property
+    def version(self) -> str:
+        """Of the server."""
+        properties: dict[str, Any] = self._connection.server_properties or {}
+        return f"{properties.get('product', '')} {properties.get('version', '')}".strip()
+
+    def _connect(self) -> None:
+        failed: object = None
+        for host, port in self.url.hosts:
+            try:
+                self._connect_to(host, port)
+                self._opened()
+            except (pika.exceptions.AMQPError, OSError) as error:
+                failed = error
+            except StoreUnavailable as error:
+                failed = error
+            except BaseException:
+                self._drop()
+                raise
+            else:
+                self._ended = threading.Event()
+                threading.Thread(
+                    target=self._keep_alive, args=(self._ended,), name="penstock-amqp", daemon=True
+                ).start()
+                return
+            self._drop()
+        if isinstance(failed, StoreError):
+            raise failed
+        raise translated(failed, self.url.shown)
+
+    def _connect_to(self, host: str, port: int) -> None:
+        url = self.url
+        parameters = pika.ConnectionParameters(
+            host, port, url.vhost, pika.PlainCredentials(url.user, url.password), heartbeat=url.heartbeat,
+            socket_timeout=_CONNECT, stack_timeout=_CONNECT * 1.5, blocked_connection_timeout=ANSWER,
+            ssl_options=_tls(url, host) if url.encrypted else None, client_properties={"product": "Penstock"},
+        )  # fmt: skip
+        came: list[object] = []
+        self._reason, self._loop = None, select_connection.IOLoop()
+        self._loop.activate_poller()
+        self._connection = select_connection.SelectConnection(
+            parameters, came.append, lambda _, error: self.gave_up(error), lambda _, error: self.gave_up(error), self._loop
+        )  # fmt: skip
+        if not self.turn(lambda: came, _CONNECT * 2):
+            raise TimeoutError(f"connecting to {host} timed out")
+
+    def _drop(self) -> None:
+        """Let go of a connection, in whatever state it is."""
+        self._ended.set()
+        connection, loop = self._connection, self._loop
+        self._connection = self._loop = None
+        if connection is None:
+            return
+        with suppress(Exception):
+            if connection.is_open:
+                connection.close()
+                for _ in range(3):
+                    loop.call_later(0, lambda: None)
+                    loop.poll()
+                    loop.process_timeouts()
+        transport = getattr(connection, "_transport", None)
+        with suppress(Exception):
+            if transport is not None:
+                transport.abort()
+                loop.call_later(0, lambda: None)
+                loop.poll()
+                loop.process_timeouts()
+        with suppress(Exception):
+            loop.deactivate_poller()
+            loop.close()
+        self._lost()
+
+    def _broken(self, reason: object) -> StoreError:
+        self.gave_up(reason)
+        return translated(self._reason, self.url.shown)
+
+    def _keep_alive(self, ended: threading.Event) -> None:
+        """Answer the server's heartbeats while the owner is busy with a job, say."""
+        while not ended.wait(self.url.heartbeat / _LOOKS):
+            if not self._lock.acquire(blocking=False):
+                continue
+            try:
+                if self._connection is not None and self._reason is None and not ended.is_set():
+                    self.turn(lambda: False, 0.0)
+            except (StoreError, pika.exceptions.AMQPError, OSError) as error:
+                self.gave_up(error)
+            finally:
+                self._lock.release()
+
+
+def _tls(url: AmqpUrl, host: str) -> Any:
+    try:
+        context = ssl.create_default_context(cafile=url.files.get("ca"))
+        if "cert" in url.files:
+            context.load_cert_chain(url.files["cert"], url.files.get("key"))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"{url.shown}: the files of ?ca=, ?cert= and ?key= can't be used: {error}") from None
+    if not url.verified:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return pika.SSLOptions(context, host)

@@ -1,0 +1,52 @@
+"""What things are called in RabbitMQ. Everything of one namespace begins with its name and a dot."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+from urllib.parse import quote
+
+#: A routing key may have 255 bytes, of which the digits of a delay take 56.
+_LONGEST = 150
+
+
+class Lane(NamedTuple):
+    """The jobs of one queue and priority: one quorum queue, since these know no priorities before RabbitMQ 4."""
+
+    queue: str
+    priority: int
+
+    @property
+    def key(self) -> str:
+        """The last word of its routing keys: without dots, and short however long the queue's name is."""
+        name = quote(self.queue, safe="").replace(".", "%2E")
+        if len(name) > _LONGEST:
+            name = hashlib.sha256(self.queue.encode()).hexdigest()
+        return f"{name}~{self.priority}"
+
+
+class Names:
+    """The names of one namespace.
+
+    Parameters:
+        namespace: which.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+        #: A fanout exchange that tells listeners of work.
+        self.bell = f"{namespace}.bell"
+        #: A direct exchange that routes the key of a lane where the lane has been declared, and a queue that keeps none of it.
+        self.known = f"{namespace}.known"
+        #: A topic exchange where delays end.
+        self.due = f"{namespace}.due"
+        #: What a queue gave up delivering, and the exchange it comes by.
+        self.dropped = f"{namespace}.dropped"
+
+    def lane(self, lane: Lane) -> str:
+        """The queue of a lane."""
+        return f"{self._namespace}.jobs.{lane.key}"
+
+    def level(self, digit: int) -> str:
+        """The queue, and the exchange before it, where jobs wait whose delay has this binary digit."""
+        return f"{self._namespace}.delay.{digit}"

@@ -1,0 +1,152 @@
+"""What is said over a connection: messages that are confirmed, and what is declared and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from penstock.brokers.amqp.link import Link, pika
+from penstock.brokers.amqp.trouble import translated
+from penstock.errors import StoreError, StoreUnavailable
+
+#: Messages of which the confirms are awaited together: unconfirmed, more of them lie in the server's memory.
+_AT_ONCE = 2000
+_PERSISTENT = pika.BasicProperties(delivery_mode=2, content_type="application/msgpack")
+_PASSING = pika.BasicProperties(delivery_mode=1)
+_UNROUTED = 312
+
+
+class Post(NamedTuple):
+    """A message on its way: which exchange it goes to, by which key, and what it says."""
+
+    exchange: str
+    key: str
+    body: bytes
+
+
+class Wire:
+    """A channel whose messages are confirmed.
+
+    Parameters:
+        link: the connection.
+        closed: called with the reason when the server closes the channel.
+    """
+
+    def __init__(self, link: Link, closed: Callable[[object], None]) -> None:
+        self._link = link
+        self._sent = 0
+        self._open: set[int] = set()
+        self._refused: list[int] = []
+        self._returned: list[tuple[str, str]] = []
+        #: Why the server closed the channel, if it did.
+        self.reason: object = None
+        self._closed = closed
+        self.channel = link.channel(self._end)
+        selected: list[object] = []
+        self.channel.confirm_delivery(self._confirmed, selected.append)
+        self.channel.add_on_return_callback(self._came_back)
+        self._wait(lambda: selected)
+
+    def _end(self, reason: object) -> None:
+        self.reason = reason
+        self._closed(reason)
+
+    def _wait(self, until: Callable[[], object]) -> None:
+        self._link.wait(lambda: until() or self.reason is not None)
+        if self.reason is not None:
+            raise translated(self.reason, self._link.url.shown)
+
+    def publish(self, posts: Sequence[Post], *, lasting: bool = True) -> list[tuple[str, str]]:
+        """Send messages, and wait until the server has them safe; returns the exchanges and keys of those that nobody takes.
+
+        Raises:
+            StoreUnavailable: the server has not taken all of them.
+        """
+        self._returned, self._refused = [], []
+        properties, publish = _PERSISTENT if lasting else _PASSING, self.channel.basic_publish
+        for start in range(0, len(posts), _AT_ONCE):
+            part = posts[start : start + _AT_ONCE]
+            self._open.update(range(self._sent + 1, self._sent + 1 + len(part)))
+            self._sent += len(part)
+            for exchange, key, body in part:
+                publish(exchange, key, body, properties, True)
+            self._wait(lambda: not self._open)
+        if self._refused:
+            raise StoreUnavailable(
+                f"{self._link.url.shown}: the server did not take {len(self._refused)} messages, for want of a majority of its nodes "
+                "or of room perhaps: try again"
+            )
+        return self._returned
+
+    def ring(self, exchange: str) -> None:
+        """Send a word that nobody need hear."""
+        self._open.add(self._sent + 1)
+        self._sent += 1
+        self.channel.basic_publish(exchange, "", b"", _PASSING)
+        self._wait(lambda: not self._open)
+
+    def _confirmed(self, frame: Any) -> None:
+        tag, method = frame.method.delivery_tag, frame.method
+        told = {each for each in self._open if each <= tag} if method.multiple else {tag}
+        self._open -= told
+        if method.NAME == "Basic.Nack":
+            self._refused += told
+
+    def _came_back(self, _channel: object, method: Any, _properties: object, _body: bytes) -> None:
+        if method.reply_code == _UNROUTED:
+            self._returned.append((method.exchange, method.routing_key))
+
+    def ask(self, say: Callable[[Callable[[Any], None]], object]) -> Any:
+        """Send a method, and wait for its answer."""
+        answers: list[Any] = []
+        say(answers.append)
+        self._wait(lambda: answers)
+        return answers[0]
+
+    def queue(self, name: str, arguments: dict[str, Any], *, durable: bool = True) -> None:
+        """Declare a queue; one that is there is left as it is."""
+        self.ask(lambda done: self.channel.queue_declare(name, durable=durable, arguments=arguments, callback=done))
+
+    def exchange(self, name: str, kind: str) -> None:
+        """Declare an exchange."""
+        self.ask(lambda done: self.channel.exchange_declare(name, kind, durable=True, callback=done))
+
+    def bind(self, queue: str, exchange: str, key: str) -> None:
+        """Have an exchange route a key to a queue."""
+        self.ask(lambda done: self.channel.queue_bind(queue, exchange, key, callback=done))
+
+    def chain(self, target: str, source: str, key: str) -> None:
+        """Have an exchange route a key to another exchange."""
+        self.ask(lambda done: self.channel.exchange_bind(target, source, key, callback=done))
+
+    def counts(self, names: Iterable[str]) -> list[int]:
+        """How many messages wait in each queue."""
+        answers: list[Any] = []
+        wanted = list(names)
+        for name in wanted:
+            self.channel.queue_declare(name, passive=True, callback=answers.append)
+        self._wait(lambda: len(answers) == len(wanted))
+        return [int(answer.method.message_count) for answer in answers]
+
+    def get(self, name: str) -> tuple[int, dict[str, Any] | None, bytes] | None:
+        """The tag, headers and body of the first message of a queue, if there is one."""
+        answers: list[Any] = []
+        empty = pika.spec.Basic.GetEmpty
+        self.channel.add_callback(lambda _: answers.append(None), [empty])
+        self.channel.basic_get(
+            name, lambda _, method, properties, body: answers.append((method.delivery_tag, properties.headers, body))
+        )
+        self._wait(lambda: answers)
+        found: tuple[int, dict[str, Any] | None, bytes] | None = answers[0]
+        return found
+
+    def purge(self, name: str) -> int:
+        """Delete what waits in a queue; returns how many."""
+        return int(self.ask(lambda done: self.channel.queue_purge(name, done)).method.message_count)
+
+
+def unroutable(shown: str, returned: Sequence[tuple[str, str]]) -> StoreError:
+    """Messages that no queue takes, though it was declared a moment ago."""
+    return StoreUnavailable(
+        f"{shown}: {len(returned)} messages found no queue: something deletes queues; nothing of them is stored: try again"
+    )

@@ -1,0 +1,328 @@
+"""What RabbitMQ does in its own way: messages, their delays and deliveries, and what becomes of them when it fails."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pika
+import pytest
+
+from penstock.brokers import connect
+from penstock.brokers.amqp.broker import AmqpBroker
+from penstock.brokers.amqp.url import parse
+from penstock.brokers.inspect import Selection
+from penstock.core.job import Failure, Holder, Lease
+from penstock.core.outcome import Ending, Outcome
+from penstock.core.states import State
+from penstock.errors import ConfigError, MissingFeature, StoreError, StoreUnavailable
+from penstock.testing.contract.harness import ALICE, BOB, ids, job, jobs
+from penstock.testing.servers import RabbitServer
+
+QUEUE = "default"
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def url(rabbit_server: RabbitServer, tmp_path: Path) -> str:
+    name = f"own{abs(hash(tmp_path))}"
+    return f"{rabbit_server.url()}?namespace={name}&backend=sqlite:///{tmp_path}/backend.db"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[AmqpBroker]:
+    with closing(AmqpBroker(url)) as broker:
+        broker.open()
+        yield broker
+
+
+@pytest.fixture
+def server_channel(rabbit_server: RabbitServer) -> Iterator[Any]:
+    connection = pika.BlockingConnection(pika.URLParameters(rabbit_server.url("%2F")))
+    yield connection.channel()
+    connection.close()
+
+
+def claim(store: AmqpBroker, limit: int = 100, holder: Holder = ALICE) -> list[Lease]:
+    return store.exchange((), [QUEUE], limit, holder).leases
+
+
+def claim_when_there(store: AmqpBroker, holder: Holder = ALICE) -> list[Lease]:
+    """Take what there is as soon as there is any; the bell tells."""
+    rung = threading.Event()
+    with store.listen(rung.set):
+        deadline = time.monotonic() + PATIENCE
+        while not (leases := claim(store, holder=holder)):
+            assert time.monotonic() < deadline
+            rung.wait(1.0)
+            rung.clear()
+    return leases
+
+
+def end(store: AmqpBroker, lease: Lease, ending: Ending = Ending.DONE, **fields: Any) -> None:
+    assert store.exchange([Outcome(lease, ending, **fields)], (), 0, ALICE).stale == []
+
+
+def queue_of(url: str, priority: int = 5) -> str:
+    return f"{parse(url).namespace}.jobs.{QUEUE}~{priority}"
+
+
+def test_a_lost_connection_gives_back_what_came_by_it(store: AmqpBroker, url: str) -> None:
+    sent = jobs(3)
+    store.enqueue(sent)
+    leases = claim(store)
+    store.close()
+    store.open()
+    late = [Outcome(lease) for lease in leases]
+    assert store.exchange(late, (), 0, ALICE).stale == late
+    again = claim_when_there(store)
+    assert ids(again) == ids(sent)
+    assert [lease.attempt for lease in again] == [0, 0, 0]
+    assert min(lease.claim for lease in again) > max(lease.claim for lease in leases)
+
+
+def test_a_short_delay_does_not_stand_behind_a_long_one(store: AmqpBroker) -> None:
+    long, short = job(delay=600.0), job(delay=0.25)
+    began = time.monotonic()
+    store.enqueue([long, short])
+    assert store.depth(QUEUE) == 0
+    assert ids(claim_when_there(store)) == [short.id]
+    assert time.monotonic() - began >= 0.25
+
+
+def test_a_retry_waits_and_counts_an_attempt(store: AmqpBroker) -> None:
+    store.enqueue([sent := job()])
+    (lease,) = claim(store)
+    began = time.monotonic()
+    end(store, lease, Ending.RETRY, delay=0.2, failure=Failure("E", "m"))
+    assert claim(store) == []
+    (again,) = claim_when_there(store)
+    assert time.monotonic() - began >= 0.2
+    assert (again.id, again.attempt) == (sent.id, 1)
+    end(store, again, Ending.SNOOZE, delay=0.05, payload=b"rest", items=2)
+    (third,) = claim_when_there(store)
+    assert (third.attempt, third.payload, third.items) == (1, b"rest", 2)
+
+
+def test_what_is_to_wait_for_longer_than_the_longest_delay_goes_round_again(
+    store: AmqpBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.brokers.amqp.layout.LONGEST", 0.08)
+    store.enqueue([sent := job(delay=0.2)])
+    began = time.monotonic()
+    assert ids(claim_when_there(store)) == [sent.id]
+    assert time.monotonic() - began >= 0.19
+
+
+def test_a_dead_letter_is_listed_and_comes_back_from_the_backend(store: AmqpBroker) -> None:
+    failure = Failure("ValueError", "no", "Traceback")
+    store.enqueue([sent := job()])
+    (lease,) = claim(store)
+    end(store, lease, Ending.DEAD, failure=failure)
+    (record,) = store.inspector().list(Selection(state=State.DEAD))
+    assert (record.id, record.failure, record.attempt) == (sent.id, failure, 1)
+    assert store.inspector().retry(Selection(ids=(sent.id,))) == 1
+    assert ids(claim(store)) == [sent.id]
+
+
+def test_a_result_is_kept_by_the_backend(store: AmqpBroker) -> None:
+    store.enqueue(jobs(3))
+    leases = claim(store)
+    outcomes = [Outcome(lease, result=b"%d" % number, result_ttl=60.0) for number, lease in enumerate(leases)]
+    assert store.exchange(outcomes, (), 0, ALICE).stale == []
+    assert [store.inspector().result(lease.id) for lease in leases] == [b"0", b"1", b"2"]
+    assert store.depth(QUEUE) == 0
+
+
+def test_a_plain_job_does_not_touch_the_backend(url: str, tmp_path: Path) -> None:
+    with closing(AmqpBroker(url)) as sender:
+        sender.open()
+        sender.enqueue(jobs(5))
+    assert not (tmp_path / "backend.db").exists()
+
+
+def test_what_a_message_can_not_do_the_backend_does(store: AmqpBroker) -> None:
+    first, second, once = job(unique="k"), job(unique="k"), job(at_most_once=True)
+    assert store.enqueue([first, second, once]) == [first.id, first.id, once.id]
+    assert {lease.id for lease in claim(store)} == {first.id, once.id}
+    assert store.inspector().cancel(Selection(ids=(first.id,))) == 1
+
+
+def test_what_is_returned_by_a_crash_counts_it(store: AmqpBroker, url: str) -> None:
+    store.enqueue([sent := job()])
+    with closing(AmqpBroker(url)) as dies:
+        dies.open()
+        (lease,) = claim(dies, holder=BOB)
+        assert lease.crashes == 0
+    assert store.abandon(BOB, [sent.id]) == 0
+    (again,) = claim_when_there(store)
+    assert (again.crashes, again.attempt) == (1, 0)
+
+
+def test_a_message_that_is_no_job_becomes_a_dead_letter(store: AmqpBroker, url: str, server_channel: Any) -> None:
+    store.enqueue([sent := job()])
+    server_channel.basic_publish("", queue_of(url), b"{not msgpack", pika.BasicProperties(delivery_mode=2))
+    assert ids(claim_when_there(store)) == [sent.id]
+    claim(store)
+    (record,) = store.inspector().list(Selection(state=State.DEAD))
+    assert record.payload == b"{not msgpack"
+    assert record.failure is not None
+    assert record.failure.kind == "PayloadError"
+
+
+def test_what_a_queue_gives_up_becomes_a_dead_letter(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.brokers.amqp.layout.DELIVERIES", 2)
+    with closing(AmqpBroker(url)) as store:
+        store.open()
+        store.enqueue([sent := job()])
+        for _ in range(3):
+            (lease,) = claim_when_there(store)
+            end(store, lease, Ending.RELEASED)
+        deadline = time.monotonic() + PATIENCE
+        while not (dead := store.inspector().list(Selection(state=State.DEAD))):
+            assert time.monotonic() < deadline
+            store.rescue(dead_after=60.0)
+        assert [one.id for one in dead] == [sent.id]
+        assert "delivery_limit" in str(dead[0].failure)
+        assert store.depth(QUEUE) == 0
+
+
+def test_a_queue_that_is_deleted_is_declared_again(store: AmqpBroker, url: str, server_channel: Any) -> None:
+    store.enqueue(jobs(2))
+    assert len(claim(store, 1)) == 1
+    server_channel.queue_delete(queue_of(url))
+    sent = job()
+    for _ in range(3):
+        try:
+            store.enqueue([sent])
+            break
+        except StoreUnavailable:
+            pass
+    deadline = time.monotonic() + PATIENCE
+    taken: list[bytes] = []
+    while sent.id not in taken:
+        assert time.monotonic() < deadline
+        with suppress(StoreUnavailable):
+            taken += ids(claim(store))
+
+
+def test_a_connection_that_is_cut_is_opened_anew(store: AmqpBroker, rabbit_server: RabbitServer) -> None:
+    store.enqueue(sent := jobs(4))
+    held = claim(store, 2)
+    rabbit_server.control("close_all_connections", "--vhost", "/", "cut")
+    taken: list[bytes] = []
+    deadline = time.monotonic() + PATIENCE
+    while len(taken) < 4:
+        assert time.monotonic() < deadline
+        with suppress(StoreUnavailable):
+            taken += ids(claim(store))
+    assert Counter(taken) == Counter(ids(sent))
+    late = [Outcome(lease) for lease in held]
+    assert store.exchange(late, (), 0, ALICE).stale == late
+
+
+def test_a_killed_server_loses_nothing_that_it_confirmed(tmp_path: Path) -> None:
+    with RabbitServer() as server, closing(AmqpBroker(f"{server.url()}?backend=sqlite:///{tmp_path}/b.db")) as store:
+        store.open()
+        sent = jobs(200)
+        store.enqueue(sent)
+        done = claim(store, 50)
+        store.exchange([Outcome(lease) for lease in done], (), 0, ALICE)
+        # What was declared in its last two seconds it would forget, the queue with the jobs in it.
+        server.control("eval", "mnesia:sync_log().")
+        server.kill()
+        with pytest.raises(StoreUnavailable, match="try again"):
+            store.enqueue([job()])
+        server.start()
+        taken: list[bytes] = []
+        deadline = time.monotonic() + PATIENCE
+        missing = set(ids(sent)) - set(ids(done))
+        while not missing <= set(taken):
+            assert time.monotonic() < deadline
+            try:
+                leases = claim(store)
+                taken += ids(leases)
+                store.exchange([Outcome(lease) for lease in leases], (), 0, ALICE)
+            except StoreUnavailable:
+                pass
+        # What was acknowledged in its last moment may come again.
+        assert set(taken) <= set(ids(sent))
+
+
+def test_higher_priorities_of_others_are_found(store: AmqpBroker, url: str) -> None:
+    store.enqueue([low := job(priority=1)])
+    with closing(AmqpBroker(url)) as sender:
+        sender.open()
+        sender.enqueue([high := job(priority=9)])
+    assert ids([*claim(store), *claim(store)]) in ([high.id, low.id], [low.id, high.id])
+
+
+def test_what_is_not_asked_for_is_not_held(store: AmqpBroker, url: str) -> None:
+    store.enqueue(sent := jobs(10))
+    first = claim(store, 3)
+    with closing(AmqpBroker(url)) as other:
+        other.open()
+        assert len(claim(other, 100, holder=BOB)) == 7
+        end(store, first[0])
+        store.enqueue([late := job()])
+        assert ids(claim_when_there(other, BOB)) == [late.id]
+    assert len(sent) == 10
+
+
+BAD = {
+    "password": ("amqp://guest:s3cret@127.0.0.1:{port}/", "user and password"),
+    "vhost": ("amqp://guest:guest@127.0.0.1:{port}/nowhere", "vhost"),
+    "tls": ("amqps://guest:guest@127.0.0.1:{port}/", "amqps"),
+    "port": ("amqp://guest:s3cret@127.0.0.1:1/", "no server answers"),
+}
+
+
+@pytest.mark.parametrize("kind", list(BAD))
+def test_what_is_wrong_is_said_in_one_line(kind: str, rabbit_server: RabbitServer, tmp_path: Path) -> None:
+    pattern, said = BAD[kind]
+    broker = connect(f"{pattern.format(port=rabbit_server.port)}?backend=sqlite:///{tmp_path}/b.db")
+    with pytest.raises(StoreError, match=said) as caught:
+        broker.open()
+    assert "\n" not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["?colour=red", "?heartbeat=0", "?namespace=a.b", "?backend=amqp://host", "?tls=maybe", "/a/b@c:99999999"]
+)
+def test_a_url_that_can_not_be_read_says_why(wrong: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(f"amqp://me:s3cret@host{wrong}")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_backend_is_a_file_of_this_hosts_unless_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    url = parse("amqp://localhost/")
+    assert url.backend.startswith(f"sqlite:///{tmp_path}/penstock/amqp-")
+    assert not url.given
+    assert parse("amqp://localhost/?namespace=a&backend=postgresql://h/db").backend == "postgresql://h/db?schema=a"
+    assert parse("amqp://localhost/other").backend != url.backend
+
+
+def test_a_limit_of_a_queue_is_refused(store: AmqpBroker) -> None:
+    from penstock.core.limiter import Limit
+
+    with pytest.raises(MissingFeature, match="mail"):
+        store.declare({",mail": Limit(concurrency=1)})
+
+
+def test_a_transaction_can_not_be_joined(store: AmqpBroker) -> None:
+    with pytest.raises(ConfigError, match="transaction"):
+        store.enqueue([job()], tx=object())
+
+
+def test_the_doctor_looks_at_server_and_backend(url: str, store: AmqpBroker) -> None:
+    store.enqueue([job(unique="k")])
+    found = {check.name: check for check in store.diagnose()}
+    assert found["server"].found.startswith("RabbitMQ")
+    assert "backend" in found
+    assert any(name.startswith("backend: ") for name in found)

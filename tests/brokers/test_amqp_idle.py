@@ -1,0 +1,120 @@
+"""Processes that take from one queue in RabbitMQ: what one has, the others need not wait for."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from penstock.brokers.amqp.broker import AmqpBroker
+from penstock.brokers.amqp.names import Lane
+from penstock.core.job import Holder, Lease, NewJob
+from penstock.core.outcome import Outcome
+from penstock.testing.contract.harness import ALICE, BOB, ids, job, jobs
+from penstock.testing.servers import RabbitServer
+
+QUEUE = "default"
+PATIENCE = 30.0
+APP = """
+import os
+from penstock import Penstock
+
+app = Penstock(os.environ["IDLE_URL"])
+
+@app.task(name="say")
+def say(number: int) -> None:
+    print(number, flush=True)
+"""
+
+
+@pytest.fixture
+def url(rabbit_server: RabbitServer, tmp_path: Path) -> str:
+    return f"{rabbit_server.url()}?namespace=idle{time.monotonic_ns()}&backend=sqlite:///{tmp_path}/backend.db"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[AmqpBroker]:
+    with closing(AmqpBroker(url)) as broker:
+        broker.open()
+        yield broker
+
+
+def claim(store: AmqpBroker, holder: Holder) -> list[Lease]:
+    return store.exchange((), [QUEUE], 100, holder).leases
+
+
+def test_what_comes_while_others_are_taken_is_taken_by_whoever_is_idle(store: AmqpBroker, url: str) -> None:
+    """One by one, as fast as they are confirmed: some come after the rest was counted, and some between two counts."""
+    sent = jobs(300)
+
+    def send() -> None:
+        with closing(AmqpBroker(url)) as producer:
+            producer.open()
+            for each in sent:
+                producer.enqueue([each])
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    with closing(AmqpBroker(url)) as busy:
+        busy.open()
+        seen: list[bytes] = []
+        deadline = time.monotonic() + PATIENCE
+        outcomes: dict[AmqpBroker, list[Outcome]] = {store: [], busy: []}
+        while len(seen) < len(sent):
+            assert time.monotonic() < deadline, f"{len(seen)} of {len(sent)}"
+            for each, holder in ((store, ALICE), (busy, BOB)):
+                leases = each.exchange(outcomes[each], [QUEUE], 8, holder).leases
+                outcomes[each] = [Outcome(lease) for lease in leases]
+                seen += ids(leases)
+        assert sorted(seen) == sorted(ids(sent))
+    thread.join()
+
+
+def test_what_was_asked_for_and_did_not_come_goes_to_others(store: AmqpBroker, url: str) -> None:
+    """Asked for three of which two are gone: the third that comes later is not this one's, which may run a job for an hour by then."""
+    with closing(AmqpBroker(url)) as other:
+        other.open()
+        store.enqueue(jobs(1))
+        _, _, deliveries = store._wires()
+        with store._link.held():
+            lane = Lane(QUEUE, 5)
+            assert len(deliveries.take({lane: 3}, ALICE, lambda lanes: [0] * len(lanes))) == 1
+            assert deliveries.standing == {}
+        other.enqueue(late := jobs(2))
+        assert ids(claim(other, BOB)) == ids(late)
+
+
+def test_an_idle_worker_starts_each_of_many_single_jobs(url: str, tmp_path: Path) -> None:
+    (tmp_path / "idle_app.py").write_text(APP)
+    environment = {**os.environ, "IDLE_URL": url, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+
+    def of(number: int) -> NewJob:
+        return job(task="say", payload=msgspec.msgpack.encode([number]))
+
+    command = [sys.executable, "-m", "penstock", "worker", "idle_app:app", "-c", "2"]
+    with (
+        closing(AmqpBroker(url)) as producer,
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as worker,
+    ):
+        patience = threading.Timer(PATIENCE, worker.kill)
+        try:
+            producer.open()
+            assert worker.stdout is not None
+            patience.start()
+            producer.enqueue([of(0)])
+            assert next(worker.stdout, None) == "0\n"
+            for number in range(1, 51):
+                producer.enqueue([of(number)])
+            assert sorted(int(next(worker.stdout, -1)) for _ in range(50)) == list(range(1, 51))
+        finally:
+            patience.cancel()
+            worker.terminate()
+            worker.wait(PATIENCE)
