@@ -18,7 +18,7 @@ from penstock.brokers.transfer import Left, Transfer
 from penstock.core.shipment import Shipment
 from penstock.errors import ConfigError, StoreError, StoreUnavailable
 
-#: Jobs that leave together, at most. See ADR 0020 for what was measured.
+#: Jobs that leave together, at most. See ADR 0018 for what was measured.
 AT_ONCE = 2000
 #: Shipments until the destination is told which of them need not be remembered for ever.
 _SETTLE = 50

@@ -1,6 +1,6 @@
 """The layouts that were measured for Redis: memory per queued job, and the drain of each, two processes, 500 in a call.
 
-Run with a server that holds nothing: `python docs/adr/0017-redis-layout.py PORT`.
+Run with a server that holds nothing: `python docs/adr/0016-redis-layout.py PORT`.
 """
 
 import os
