@@ -19,8 +19,17 @@ ORDERS = 200_000 if FULL else 20_000
 EVENTS = 40 if FULL else 8
 #: Kinds of queue and of table; rows and endings are one transaction where both are in one PostgreSQL or MongoDB.
 PAIRS = [("sqlite", "postgresql"), ("postgresql", "postgresql"), ("postgresql", "mongodb"), ("mongodb", "mongodb")]
-PAIRS += [("redis", "postgresql")]
-PAIRS += [("sqlite", "sqlite"), ("mongodb", "postgresql"), ("redis", "mongodb"), ("redis", "sqlite")] if FULL else []
+PAIRS += (
+    [
+        ("redis", "postgresql"),
+        ("sqlite", "sqlite"),
+        ("mongodb", "postgresql"),
+        ("redis", "mongodb"),
+        ("redis", "sqlite"),
+    ]
+    if FULL
+    else []
+)
 
 Server = HarmedPostgres | HarmedMongo | HarmedRedis
 

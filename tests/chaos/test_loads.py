@@ -24,7 +24,7 @@ RUNS = 40
 PAIRS = (
     [(queue, table) for queue in [*KINDS, "redis"] for table in KINDS]
     if FULL
-    else [*zip(KINDS, KINDS[1:] + KINDS[:1], strict=True), ("redis", "sqlite")]
+    else [*zip(KINDS, KINDS[1:] + KINDS[:1], strict=True)]
 )
 
 Server = HarmedPostgres | HarmedMongo | HarmedRedis

@@ -37,7 +37,7 @@ def check_words(worker: Worker, outages: int) -> None:
     assert len([line for line in said if "answers again" in line]) <= 3 * outages
 
 
-@pytest.mark.parametrize("harmed", ALL or ["mongodb", "redis"], indirect=True)
+@pytest.mark.parametrize("harmed", ALL or ["mongodb"], indirect=True)
 def test_of_a_server_lose_and_repeat_nothing(harmed: Server, harmed_world: World) -> None:
     world, dice = harmed_world, random.Random(SEED)
     fill(world)
@@ -120,7 +120,7 @@ def heard_of(world: World) -> list[str]:
         return []
 
 
-@pytest.mark.parametrize("harmed", ALL or ["postgresql", "redis"], indirect=True)
+@pytest.mark.parametrize("harmed", ALL or ["postgresql"], indirect=True)
 def test_of_connections_lose_and_repeat_nothing(harmed: Server, harmed_world: World) -> None:
     world, dice = harmed_world, random.Random(SEED)
     fill(world)
