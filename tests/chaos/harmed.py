@@ -3,8 +3,9 @@
 import itertools
 import random
 import threading
+from abc import ABC, abstractmethod
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import psycopg
 import pymongo
@@ -14,40 +15,54 @@ from pymongo.errors import PyMongoError
 
 from penstock.errors import StoreUnavailable
 from penstock.testing.servers import MongoServer, PostgresServer, RedisServer
+from penstock.testing.servers.server import Server
 
 _names = itertools.count(1)
 _pause = threading.Event()
 
 
-class Harmed(Protocol):
-    """A server, as the tests see it."""
+class Harmed(ABC):
+    """A server, as the tests see it, with a proxy before it."""
 
     scheme: str
+    server: Server
     proxy: Proxy
 
+    @abstractmethod
     def place(self) -> str:
         """The URL of a fresh, empty place on it."""
 
+    @abstractmethod
     def through_proxy(self, url: str) -> str:
         """The same place by way of the proxy."""
 
-    def stop(self) -> None:
-        """In order."""
-
-    def kill(self) -> None:
-        """kill -9."""
-
-    def start(self) -> None:
-        """Start it again."""
-
+    @abstractmethod
     def end_connections(self, dice: random.Random) -> None:
         """End some connections as its administrator can."""
 
+    def stop(self) -> None:
+        """In order."""
+        self.server.stop()
 
-class HarmedPostgres:
+    def kill(self) -> None:
+        """kill -9."""
+        self.server.kill()
+
+    def start(self) -> None:
+        """Start it again."""
+        self.server.start()
+
+    def remove(self) -> None:
+        """End both for good."""
+        self.proxy.close()
+        self.server.remove()
+
+
+class HarmedPostgres(Harmed):
     """A PostgreSQL, with a proxy before it."""
 
     scheme = "postgresql"
+    server: PostgresServer
 
     def __init__(self) -> None:
         self.server = PostgresServer()
@@ -59,12 +74,6 @@ class HarmedPostgres:
 
     def through_proxy(self, url: str) -> str:
         return url.replace(f":{self.server.process.port}/", f":{self.proxy.port}/")
-
-    def stop(self) -> None:
-        self.server.stop()
-
-    def kill(self) -> None:
-        self.server.kill()
 
     def start(self) -> None:
         # After a kill its processes need a moment to see that the first of them is gone.
@@ -84,15 +93,12 @@ class HarmedPostgres:
                 if dice.random() < 0.5:
                     connection.execute("select pg_terminate_backend(%s)", (pid,))
 
-    def remove(self) -> None:
-        self.proxy.close()
-        self.server.remove()
 
-
-class HarmedMongo:
+class HarmedMongo(Harmed):
     """A MongoDB: a replica set of one or three, or a server that stands alone; with a proxy before its first member."""
 
     scheme = "mongodb"
+    server: MongoServer
 
     def __init__(self, members: int = 1) -> None:
         self.server = MongoServer(members=members)
@@ -108,15 +114,6 @@ class HarmedMongo:
         direct = url.replace(f":{self.server.members[0].port}/", f":{self.proxy.port}/")
         return direct.replace("replicaSet=rs0", "directConnection=true")
 
-    def stop(self) -> None:
-        self.server.stop()
-
-    def kill(self) -> None:
-        self.server.kill()
-
-    def start(self) -> None:
-        self.server.start()
-
     def end_connections(self, dice: random.Random) -> None:
         # What runs is ended; there is no command that ends a client's connection.
         client = pymongo.MongoClient[dict[str, Any]](self.server.url(), serverSelectionTimeoutMS=5000)
@@ -125,15 +122,12 @@ class HarmedMongo:
                 if operation.get("ns", "").startswith("penstock.") and dice.random() < 0.5:
                     client.admin.command("killOp", op=operation["opid"])
 
-    def remove(self) -> None:
-        self.proxy.close()
-        self.server.remove()
 
-
-class HarmedRedis:
+class HarmedRedis(Harmed):
     """A Redis that writes to its file before it answers, with a proxy before it."""
 
     scheme = "redis"
+    server: RedisServer
 
     def __init__(self) -> None:
         self.server = RedisServer(appendfsync="always")
@@ -146,15 +140,6 @@ class HarmedRedis:
     def through_proxy(self, url: str) -> str:
         return url.replace(f":{self.server.port}/", f":{self.proxy.port}/")
 
-    def stop(self) -> None:
-        self.server.stop()
-
-    def kill(self) -> None:
-        self.server.kill()
-
-    def start(self) -> None:
-        self.server.start()
-
     def end_connections(self, dice: random.Random) -> None:
         with redis.Redis(port=self.server.port) as client:
             own = client.client_id()
@@ -162,10 +147,6 @@ class HarmedRedis:
                 if int(line["id"]) != own and dice.random() < 0.5:
                     with suppress(redis.RedisError):
                         client.client_kill_filter(_id=line["id"])
-
-    def remove(self) -> None:
-        self.proxy.close()
-        self.server.remove()
 
 
 #: The fixture of each kind.

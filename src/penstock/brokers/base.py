@@ -23,7 +23,7 @@ from penstock.core.limiter import Limit
 from penstock.core.metrics import Point
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.topics import Event, Router, Subscription
-from penstock.errors import MissingFeature
+from penstock.errors import ConfigError, MissingFeature
 
 #: Jobs that `Broker.backlog` counts, at most: as many as the deepest step of `ByDepth` asks for.
 COUNTED = 10_001
@@ -291,3 +291,11 @@ class Broker(ABC):
         `wake` may block for as long as nobody is idle. It is a hint: a poll makes up for one that is lost.
         """
         return nullcontext()
+
+
+def refuse_transaction(tx: object | None, scheme: str) -> None:
+    """Raise `ConfigError` where a caller gives a transaction to a broker that has none to join."""
+    if tx is not None:
+        raise ConfigError(
+            f"{scheme}:// has no transaction to join: leave tx= out, or keep the queue in the database that has it"
+        )

@@ -26,10 +26,9 @@ from penstock.brokers.amqp.message import Message, is_plain, lease_of, message_o
 from penstock.brokers.amqp.names import Lane, Names
 from penstock.brokers.amqp.shares import divided
 from penstock.brokers.amqp.transfer import AmqpTransfer
-from penstock.brokers.amqp.trouble import refuse_transaction
 from penstock.brokers.amqp.url import parse
 from penstock.brokers.amqp.wire import Wire, unroutable
-from penstock.brokers.base import COUNTED, Backlog, Broker, Exchange, Feature, WorkerInfo
+from penstock.brokers.base import COUNTED, Backlog, Broker, Exchange, Feature, WorkerInfo, refuse_transaction
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.core.job import DEFAULT_PRIORITY, Holder, Lease, NewJob, due_at
 from penstock.core.limiter import Limit
@@ -127,7 +126,7 @@ class AmqpBroker(Broker):
 
         It keeps no ids: a plain job that is stored twice, because the first confirm was lost say, is there twice.
         """
-        refuse_transaction(tx)
+        refuse_transaction(tx, "amqp")
         with self._link.held():
             first: dict[bytes, NewJob] = {}
             for job in jobs:
@@ -173,7 +172,7 @@ class AmqpBroker(Broker):
         tx: object | None = None,
     ) -> Exchange:
         """See `Broker.exchange`. What is held of the backend ends there, and the rest by acknowledgements."""
-        refuse_transaction(tx)
+        refuse_transaction(tx, "amqp")
         with self._link.held():
             work, side, deliveries = self._wires()
             self._turn += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from penstock.errors import ConfigError, StoreError, StoreFull, StoreUnavailable
+from penstock.errors import StoreError, StoreFull, StoreUnavailable
 
 #: What the server or the client says, and what that is and what to do about it. In the order of asking.
 _MEANINGS: list[tuple[str, type[StoreError], str]] = [
@@ -43,11 +43,3 @@ def translated(error: object, shown: str) -> StoreError:
             return kind(f"{shown}: {advice}")
     said = str(error).splitlines()[0] if str(error) else type(error).__name__
     return StoreUnavailable(f"{shown}: {said}: try again")
-
-
-def refuse_transaction(tx: object | None) -> None:
-    """RabbitMQ has none that a user's could be one with."""
-    if tx is not None:
-        raise ConfigError(
-            "amqp:// has no transaction to join: leave tx= out, or keep the queue in the database that has it"
-        )

@@ -14,7 +14,17 @@ from typing import ClassVar
 
 import msgspec
 
-from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Broker, Exchange, Feature, WorkerInfo
+from penstock.brokers.base import (
+    COUNTED,
+    EVERY_BATCH,
+    SOME_BATCHES,
+    Backlog,
+    Broker,
+    Exchange,
+    Feature,
+    WorkerInfo,
+    refuse_transaction,
+)
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.redis import doctor
 from penstock.brokers.redis.inspector import RedisInspector
@@ -31,7 +41,7 @@ from penstock.core.limiter import Limit
 from penstock.core.metrics import COARSE, KEPT, Point
 from penstock.core.outcome import Outcome
 from penstock.core.topics import Event, Subscription
-from penstock.errors import ConfigError, SchemaTooNew
+from penstock.errors import SchemaTooNew
 from penstock.stores import redis as store
 
 #: The number of the layout of keys that this version writes.
@@ -108,7 +118,7 @@ class RedisBroker(Broker):
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
         """See `Broker.enqueue`; Redis has no transaction of the user's to join."""
-        _refuse(tx)
+        refuse_transaction(tx, "redis")
         ids: list[bytes] = []
         if not jobs:
             self._link.client  # noqa: B018 - the same
@@ -138,7 +148,7 @@ class RedisBroker(Broker):
         tx: object | None = None,
     ) -> Exchange:
         """See `Broker.exchange`."""
-        _refuse(tx)
+        refuse_transaction(tx, "redis")
         self._turn += 1
         endings = Endings(outcomes)
         if limit > 0 and self._doubts_until > time.monotonic():
@@ -237,7 +247,7 @@ class RedisBroker(Broker):
 
     def publish(self, events: Sequence[Event], *, now: float | None = None, tx: object | None = None) -> list[int]:
         """See `Broker.publish`."""
-        _refuse(tx)
+        refuse_transaction(tx, "redis")
         return self._topics.publish(events, now)
 
     def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:
@@ -271,13 +281,6 @@ class RedisBroker(Broker):
     def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
         """See `Broker.listen`: a list that a connection waits at."""
         return listening(self._link.url, wake)
-
-
-def _refuse(tx: object | None) -> None:
-    if tx is not None:
-        raise ConfigError(
-            "redis:// has no transaction to join: leave tx= out, or keep the queue in the database that has it"
-        )
 
 
 def _terms(limit: Limit) -> bytes:

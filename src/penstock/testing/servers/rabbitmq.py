@@ -8,17 +8,17 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from penstock.errors import ConfigError
 from penstock.testing.servers.process import LOOPBACK, ServerProcess, free_port
+from penstock.testing.servers.server import Server
 
 #: The script itself: the one in the path of root's changes to another user, and forgets the environment.
 _SCRIPTS = (Path("/usr/lib/rabbitmq/bin"), Path("/opt/rabbitmq/sbin"))
 
 
-class RabbitServer:
+class RabbitServer(Server):
     """A node of RabbitMQ on free ports, with its own epmd, cookie and folders.
 
     Parameters:
@@ -93,10 +93,9 @@ class RabbitServer:
         self._process.kill()
 
     def restart(self) -> None:
-        """Stop and start."""
-        self.stop()
+        """Stop and start; it is in the cluster that it has entered."""
         joins, self._joins = self._joins, None
-        self.start()
+        super().restart()
         self._joins = joins
 
     def remove(self) -> None:
@@ -104,14 +103,6 @@ class RabbitServer:
         self._process.remove()
         if self._joins is None:
             self._end_epmd()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.remove()
 
     def _answers(self) -> bool:
         """Does it speak AMQP? A server that still boots may hold the port already."""
