@@ -18,7 +18,7 @@ from penstock.brokers.inspect import Selection
 from penstock.core.job import Failure, Holder, Lease
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
-from penstock.errors import ConfigError, MissingFeature, StoreError, StoreUnavailable
+from penstock.errors import ConfigError, StoreError, StoreUnavailable
 from penstock.testing.contract.harness import ALICE, BOB, ids, job, jobs
 from penstock.testing.servers import RabbitServer
 
@@ -306,13 +306,6 @@ def test_a_backend_is_a_file_of_this_hosts_unless_it_is_named(monkeypatch: pytes
     assert not url.given
     assert parse("amqp://localhost/?namespace=a&backend=postgresql://h/db").backend == "postgresql://h/db?schema=a"
     assert parse("amqp://localhost/other").backend != url.backend
-
-
-def test_a_limit_of_a_queue_is_refused(store: AmqpBroker) -> None:
-    from penstock.core.limiter import Limit
-
-    with pytest.raises(MissingFeature, match="mail"):
-        store.declare({",mail": Limit(concurrency=1)})
 
 
 def test_a_transaction_can_not_be_joined(store: AmqpBroker) -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from penstock.brokers.amqp import dead, doctor
 from penstock.brokers.amqp.deliveries import Deliveries, Delivery
+from penstock.brokers.amqp.drawing import Drawing
 from penstock.brokers.amqp.endings import Endings
 from penstock.brokers.amqp.inspector import AmqpInspector
 from penstock.brokers.amqp.keeper import Keeper
@@ -35,7 +36,7 @@ from penstock.core.limiter import Limit
 from penstock.core.metrics import Point
 from penstock.core.outcome import Outcome
 from penstock.core.topics import Subscription
-from penstock.errors import MissingFeature, StoreError
+from penstock.errors import StoreError
 
 #: Seconds after a look at the backend that found nothing, in which a process that has no lack of messages takes no other.
 _LOOK = 0.1
@@ -56,6 +57,7 @@ class AmqpBroker(Broker):
         self._layout = Layout(self._names)
         self._keeper = Keeper(self._url.backend, given=self._url.given)
         self._link = Link(self._url, self._opened, self._lost)
+        self._drawing = Drawing(self._wires, self._names, self._layout, self._keeper)
         self._turn = 0
         self._look_at = self._discover_at = 0.0
         self._backend_first = False
@@ -183,6 +185,8 @@ class AmqpBroker(Broker):
             endings.write(self._keeper, self._publish, self.enqueue, now)
             if limit > 0 and time.monotonic() >= self._discover_at:
                 self._discover(side, queues)
+            if limit > 0 and self._drawing.limited(queues, now):
+                self._look_at = 0.0
             asked = limit > 0 and self._is_backends_turn()
             if asked:
                 leases = self._from_backend(queues, limit, holder, now)
@@ -214,6 +218,7 @@ class AmqpBroker(Broker):
         """What else there is, for a process that is about to have nothing to do: by lanes that are new, and in the backend."""
         _, side, deliveries = self._wires()
         self._discover(side, queues)
+        self._drawing.limited(queues, now)
         shares = self._shares(queues, limit, ())
         deliveries.plan(shares, ())
         leases = self._taken(shares, holder)
@@ -226,7 +231,8 @@ class AmqpBroker(Broker):
         return leases
 
     def _shares(self, queues: Sequence[str], limit: int, ending: Sequence[int]) -> dict[Lane, int]:
-        """How many messages to take from which lane."""
+        """How many messages to take from which lane, of queues without a limit."""
+        queues = [queue for queue in queues if not self._drawing.is_limited(queue)]
         if limit <= 0 or not queues:
             return {}
         _, _, deliveries = self._wires()
@@ -290,10 +296,7 @@ class AmqpBroker(Broker):
     def purge(self, queue: str) -> int:
         """See `Broker.purge`. Messages that wait for their time stay: they are not in any one queue's."""
         with self._link.held():
-            side = self._wires()[1]
-            self._layout.discover(side, [queue])
-            gone = sum(side.purge(self._names.lane(lane)) for lane in self._layout.lanes(queue))
-            return gone + self._keeper.open().purge(queue)
+            return self._drawing.purge(queue) + self._keeper.open().purge(queue)
 
     def heartbeat(self, worker: WorkerInfo, *, now: float | None = None) -> None:
         """See `Broker.heartbeat`."""
@@ -334,16 +337,10 @@ class AmqpBroker(Broker):
             return Backlog(min(most, ready + behind.ready), behind.waited)
 
     def declare(self, limits: Mapping[str, Limit | None]) -> None:
-        """See `Broker.declare`: jobs that are limited are the backend's."""
-        queues = sorted(
-            name.lstrip(",") for name, limit in limits.items() if name.startswith(",") and limit is not None
-        )
-        if queues:
-            raise MissingFeature(
-                f"amqp:// keeps limits of tasks, and none of queues: limit the tasks of {', '.join(queues)}, or use another broker"
-            )
+        """See `Broker.declare`: jobs that are limited are the backend's, and those of a limited queue become it."""
         with self._link.held():
-            self._keeper.open().declare({name: limit for name, limit in limits.items() if not name.startswith(",")})
+            self._keeper.open().declare(limits)
+            self._drawing.limit(limits)
 
     def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:
         """See `Broker.record`."""

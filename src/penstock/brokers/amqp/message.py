@@ -58,6 +58,14 @@ def message_of(job: NewJob) -> Message:
     )  # fmt: skip
 
 
+def job_of(message: Message) -> NewJob:
+    """A message as a job of the backend. It keeps no count of crashes."""
+    return NewJob(
+        message.id, message.task, message.payload, message.queue, message.priority, delay=message.rest or None, options=message.options,
+        items=message.items, packed=message.packed, item=message.item, attempt=message.attempt,
+    )  # fmt: skip
+
+
 def lease_of(message: Message, claim: int, crashes: int) -> Lease:
     """A job that was delivered."""
     return Lease(

@@ -12,7 +12,6 @@ from penstock.testing.contract.harness import (
     BOB,
     NOW,
     QUEUE,
-    by_record,
     claim,
     claim_one,
     end,
@@ -139,7 +138,6 @@ class KeyOpeningContract(KeysBase):
         assert store.inspector().retry(Selection(ids=(dead.id,))) == 1
         assert ids(claim(store)) == ids([dead])
 
-    @by_record
     def test_a_queues_limit_counts_them(self, store: Broker) -> None:
         store.declare({f",{QUEUE}": Limit(concurrency=3)})
         sent = keyed(5)

@@ -201,7 +201,6 @@ class LimitContract(ContractBase):
 
     # Queues
 
-    @by_record
     def test_a_queue_may_be_limited(self, store: Broker) -> None:
         store.declare({",mail": Limit(concurrency=2)})
         store.enqueue([*jobs(5, queue="mail"), *jobs(1, queue="mails"), *jobs(1)], now=NOW)
@@ -212,7 +211,6 @@ class LimitContract(ContractBase):
         assert hand_in(store, Outcome(ended)) == []
         assert len(claim(store, queues=["mail"])) == 1
 
-    @by_record
     def test_a_queue_may_have_a_rate(self, store: Broker) -> None:
         store.declare({",mail": Limit("1/s")})
         store.enqueue(jobs(5, queue="mail"), now=NOW)
@@ -220,7 +218,6 @@ class LimitContract(ContractBase):
         assert counts == [1, 0, 0, 1, 0]
         assert store.promote(now=NOW + 1.5) == pytest.approx(0.6, abs=0.01)
 
-    @by_record
     def test_a_limit_of_the_queue_counts_limited_tasks_too(self, store: Broker) -> None:
         store.declare({",mail": Limit(concurrency=2), "t": Limit(concurrency=1)})
         store.enqueue([*jobs(3, queue="mail"), *jobs(3, queue="mail", gate="t")], now=NOW)
