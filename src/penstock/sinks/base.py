@@ -163,7 +163,8 @@ class Sink(ABC):
         """Write a batch in one transaction with the endings of its jobs, which makes a ledger entry needless.
 
         Parameters:
-            end: called when the rows are written and before the commit; again, if the transaction has to be repeated.
+            end: called when the rows are written and before the commit; again, if the transaction has to be repeated. Where one
+                statement does for a single row, it is called first with that statement in the making, to add to it.
 
         Returns:
             None when `end` was False, as when one of the jobs has another holder now: then nothing was written, and the

@@ -7,8 +7,7 @@ from itertools import chain
 from struct import Struct, pack
 from typing import Any
 
-from psycopg.adapt import Buffer, Dumper
-from psycopg.pq import Format
+from penstock.stores.pending import Binary
 
 #: name of a type -> (its oid, the oid of its array, how one value is written, its length where that is fixed).
 _TYPES: dict[str, tuple[int, int, Callable[[Any], bytes], int | None]] = {
@@ -25,7 +24,7 @@ _NULL = pack("!i", -1)
 _length = Struct("!i").pack
 
 
-class Array:
+class Array(Binary):
     """An array as PostgreSQL reads it.
 
     Parameters:
@@ -33,12 +32,12 @@ class Array:
         values: the elements, each of which may be None.
     """
 
-    __slots__ = ("data", "oid")
+    __slots__ = ()
 
     def __init__(self, kind: str, values: Sequence[Any]) -> None:
-        element, self.oid, write, size = _TYPES[kind]
+        element, oid, write, size = _TYPES[kind]
         if not values:
-            self.data = pack("!iii", 0, 0, element)
+            super().__init__(pack("!iii", 0, 0, element), oid)
             return
         nulls = None in values
         head = pack("!iiiii", 1, nulls, element, len(values), 1)
@@ -49,7 +48,7 @@ class Array:
             parts = (before + write(value) for value in values)
         else:
             parts = (_with_length(write(value)) for value in values)
-        self.data = b"".join(chain((head,), parts))
+        super().__init__(b"".join(chain((head,), parts)), oid)
 
 
 def column(kind: str, values: Sequence[Any]) -> Array:
@@ -65,23 +64,3 @@ def sparse(kind: str, values: Sequence[Any]) -> Array | None:
 
 def _with_length(value: bytes) -> bytes:
     return _length(len(value)) + value
-
-
-class ArrayDumper(Dumper):
-    """Hands an `Array` to psycopg, with its type."""
-
-    format = Format.BINARY
-
-    def dump(self, obj: Array) -> Buffer:
-        """The bytes."""
-        return obj.data
-
-    def get_key(self, obj: Array, format: Any) -> Any:
-        """Arrays of different elements are different types."""
-        return (self.cls, obj.oid)
-
-    def upgrade(self, obj: Array, format: Any) -> Dumper:
-        """A dumper that names the type of this array."""
-        dumper = type(self)(self.cls)
-        dumper.oid = obj.oid
-        return dumper

@@ -1,20 +1,39 @@
-"""A caller's own open transaction: psycopg's connection, wherever it is wrapped up."""
+"""A caller's own open transaction: psycopg's connection, wherever it is wrapped up; or a statement that a sink is making."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import psycopg
+from psycopg.rows import TupleRow
 
 from penstock.brokers.postgres.link import Session, prepared
 from penstock.errors import ConfigError
+from penstock.stores.pending import Pending, Unfit
 from penstock.stores.statements import Statements
 
 _WANTED = "tx must be a psycopg.Connection, or an SQLAlchemy Connection or Session on postgresql+psycopg://"
 
 
+class _Part(Session):
+    """Makes a statement a part of a caller's."""
+
+    def __init__(self, pending: Pending, sql: Statements) -> None:
+        self._pending = pending
+        self._sql = sql
+
+    def run(self, name: str, **parameters: object) -> list[TupleRow]:
+        """See `Session.run`: its result is taken to be null, and the caller's statement does nothing where it is not."""
+        if name != "finish":
+            raise Unfit
+        self._pending.add(self._sql[name], parameters)
+        return [(None,)]
+
+
 def joined(tx: object, sql: Statements) -> Session:
-    """Statements inside a caller's transaction; `ConfigError` when it is none of PostgreSQL's by psycopg."""
+    """Statements inside a caller's transaction, or in its statement; `ConfigError` when it is none of PostgreSQL's by psycopg."""
+    if isinstance(tx, Pending):
+        return _Part(tx, sql)
     connection = tx if isinstance(tx, psycopg.Connection) else _unwrapped(tx)
     if connection.closed:
         raise ConfigError("tx is a connection that is closed: hand over an open one")

@@ -12,9 +12,9 @@ from psycopg.adapt import Buffer, Loader
 from psycopg.pq import Format
 from psycopg.rows import TupleRow, tuple_row
 
-from penstock.brokers.postgres.arrays import Array, ArrayDumper
 from penstock.errors import StoreError
 from penstock.stores import postgres
+from penstock.stores.pending import Binary, BinaryDumper
 from penstock.stores.statements import Statements
 
 #: The database undid the whole statement for the sake of another session: the same again is right.
@@ -139,7 +139,7 @@ def prepared(connection: psycopg.Connection[Any]) -> psycopg.Cursor[TupleRow]:
     """A cursor with plain rows, binary values and our own types, whatever its connection is set to."""
     cursor: psycopg.Cursor[TupleRow] = psycopg.Cursor(connection, row_factory=tuple_row)
     cursor.format = Format.BINARY
-    cursor.adapters.register_dumper(Array, ArrayDumper)
+    cursor.adapters.register_dumper(Binary, BinaryDumper)
     cursor.adapters.register_loader("uuid", _IdLoader)
     return cursor
 

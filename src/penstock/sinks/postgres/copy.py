@@ -75,6 +75,11 @@ class Copier:
             statements.append(self._sql("staging", columns=columns))
         return "; ".join(statements)
 
+    @property
+    def is_plain(self) -> bool:
+        """Does it write straight into the table, where a row that is in conflict is an error?"""
+        return not self._staging and self._how is OnConflict.ERROR
+
     def check(self, connection: Connection) -> None:
         """Refuse, before any row does, a key that the table has no index for."""
         if self._how is OnConflict.ERROR or not self._key:

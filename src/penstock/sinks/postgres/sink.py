@@ -19,11 +19,15 @@ from penstock.sinks.postgres.columns import creation, quoted, statement, table_o
 from penstock.sinks.postgres.copy import Copier
 from penstock.sinks.postgres.errors import failure, is_rows_fault, line_of, reason
 from penstock.sinks.postgres.rows import Batch, Row
+from penstock.sinks.postgres.single import Single
 from penstock.sinks.settling import Stale, settling
 from penstock.stores import postgres as store
+from penstock.stores.pending import Pending, Unfit
 
 T = TypeVar("T")
 
+#: How a msgpack array of one begins.
+_ONE_ROW = b"\x91"
 #: A table that changes all the time is given up on.
 _TRIES = 5
 #: The parts of a URL that say which database it is, and as whom.
@@ -47,6 +51,7 @@ class PostgresSink(Sink):
         self._are_jobs_prepared = False
         self._connection: store.Connection | None = None
         self._copier: Copier | None = None
+        self._single: Single | None = None
 
     def open(self) -> None:
         """See `Sink.open`."""
@@ -130,11 +135,29 @@ class PostgresSink(Sink):
         return all(ours.get(name) == theirs.get(name) for name in _PLACE)
 
     def write_with(self, payload: bytes, end: End) -> Written | None:
-        """See `Sink.write_with`; `end` gets the `psycopg.Connection`."""
+        """See `Sink.write_with`; `end` gets the `psycopg.Connection` or, of a single row, first a `Pending` statement."""
         try:
-            return self._write(payload, lambda _: None, settling(end))
+            return self._write_one(payload, end) or self._write(payload, lambda _: None, settling(end))
         except Stale:
             return None
+
+    def _write_one(self, payload: bytes, end: End) -> Written | None:
+        """Write a payload of one row by one statement; None where that does not do, and nothing was written."""
+        if payload[:1] != _ONE_ROW:
+            return None
+        copier = self._shape()
+        batch = copier.rows.decode(payload)
+        if not copier.is_plain or batch.types is None or not batch.rows:
+            return None
+        pending, written = Pending(), Written(1, [])
+        try:
+            settling(end)(pending, written)
+        except Unfit:
+            return None
+        with self._using() as connection:
+            if self._single is None:
+                self._single = Single(connection, copier)
+            return written if self._single.put(batch, pending) else None
 
     def forget(self, prefix: bytes) -> None:
         """See `Sink.forget`."""
@@ -174,7 +197,7 @@ class PostgresSink(Sink):
             try:
                 return attempt(self._shape())
             except _Changed:
-                self._copier = None
+                self._copier = self._single = None
         raise SinkError(f"table {self.target.table!r} is being changed: load again when that is done")
 
     def _insert(self, connection: store.Connection, copier: Copier, batch: Batch) -> list[Rejected]:
@@ -260,7 +283,7 @@ class PostgresSink(Sink):
             with suppress(psycopg.Error):
                 self._connection.close()
             self._connection = None
-        self._copier = None
+        self._copier = self._single = None
 
 
 class _Changed(Exception):
