@@ -107,7 +107,6 @@ class AmqpBroker(Broker):
         self._side = Wire(self._link, self._forget)
         self._deliveries = Deliveries(self._link, self._names, self._work, self._layout.forget)
         self._layout.base(self._side)
-        self._layout.restore(self._side)
 
     def _forget(self, _reason: object) -> None:
         # It asked for a queue that was deleted, say. What is held came by the other channel, and stays.

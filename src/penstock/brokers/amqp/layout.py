@@ -24,6 +24,8 @@ LONGEST = UNIT * ((1 << DIGITS) - 1)
 #: Deliveries after which a queue gives a message up, and passes it on to where dead letters are made of such.
 DELIVERIES = 1000
 _QUORUM = {"x-queue-type": "quorum"}
+#: Milliseconds after which a queue goes by itself that stands guard, if whoever declared it was killed.
+_GUARD = 60_000
 
 
 class Layout:
@@ -38,24 +40,10 @@ class Layout:
         self._declared: set[Lane] = set()
         self._reached: set[Lane] = set()
         self._levels = 0
-        self._before: tuple[set[Lane], set[Lane], int] = (set(), set(), 0)
 
     def forget(self) -> None:
         """It may all be gone: the connection was lost, or a queue deleted."""
-        self._before = (
-            self._before[0] | self._declared,
-            self._before[1] | self._reached,
-            max(self._before[2], self._levels),
-        )
         self._declared, self._reached, self._levels = set(), set(), 0
-
-    def restore(self, wire: Wire) -> None:
-        """Declare again what was declared: a server that was killed has forgotten the bindings of its last moments, and kept the messages."""
-        declared, reached, levels = self._before
-        self.ensure(wire, declared)
-        self._ensure_levels(wire, levels)
-        for lane in reached:
-            self._reach(wire, lane)
 
     def lanes(self, queue: str) -> list[Lane]:
         """The lanes of a queue that are known to be there, higher priorities first."""
@@ -74,21 +62,36 @@ class Layout:
         wire.exchange(names.dropped, "fanout")
         # It routes what was declared, and keeps nothing of what comes.
         wire.queue(names.known, {"x-max-length": 0})
+        # No guard: the lanes that it serves are declared after it.
         wire.queue(names.dropped, _QUORUM)
         wire.bind(names.dropped, names.dropped, "")
 
     def ensure(self, wire: Wire, lanes: Iterable[Lane]) -> None:
         """Declare lanes that this connection has not seen yet."""
-        for lane in set(lanes) - self._declared:
+        new = False
+        for lane in (missing := set(lanes) - self._declared):
             if lane.priority not in PRIORITIES:
                 raise ValueError(f"a priority is 0 to 9, not {lane.priority}")
-            wire.queue(self._names.lane(lane), {
+            new |= wire.queue(self._names.lane(lane), {
                 **_QUORUM, "x-delivery-limit": DELIVERIES, "x-dead-letter-exchange": self._names.dropped,
                 "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish",
             })  # fmt: skip
+        if new:
+            self._guard(wire)
+        for lane in missing:
             # Known when it is there, not before.
             wire.bind(self._names.known, self._names.known, lane.key)
             self._declared.add(lane)
+
+    def _guard(self, wire: Wire) -> None:
+        """Have the server write down the quorum queues that were declared until now.
+
+        Before 4.0 it keeps the name by which it finds a queue's messages in memory, for some seconds: killed by then, it has the queue again and none of
+        what it had confirmed. Looking for the name of one more queue, it writes down those before it.
+        """
+        name = self._names.guard()
+        wire.queue(name, {**_QUORUM, "x-expires": _GUARD})
+        wire.delete(name)
 
     def discover(self, wire: Wire, queues: Sequence[str]) -> None:
         """Learn which lanes of these queues others have declared."""
@@ -127,6 +130,7 @@ class Layout:
             wire.exchange(names.due, "topic")
             # Whoever listens hears of what falls due.
             wire.chain(names.bell, names.due, "#")
+        new = False
         for digit in range(self._levels, count):
             level, following = names.level(digit), names.level(digit - 1) if digit else names.due
             before = "*." * (DIGITS - 1 - digit)
@@ -135,7 +139,9 @@ class Layout:
                 "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish",
             }  # fmt: skip
             wire.exchange(level, "topic")
-            wire.queue(level, arguments)
+            new |= wire.queue(level, arguments)
             wire.bind(level, level, f"{before}1.#")
             wire.chain(following, level, f"{before}0.#")
-            self._levels = digit + 1
+        if new:
+            self._guard(wire)
+        self._levels = max(self._levels, count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -50,3 +51,7 @@ class Names:
     def level(self, digit: int) -> str:
         """The queue, and the exchange before it, where jobs wait whose delay has this binary digit."""
         return f"{self._namespace}.delay.{digit}"
+
+    def guard(self) -> str:
+        """A queue that is there for a moment, under a name that no other ever had."""
+        return f"{self._namespace}.guard.{secrets.token_hex(8)}"

@@ -103,9 +103,16 @@ class Wire:
         self._wait(lambda: answers)
         return answers[0]
 
-    def queue(self, name: str, arguments: dict[str, Any], *, durable: bool = True) -> None:
-        """Declare a queue; one that is there is left as it is."""
-        self.ask(lambda done: self.channel.queue_declare(name, durable=durable, arguments=arguments, callback=done))
+    def queue(self, name: str, arguments: dict[str, Any]) -> bool:
+        """Declare a queue; one that is there is left as it is. Returns whether it may be new: nothing is in it, and nobody takes from it."""
+        answer = self.ask(
+            lambda done: self.channel.queue_declare(name, durable=True, arguments=arguments, callback=done)
+        )
+        return not (answer.method.message_count or answer.method.consumer_count)
+
+    def delete(self, name: str) -> None:
+        """Delete a queue."""
+        self.ask(lambda done: self.channel.queue_delete(name, callback=done))
 
     def exchange(self, name: str, kind: str) -> None:
         """Declare an exchange."""
