@@ -21,6 +21,7 @@ from penstock.core.outcome import Outcome
 from penstock.core.sizing import Sizing
 from penstock.declare import Decorator, TaskOptions, declare
 from penstock.errors import ConfigError, JobFailed, UnknownTask
+from penstock.schedules import Scheduling
 from penstock.sinks import check_scheme, open_sink
 from penstock.sinks.base import OnConflict, Target
 from penstock.task import Task
@@ -34,7 +35,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Penstock(Topics):
+class Penstock(Topics, Scheduling):
     """An app: tasks, and the broker their jobs go through.
 
     Parameters:
@@ -52,6 +53,7 @@ class Penstock(Topics):
         inline: bool = False,
         queue_limits: Mapping[str, Limit] | None = None,
     ) -> None:
+        super().__init__()
         self._queue_limits = dict(queue_limits or {})
         self.settings = settings.load(url, backend=backend, inline=inline)
         self.tasks: dict[str, Task[Any, Any]] = {}

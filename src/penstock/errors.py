@@ -7,6 +7,7 @@
     ├── TaskError              about tasks and their jobs
     │   ├── UnknownTask        no task of that name
     │   ├── UnknownJob         no job of that id
+    │   ├── UnknownSchedule    no schedule of that name
     │   ├── JobMoved           it is in another store since `penstock move`
     │   ├── JobFailed          waited for a job that became a dead letter
     │   ├── JobCancelled       waited for a job that was cancelled; raised in one that runs, too
@@ -60,6 +61,10 @@ class UnknownTask(TaskError):
 
 class UnknownJob(TaskError):
     """No job of that id is stored."""
+
+
+class UnknownSchedule(TaskError):
+    """The store keeps no schedule of that name."""
 
 
 class JobMoved(TaskError):

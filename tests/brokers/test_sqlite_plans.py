@@ -66,6 +66,7 @@ MAY_SCAN = {
     "ship_parked": HEAD,
     "ship_pending": FEW_LEFT,
     "ship_sizes": GIVEN,
+    "schedules": BY_HAND,
     "prune_gates": "once a minute, through the gates that let something pass lately",
 }
 SCAN = re.compile(r"^SCAN (?!json_each|\w+ VIRTUAL TABLE|CONSTANT ROW|\(subquery|sqlite_master)|TEMP B-TREE")
@@ -110,6 +111,15 @@ def test_the_claim_reads_the_head_of_the_ready_set_in_its_order(database: sqlite
 
 def test_dead_letters_are_found_without_a_look_at_the_living(database: sqlite3.Connection) -> None:
     assert [step for step in plan(database, read("select_ended")) if step.startswith("SCAN j")] == []
+
+
+def test_the_next_due_schedule_is_found_by_one_look(database: sqlite3.Connection) -> None:
+    for name in ("schedules_due", "schedules_next"):
+        (step,) = plan(database, read(name))
+        assert (
+            step.startswith("SEARCH penstock_schedule USING INDEX penstock_schedule_next (next_at")
+            or "COVERING" in step
+        )
 
 
 def steps_of_a_claim(url: str, queued: int, delayed: int, limited: int = 0) -> int:

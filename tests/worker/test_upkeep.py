@@ -15,15 +15,27 @@ import pytest
 from penstock.brokers import connect
 from penstock.brokers.base import Broker, WorkerInfo
 from penstock.brokers.inspect import RunningJob, Selection
+from penstock.brokers.schedules import ABSENT, Change, Row
 from penstock.brokers.sqlite.broker import SqliteBroker
+from penstock.brokers.timetable import Timetable
 from penstock.client import new_ids
 from penstock.core.canary import queue_of
 from penstock.core.decide import Terms
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
+from penstock.core.schedule import Schedule
 from penstock.core.verdict import Death, Excess, Run
 from penstock.errors import StoreError
-from penstock.events.emit import Emitter, Event, JobEnded, ListenerDeaf, Rescued, StoreBack, StoreTrouble
+from penstock.events.emit import (
+    Emitter,
+    Event,
+    JobEnded,
+    ListenerDeaf,
+    Rescued,
+    ScheduleTrouble,
+    StoreBack,
+    StoreTrouble,
+)
 from penstock.testing.servers import RedisServer
 from penstock.testing.servers.process import LOOPBACK
 from penstock.worker import upkeep as upkeep_module
@@ -140,6 +152,29 @@ def test_a_store_that_refuses_to_be_cleared_up_still_has_its_delayed_jobs_run(
     assert [str(event) for event in setup.events if isinstance(event, StoreTrouble)] == [
         str(StoreTrouble("upkeep: permission denied for table result: grant this user what it needs"))
     ]
+
+
+def test_runs_of_schedules_become_jobs_when_they_are_due(setup: Setup) -> None:
+    timetable = Timetable(setup.broker.schedules())
+    timetable.add(Schedule("often", "app.task", b"\x90", every=0.2))
+    setup.start()
+    setup.wait_until_ready()
+    # What is added meanwhile is heard of.
+    timetable.pause(["often"])
+    jobs = setup.broker.depth("default")
+    timetable.add(Schedule("oftener", "app.task", b"\x90", every=0.1))
+    setup.wait_until_ready(jobs + 3)
+    setup.upkeep.stop()
+
+
+def test_a_schedule_that_can_not_be_worked_out_is_told_of(setup: Setup) -> None:
+    setup.broker.schedules().change([Change("strange", ABSENT, Row("strange", 1, 1.0, b"\xc1"))])
+    Timetable(setup.broker.schedules()).add(Schedule("often", "app.task", b"\x90", every=0.1))
+    setup.start()
+    setup.wait_until_ready()
+    setup.upkeep.stop()
+    (trouble,) = [event for event in setup.events if isinstance(event, ScheduleTrouble)]
+    assert (trouble.name, "upgrade Penstock, or remove it" in trouble.reason) == ("strange", True)
 
 
 def test_new_jobs_ring(setup: Setup) -> None:

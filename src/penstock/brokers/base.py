@@ -17,6 +17,7 @@ import msgspec
 
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.inspect import Inspector, LaneRecord, RunningJob
+from penstock.brokers.schedules import ScheduleStore
 from penstock.brokers.transfer import Transfer
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
@@ -45,6 +46,7 @@ class Feature(StrEnum):
     BATCH = "batch"
     LIMITS = "limits"
     TOPICS = "topics"
+    SCHEDULES = "schedules"
 
 
 class Exchange(msgspec.Struct, frozen=True, gc=False):
@@ -284,6 +286,10 @@ class Broker(ABC):
     def transfer(self) -> Transfer:
         """The side that jobs leave and arrive by on their way between stores, for as long as the broker is open."""
         raise MissingFeature(f"{type(self).__name__} can't give its jobs to another store, or take another's")
+
+    def schedules(self) -> ScheduleStore:
+        """The side that keeps schedules, for as long as the broker is open; `penstock.brokers.timetable` says what is done with it."""
+        raise MissingFeature(f"{type(self).__name__} keeps no schedules: use a broker that does")
 
     def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
         """While the context is open, call `wake` from a thread when there may be work: new, given back, or due.

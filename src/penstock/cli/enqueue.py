@@ -59,10 +59,10 @@ def enqueue(
     from penstock.cli.readable import plain
     from penstock.core.codec import decode_value
 
-    target, task, args = _parts(target, task, args)
+    target, task, args = target_of(target, task, args)
     app = import_app(target)
     found = app.find(task).options(queue=queue, priority=priority, delay=delay, unique=unique)
-    values, named = _converted(found, _json(args, "ARGS", list, []), _json(kwargs, "--kwargs", dict, {}))
+    values, named = converted(found, json_value(args, "ARGS", list, []), json_value(kwargs, "--kwargs", dict, {}))
     try:
         new = found.job(values, named)
     except TypeError as error:
@@ -83,7 +83,7 @@ def enqueue(
         output.print_json(said)
 
 
-def _parts(target: str, task: str | None, args: str | None) -> tuple[str, str, str | None]:
+def target_of(target: str, task: str | None, args: str | None) -> tuple[str, str, str | None]:
     """The app's target, the task's name and the arguments, whichever way the task was written."""
     module, colon, attribute = target.partition(":")
     app, dot, name = attribute.partition(".")
@@ -96,7 +96,13 @@ def _parts(target: str, task: str | None, args: str | None) -> tuple[str, str, s
     return f"{module}{colon}{app}", name, task
 
 
-def _json(text: str | None, name: str, wanted: type, default: Any) -> Any:
+def json_value(text: str | None, name: str, wanted: type, default: Any) -> Any:
+    """What an argument or option says in JSON; the default where it is not given.
+
+    Parameters:
+        name: of the argument or option.
+        wanted: list or dict.
+    """
     import msgspec
 
     if text is None:
@@ -111,7 +117,7 @@ def _json(text: str | None, name: str, wanted: type, default: Any) -> Any:
     return value
 
 
-def _converted(task: Task[Any, Any], args: list[Any], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def converted(task: Task[Any, Any], args: list[Any], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments as the task's type hints want them."""
     import msgspec
 

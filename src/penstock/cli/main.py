@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "subscriptions": ("penstock.cli.subscriptions:subscriptions", "List who gets the events of which topics."),
     "subscribe": ("penstock.cli.subscriptions:subscribe", "Keep the subscriptions of an app."),
     "unsubscribe": ("penstock.cli.subscriptions:unsubscribe", "End subscriptions of a group."),
+    "schedules": ("penstock.cli.schedules:schedules", "Show and change what runs by the clock."),
     "install": ("penstock.cli.install:install", "Create a queue's tables, or bring them up to date."),
     "upgrade": ("penstock.cli.install:upgrade", "Bring a queue's tables up to date."),
     "sql": ("penstock.cli.install:sql", "Print what install would run."),

@@ -97,7 +97,7 @@ def _arguments() -> dict[str, str] | None:
 
 
 def _open(broker: Broker, app: Penstock, emitter: Emitter, patient: bool) -> None:
-    """Open the store, and tell it of the app's limits and subscriptions; a store that was there before is waited for, and told of once."""
+    """Open the store, and tell it of the app's limits, subscriptions and schedules; a store that was there before is waited for, and told of once."""
     given_up_at = math.inf if patient else time.monotonic() + _FIRST_SECONDS
     pause = 0.0
     while True:
@@ -107,6 +107,7 @@ def _open(broker: Broker, app: Penstock, emitter: Emitter, patient: bool) -> Non
             if not patient:
                 # With the worker, and not with each process that is replaced: whoever unsubscribes meanwhile is right.
                 app.register(broker)
+                app.declare_schedules(broker)
         except StoreUnavailable as error:
             if time.monotonic() >= given_up_at:
                 raise

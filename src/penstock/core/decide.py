@@ -59,15 +59,17 @@ AnyTerms = TypeVar("AnyTerms", bound=Terms)
 
 
 class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one job has otherwise than its task: travels with the job."""
+    """What one job has otherwise than its task: travels with the job. `due` is when a run of a schedule was due, in epoch seconds."""
 
     retries: int | None = None
     result_ttl: float | None = None
     timeout: float | None = None
+    due: float | None = None
 
     def applied_to(self, terms: AnyTerms) -> AnyTerms:
         """The terms with this job's own values in place."""
-        own = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
+        names = ("retries", "result_ttl", "timeout")
+        own = {name: value for name in names if (value := getattr(self, name)) is not None}
         return msgspec.structs.replace(terms, **own)
 
 

@@ -120,6 +120,13 @@ class Rescued(Event, frozen=True):
     jobs: int
 
 
+class ScheduleTrouble(Event, frozen=True):
+    """When a schedule runs next could not be worked out here; it is tried again in a minute, by whichever worker."""
+
+    name: str
+    reason: str
+
+
 class StoreTrouble(Event, frozen=True):
     """The store refused; it is tried again."""
 

@@ -21,6 +21,7 @@ from penstock.events.emit import (
     ProcessRecycled,
     ProcessRefused,
     Rescued,
+    ScheduleTrouble,
     StoreBack,
     StoreTrouble,
     WorkerStarted,
@@ -154,6 +155,11 @@ def _rescued(event: Event) -> None:
     _log.warning("gave back %d jobs of workers that are dead", event.jobs)
 
 
+def _schedule_trouble(event: Event) -> None:
+    assert isinstance(event, ScheduleTrouble)
+    _log.error("schedule %s does not run: %s", shown(event.name, 60), shown(event.reason))
+
+
 def _trouble(event: Event) -> None:
     assert isinstance(event, StoreTrouble)
     _log.error("%s", event.reason)
@@ -176,6 +182,7 @@ _LINES: dict[type[Event], Callable[[Event], None]] = {
     ProcessDeaf: _deaf_process,
     ListenerDeaf: _deaf_listener,
     Rescued: _rescued,
+    ScheduleTrouble: _schedule_trouble,
     StoreTrouble: _trouble,
     StoreBack: _back,
 }

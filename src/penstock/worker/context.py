@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Protocol
 
+from penstock.core.codec import decode_value
+from penstock.core.decide import JobOptions
 from penstock.core.ids import format_id
 from penstock.core.job import Lease
 
@@ -59,6 +62,12 @@ class CurrentJob:
     def attempt(self) -> int:
         """Which attempt this is, from 1; attempts that were interrupted do not count."""
         return self._lease.attempt + 1
+
+    @property
+    def due(self) -> datetime | None:
+        """When the run of a schedule that this job is was due, in UTC; None for other jobs. A late run is still that of its time."""
+        options = None if self._lease.options is None else decode_value(self._lease.options, JobOptions)
+        return None if options is None or options.due is None else datetime.fromtimestamp(options.due, UTC)
 
     def progress(self, done: float, total: float) -> None:
         """Say how far the job is; `penstock status` and `penstock show` tell it within a few seconds.

@@ -1,4 +1,4 @@
-"""What one thread does for a whole worker: heartbeats, delayed jobs, rescue of the dead, and clearing up."""
+"""What one thread does for a whole worker: heartbeats, delayed jobs, schedules, rescue of the dead, and clearing up."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from penstock.brokers import connect
-from penstock.brokers.base import Broker, WorkerInfo
+from penstock.brokers.base import Broker, Feature, WorkerInfo
+from penstock.brokers.timetable import Timetable
 from penstock.core.canary import canary
 from penstock.core.decide import Terms
 from penstock.core.ids import uuid7s
 from penstock.core.job import Holder
 from penstock.core.verdict import Death, judge, unseen
 from penstock.errors import StoreError
-from penstock.events.emit import Emitter, JobEnded, ListenerDeaf, Rescued, StoreBack, StoreTrouble
+from penstock.events.emit import Emitter, JobEnded, ListenerDeaf, Rescued, ScheduleTrouble, StoreBack, StoreTrouble
 
 #: Seconds between heartbeats.
 BEAT = 2.0
@@ -240,7 +241,7 @@ class Upkeep:
             self._done("unpark", _UNPARK)
         self._ask_for_cancels(broker)
         self._see_to_canary(broker)
-        next_due = broker.promote()
+        next_due = _sooner(broker.promote(), self._fire(broker))
         # Last, and not again at once: where the store refuses it, a right is lacking say, jobs run all the same.
         self._worker.record(broker)
         if self._is_due("prune"):
@@ -248,6 +249,15 @@ class Upkeep:
             broker.prune()
         wait = _PROMOTE if next_due is None else max(0.001, min(_PROMOTE, next_due))
         return min(wait, max(0.0, min(self._due[name] for name in ("beat", "rescue")) - time.monotonic()))
+
+    def _fire(self, broker: Broker) -> float | None:
+        """Make jobs of the schedules' runs that are due; returns the seconds until the next one is."""
+        if Feature.SCHEDULES not in broker.features:
+            return None
+        fired = Timetable(broker.schedules()).fire()
+        for trouble in fired.troubles:
+            self._emitter.emit(ScheduleTrouble(trouble.name, trouble.reason))
+        return fired.next_in
 
     def _is_deaf(self) -> bool:
         """Was the store away? Then the others could not beat either, and are not dead for having been silent.
@@ -318,3 +328,8 @@ class Upkeep:
             self._worker.heard_bell()
         finally:
             self._ringing = False
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    """The smaller one of two numbers, either of which may be missing."""
+    return min((wait for wait in (one, other) if wait is not None), default=None)

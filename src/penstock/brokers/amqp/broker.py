@@ -48,7 +48,7 @@ class AmqpBroker(Broker):
     """A queue in RabbitMQ: `amqp://localhost:5672/vhost?namespace=penstock&backend=postgresql://...`."""
 
     # What waits as a message can be counted, and neither listed nor taken out.
-    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.INSPECT, Feature.CANCEL}
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.INSPECT, Feature.CANCEL, Feature.SCHEDULES}
     keeps_records: ClassVar[bool] = False
 
     def __init__(self, url: str) -> None:

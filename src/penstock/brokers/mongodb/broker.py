@@ -68,7 +68,7 @@ class _Parts(NamedTuple):
 class MongoBroker(Broker):
     """A queue in a database: `mongodb://host/shop?replicaSet=rs0&namespace=penstock`."""
 
-    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.SCHEDULES}
 
     def __init__(self, url: str) -> None:
         self._url = store.parse(url, _OPTIONS)

@@ -46,7 +46,7 @@ _INTERRUPTED = encode_failure(INTERRUPTED)
 class PostgresBroker(Broker):
     """A queue in a database: `postgresql://user:password@host:5432/database?schema=penstock`."""
 
-    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.SCHEDULES}
 
     def __init__(self, url: str) -> None:
         self._url = postgres.parse(url, ("schema",))

@@ -21,6 +21,7 @@ from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.sqlite import doctor
 from penstock.brokers.sqlite.inspector import SqliteInspector
 from penstock.brokers.sqlite.moves import Moves, leases
+from penstock.brokers.sqlite.schedules import SqliteSchedules
 from penstock.brokers.sqlite.topics import Topics
 from penstock.brokers.sqlite.transfer import SqliteTransfer
 from penstock.core import limiter
@@ -103,6 +104,10 @@ class SqliteBroker(Broker):
     def transfer(self) -> SqliteTransfer:
         """See `Broker.transfer`; on this broker's connection."""
         return SqliteTransfer(self._path, self._open, self._transaction, self._moves, self._sql, self._ring)
+
+    def schedules(self) -> SqliteSchedules:
+        """See `Broker.schedules`; on this broker's connection."""
+        return SqliteSchedules(self._path, self._open, self._transaction, self._moves, self._sql, self._ring)
 
     @property
     def _open(self) -> sqlite3.Connection:

@@ -44,6 +44,7 @@ from penstock.testing.contract.namespaces import NamespaceContract
 from penstock.testing.contract.ordering import OrderContract
 from penstock.testing.contract.rescuing import RescueContract
 from penstock.testing.contract.results import ResultContract
+from penstock.testing.contract.schedules import ScheduleContract
 from penstock.testing.contract.topics import TopicContract
 from penstock.testing.contract.uniqueness import UniqueContract
 
@@ -68,6 +69,7 @@ class BrokerContract(
     MetricsContract,
     MovingContract,
     TopicContract,
+    ScheduleContract,
     NamespaceContract,
     ListenContract,
     ConcurrencyContract,

@@ -15,6 +15,7 @@ from typing import TextIO
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker, WorkerInfo
+from penstock.brokers.timetable import Timetable
 from penstock.core.ids import uuid7s
 from penstock.core.job import Holder, NewJob
 from penstock.core.outcome import Outcome
@@ -101,6 +102,17 @@ def publish(url: str, size: str, times: str) -> None:
     broker.close()
 
 
+def fire(url: str, start: str, step: str, times: str) -> None:
+    """Make jobs of what is due, as time goes on in steps; each line is one step that is done."""
+    broker = opened(url)
+    timetable = Timetable(broker.schedules())
+    get_set()
+    for number in range(int(times)):
+        timetable.fire(now=float(start) + number * float(step))
+        say(str(number))
+    broker.close()
+
+
 def listen(url: str) -> None:
     """Listen, and tell of every wake-up until the input ends."""
     broker = opened(url)
@@ -114,7 +126,7 @@ def listen(url: str) -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "drain": drain, "begin": begin, "enqueue": enqueue, "publish": publish, "listen": listen,
+    "drain": drain, "begin": begin, "enqueue": enqueue, "publish": publish, "fire": fire, "listen": listen,
 }  # fmt: skip
 
 

@@ -1,0 +1,232 @@
+"""What is done with the schedules that a store keeps: runs that are due become jobs, and people change what holds.
+
+There is no leader. Every worker asks what is due, works out what comes next, and writes both in one step that succeeds for one of them only.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from penstock.brokers.schedules import ABSENT, Change, Row, ScheduleStore
+from penstock.core.job import NewJob
+from penstock.core.schedule import Entry, Schedule, begin, decode_entry, encode_entry, plan, revise, run_of
+from penstock.errors import ConfigError, StoreUnavailable, UnknownSchedule
+
+#: Schedules that one transaction sees to: the first of many should not wait for the last.
+_TOGETHER = 100
+#: Runs of one schedule that are made up for at once.
+_MADE_UP = 500
+#: Transactions of one `fire`, so that a flood keeps no heartbeat waiting.
+_ROUNDS = 50
+#: Schedules that one transaction changes otherwise.
+_SOME = 500
+#: Seconds after which a schedule that could not be worked out here is looked at again, here or by another worker.
+_LATER = 60.0
+#: Tries of a change that others were faster with.
+_TRIES = 50
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """A schedule that could not be worked out, and why."""
+
+    name: str
+    reason: str
+
+
+class Fired(msgspec.Struct, frozen=True):
+    """What `fire` did: how many runs became jobs, and in how many seconds there is more to do; None where nothing is kept."""
+
+    runs: int
+    next_in: float | None
+    troubles: tuple[Trouble, ...] = ()
+
+
+class Timetable:
+    """The schedules of a store.
+
+    Parameters:
+        store: made by `Broker.schedules`.
+    """
+
+    def __init__(self, store: ScheduleStore) -> None:
+        self._store = store
+
+    def fire(self, *, now: float | None = None) -> Fired:
+        """Make jobs of the runs that are due, each once, however many do so at the same time.
+
+        Parameters:
+            now: in epoch seconds; the store's own time without.
+        """
+        runs, troubles = 0, list[Trouble]()
+        for _ in range(_ROUNDS):
+            due = self._store.due(_TOGETHER, now=now)
+            if not due.rows:
+                return Fired(runs, due.next_in, tuple(troubles))
+            changes = [_fired(row, due.now, troubles) for row in due.rows]
+            done = self._store.change(changes, now=now)
+            runs += sum(len(change.jobs) for change, made in zip(changes, done, strict=True) if made)
+        return Fired(runs, 0.0, tuple(troubles))
+
+    def entries(self, names: Sequence[str] | None = None) -> list[tuple[str, Entry | None]]:
+        """The schedules of these names, or all, by their names; None for one that can't be read here."""
+        return [(row.name, _read(row)) for row in self._store.read(names)]
+
+    def get(self, name: str) -> Entry:
+        """One schedule; `UnknownSchedule` where there is none."""
+        found = self._store.read([name])
+        return _known(name, decode_entry(found[0].body) if found else None)
+
+    def declare(self, schedules: Sequence[Schedule], *, now: float | None = None) -> int:
+        """Keep what an app's code says; returns how many schedules were new or changed by it.
+
+        What was said at run time stays: a pause, and a rule or arguments that were changed since. So does what can't be read here.
+        """
+        wanted = {one.name: one for one in schedules}
+
+        def declared(name: str, entry: Entry | None, now: float) -> Entry:
+            return _declared(wanted[name], entry, now)
+
+        names = list(wanted)
+        return sum(
+            self._edit(names[first : first + _SOME], declared, now, lenient=True)
+            for first in range(0, len(names), _SOME)
+        )
+
+    def add(self, schedule: Schedule, *, now: float | None = None) -> None:
+        """Keep another; `ConfigError` where there is one of its name."""
+
+        def added(name: str, entry: Entry | None, now: float) -> Entry:
+            if entry is not None:
+                raise ConfigError(f"there is a schedule {name!r} already: change it, or give this one another name")
+            return begin(Entry(schedule), now)
+
+        self._edit([schedule.name], added, now)
+
+    def change(self, name: str, how: Callable[[Schedule], Schedule], *, now: float | None = None) -> None:
+        """Have a schedule be what `how` makes of it; `UnknownSchedule` where there is none."""
+
+        def changed(name: str, entry: Entry | None, now: float) -> Entry:
+            found = _known(name, entry)
+            made = how(found.schedule)
+            if made == found.schedule:
+                return found
+            return revise(replace(found, changed=found.declared), made, now)
+
+        self._edit([name], changed, now)
+
+    def pause(self, names: Sequence[str], *, now: float | None = None) -> int:
+        """Have schedules start no more runs; returns how many did until now. `UnknownSchedule` where one is not there."""
+        return self._edit(names, lambda name, entry, _: replace(_known(name, entry), paused=True), now)
+
+    def resume(self, names: Sequence[str], *, now: float | None = None) -> int:
+        """Have schedules go on from now: what was due in between is not made up for. Returns how many were paused."""
+
+        def resumed(name: str, entry: Entry | None, now: float) -> Entry:
+            found = _known(name, entry)
+            return begin(replace(found, paused=False), now) if found.paused else found
+
+        return self._edit(names, resumed, now)
+
+    def remove(self, names: Sequence[str], *, now: float | None = None) -> int:
+        """Forget schedules, also such as can't be read; returns how many there were. Jobs that their runs became stay."""
+        count = 0
+        for _ in range(_TRIES):
+            changes = [Change(row.name, row.version, None) for row in self._store.read(names)]
+            done = self._store.change(changes, now=now) if changes else []
+            count += sum(done)
+            if all(done):
+                return count
+        raise _outrun()
+
+    def _edit(
+        self,
+        names: Sequence[str],
+        edit: Callable[[str, Entry | None, float], Entry],
+        now: float | None,
+        *,
+        lenient: bool = False,
+    ) -> int:
+        """Have entries become what `edit` makes of them; returns how many have changed.
+
+        Parameters:
+            edit: given the name, what there is, and the store's time.
+            lenient: leave those alone that can't be read.
+        """
+        count, left = 0, list(dict.fromkeys(names))
+        for _ in range(_TRIES):
+            moment = self._store.due(0, now=now).now
+            rows = {row.name: row for row in self._store.read(left)}
+            changes: list[Change] = []
+            for name in left:
+                row = rows.get(name)
+                try:
+                    entry = None if row is None else decode_entry(row.body)
+                except ConfigError:
+                    if lenient:
+                        continue
+                    raise
+                made = edit(name, entry, moment)
+                if made != entry:
+                    changes.append(_change(name, row, made))
+            done = self._store.change(changes, now=now) if changes else []
+            count += sum(done)
+            left = [change.name for change, made in zip(changes, done, strict=True) if not made]
+            if not left:
+                return count
+        raise _outrun()
+
+
+def _outrun() -> StoreUnavailable:
+    return StoreUnavailable("others kept changing the same schedules: try again")
+
+
+def _fired(row: Row, now: float, troubles: list[Trouble]) -> Change:
+    """What becomes of a row that is due."""
+    try:
+        entry = decode_entry(row.body)
+        planned = plan(entry, now, _MADE_UP)
+    except ConfigError as error:
+        # Another worker may know more: it is left as it is, and nobody's due rows wait behind it.
+        troubles.append(Trouble(row.name, str(error)))
+        later = Row(row.name, _new_version(), now + _LATER, row.body)
+        return Change(row.name, row.version, later)
+    last = planned.runs[-1] if planned.runs else entry.last
+    jobs = tuple(run_of(entry.schedule, due) for due in planned.runs)
+    return _change(row.name, row, replace(entry, due=planned.due, last=last), jobs)
+
+
+def _change(name: str, row: Row | None, entry: Entry, jobs: tuple[NewJob, ...] = ()) -> Change:
+    made = Row(name, _new_version(), entry.next_at, encode_entry(entry))
+    return Change(name, ABSENT if row is None else row.version, made, jobs)
+
+
+def _new_version() -> int:
+    """A number that no row ever had: one that was removed and made again must not be taken for the old one."""
+    return secrets.randbits(62) + 1
+
+
+def _declared(schedule: Schedule, entry: Entry | None, now: float) -> Entry:
+    if entry is None:
+        return begin(Entry(schedule, declared=True), now)
+    if entry.schedule == schedule:
+        return replace(entry, declared=True, changed=False)
+    if entry.changed or not entry.declared:
+        return replace(entry, declared=True, changed=True)
+    return revise(entry, schedule, now)
+
+
+def _known(name: str, entry: Entry | None) -> Entry:
+    if entry is None:
+        raise UnknownSchedule(f"no schedule {name!r}: penstock schedules lists those that there are")
+    return entry
+
+
+def _read(row: Row) -> Entry | None:
+    try:
+        return decode_entry(row.body)
+    except ConfigError:
+        return None
