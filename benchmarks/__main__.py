@@ -37,6 +37,7 @@ SUBJECTS = (
     "batching",
     "moving",
     "topics",
+    "waiting",
 )
 _HEAD = ("what", "measured", "(least - most)", "raw", "ratio (least - most)", "goal", "met")
 

@@ -37,6 +37,13 @@ def stamp(number: int) -> None:
     STAMP.pack_into(_memory[0], number * STAMP.size, now)
 
 
+@app.task
+def last(seconds: float) -> float:
+    """Wait, and return when that was over."""
+    time.sleep(seconds)
+    return time.monotonic()
+
+
 @app.task(timeout=0.3, kill_after=0.2, retries=0)
 def stuck(number: int) -> None:
     """Note the time of the start, and hold the GIL in C from then on."""

@@ -12,7 +12,7 @@ from penstock.core.limiter import Limit
 from penstock.core.sizing import ByDepth, Fixed
 from penstock.core.states import State
 from penstock.errors import BatchError, PenstockError
-from penstock.handles import Batch, Job
+from penstock.handles import Batch, Job, as_completed
 from penstock.shared import shared_task
 from penstock.task import Task
 from penstock.topic import Topic
@@ -38,6 +38,7 @@ __all__ = [
     "State",
     "Task",
     "Topic",
+    "as_completed",
     "current_job",
     "shared_task",
 ]

@@ -15,12 +15,14 @@ from penstock.batching.collector import grouped
 from penstock.batching.sharing import MAX_SIZE
 from penstock.brokers.inspect import Inspector
 from penstock.client import Client, new_id
+from penstock.core.ids import parse_id
 from penstock.core.job import DEFAULT_QUEUE, Holder, Lease, NewJob
 from penstock.core.limiter import Limit, queue_gate
 from penstock.core.outcome import Outcome
 from penstock.core.sizing import Sizing
 from penstock.declare import Decorator, TaskOptions, declare
-from penstock.errors import ConfigError, JobFailed, UnknownTask
+from penstock.errors import ConfigError, JobFailed, UnknownJob, UnknownTask
+from penstock.handles import Job
 from penstock.schedules import Scheduling
 from penstock.sinks import check_scheme, open_sink
 from penstock.sinks.base import OnConflict, Target
@@ -224,6 +226,17 @@ class Penstock(Topics, Scheduling):
         if len(found) == 1:
             return found[0]
         raise UnknownTask(f"no task {name!r}: there are {', '.join(sorted(self.tasks)) or 'none'}")
+
+    def job(self, id: str) -> Job[Any]:
+        """A handle on a job by its id, as a program has it that did not send it.
+
+        Raises:
+            UnknownJob: that is no id.
+        """
+        try:
+            return Job(self._client, parse_id(id))
+        except ValueError:
+            raise UnknownJob(f"{id!r} is no job's id, which has 32 hexadecimal digits") from None
 
     @property
     def client(self) -> Client:

@@ -6,18 +6,28 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from typing import TypeVar
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker
 from penstock.brokers.inspect import BatchRecord, Ended, Inspector, Selection
-from penstock.core.ids import format_id, uuid7, uuid7s
-from penstock.core.job import NewJob
-from penstock.core.states import State
+from penstock.core.ids import format_id, made_at, uuid7, uuid7s
+from penstock.core.job import JobRecord, NewJob
+from penstock.core.states import LIVE, State
 from penstock.core.topics import Event
-from penstock.errors import JobCancelled, JobFailed, JobMoved, MissingFeature, ResultTimeout, StoreUnavailable
+from penstock.errors import (
+    JobCancelled,
+    JobFailed,
+    JobMoved,
+    MissingFeature,
+    ResultTimeout,
+    StoreUnavailable,
+    UnknownJob,
+)
 from penstock.gathering import Gathering
+from penstock.waiting import Tell, Waiting
 
 T = TypeVar("T")
 
@@ -28,6 +38,11 @@ _AT_ONCE = 1.0
 _SHORTEST_POLL = 0.001
 _LONGEST_POLL = 0.05
 _DEPTH_POLL = 0.005
+_FOREVER = float("inf")
+#: Jobs that are looked up together.
+_TOGETHER = 500
+#: Seconds by which another's clock may be ahead.
+_AHEAD = 3600.0
 
 
 class Client:
@@ -44,6 +59,7 @@ class Client:
         self._lock = threading.Lock()
         self._gathered = Gathering(self.enqueue)
         self._gathered_events = Gathering(self.publish)
+        self._waiting = Waiting(self._watch_ends)
         #: Runs a job in the caller's thread instead of storing it: an app's inline mode.
         self.inline: Callable[[NewJob], None] | None = None
         #: Results of jobs that ran so; they were never stored.
@@ -79,6 +95,11 @@ class Client:
             _INHERITED.append(self._broker)
         self._broker, self._lock, self._owner = None, threading.Lock(), os.getpid()
         self._gathered, self._gathered_events = Gathering(self.enqueue), Gathering(self.publish)
+        self._waiting = Waiting(self._watch_ends)
+
+    def _watch_ends(self, tell: Tell) -> AbstractContextManager[bool]:
+        with self.broker() as broker:
+            return broker.watch_ends(tell)
 
     @contextmanager
     def inspector(self) -> Iterator[Inspector]:
@@ -88,6 +109,8 @@ class Client:
 
     def close(self) -> None:
         """Disconnect; the next use connects again."""
+        self._waiting.close()
+        self._waiting = Waiting(self._watch_ends)
         if self._broker is not None and self._owner == os.getpid():
             with self._lock:
                 self._broker.close()
@@ -155,8 +178,16 @@ class Client:
         with self.broker() as broker:
             return broker.keeps_records
 
-    def ended(self, id: bytes) -> Ended | None:
-        """How a job ended, or None while it has not; `JobFailed` and `JobCancelled` for those that ended so."""
+    def ended(self, id: bytes, kept: float = _FOREVER, *, known: bool = False) -> Ended | None:
+        """How a job ended, or None while it has not; `JobFailed` and `JobCancelled` for those that ended so.
+
+        Parameters:
+            kept: seconds for which its result is kept; an older one that is stored nowhere is not known.
+            known: it was seen before it ended, so it left nothing where there is nothing.
+
+        Raises:
+            UnknownJob: nothing tells whether it ended well and left nothing, or its result has expired, or it never was here.
+        """
         if id in self.inline_results:
             return Ended(State.DONE, self.inline_results[id])
         record = self._read(lambda inspector: inspector.get(id))
@@ -167,6 +198,8 @@ class Client:
                 if not self._keeps_records():
                     # A job that is a message is not known until it has left something.
                     return None
+                if not known:
+                    _refuse_unknown(id, kept)
             return Ended(State.DONE, value)
         if record.state is State.DEAD:
             failure = record.failure
@@ -175,13 +208,87 @@ class Client:
             raise JobCancelled("the job was cancelled")
         return None
 
-    def wait(self, id: bytes, timeout: float | None) -> bytes | None:
-        """Wait for a job's end; returns its encoded result, if it kept one. `timeout` in seconds, None for ever."""
-        for _ in self._polls(timeout):
-            ended = self.ended(id)
-            if ended is not None:
-                return ended.value
-        raise ResultTimeout(f"the job did not end within {timeout:g} s")
+    def wait(self, id: bytes, timeout: float | None, kept: float = _FOREVER) -> bytes | None:
+        """Wait for a job's end; returns its encoded result, if it kept one.
+
+        Parameters:
+            timeout: in seconds; None waits for ever, 0 only looks.
+            kept: as in `ended`, which says what is raised.
+        """
+        ended = self.ended(id, kept)
+        if ended is None:
+            news = threading.Event()
+            with self._waiting.waiter([id], news.set):
+                for pause in self._waiting.pauses(timeout):
+                    news.wait(pause)
+                    news.clear()
+                    ended = self.ended(id, known=True)
+                    if ended is not None:
+                        break
+        return _value(ended, timeout)
+
+    async def wait_async(self, id: bytes, kept: float = _FOREVER) -> bytes | None:
+        """As `wait`, for ever and without blocking the event loop."""
+        import asyncio  # as in gathering.py
+
+        ended = await asyncio.to_thread(self.ended, id, kept)
+        if ended is None:
+            loop, news = asyncio.get_running_loop(), asyncio.Event()
+
+            def wake() -> None:
+                with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                    loop.call_soon_threadsafe(news.set)
+
+            with self._waiting.waiter([id], wake):
+                for pause in self._waiting.pauses(None):
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(news.wait(), pause)
+                    news.clear()
+                    ended = await asyncio.to_thread(self.ended, id, known=True)
+                    if ended is not None:
+                        break
+        return _value(ended, None)
+
+    def ends(self, ids: Sequence[bytes], timeout: float | None) -> Iterator[bytes]:
+        """The ids of jobs as they end, well or not; `ResultTimeout` where some have not after `timeout` seconds."""
+        left = dict.fromkeys(ids)
+        news = threading.Event()
+        with self._waiting.waiter(list(left), news.set) as waiter:
+            over = self._ended_among(list(left))
+            pauses = self._waiting.pauses(timeout)
+            while True:
+                for id in over:
+                    del left[id]
+                    yield id
+                if not left:
+                    return
+                pause = next(pauses, None)
+                if pause is None:
+                    raise ResultTimeout(f"{len(left):,} of the jobs did not end within {timeout:g} s")
+                told = self._waiting.take(waiter) if news.wait(pause) else None
+                news.clear()
+                over = self._ended_among([id for id in left if told is None or id in told])
+
+    def _ended_among(self, ids: Sequence[bytes]) -> list[bytes]:
+        """Those of some jobs that have ended."""
+        ended = [id for id in ids if id in self.inline_results]
+        ids = [id for id in ids if id not in self.inline_results]
+        if not self._keeps_records():
+            return ended + [id for id in ids if self._has_left(id)]
+        for start in range(0, len(ids), _TOGETHER):
+            some = ids[start : start + _TOGETHER]
+            chosen = Selection(ids=tuple(some))
+            found = self._read(partial(_listed, chosen))
+            live = {record.id for record in found if record.state in LIVE}
+            ended += [id for id in some if id not in live]
+        return ended
+
+    def _has_left(self, id: bytes) -> bool:
+        """Has a job that may be a message left a record of its end, or a result?"""
+        record = self._read(lambda inspector: inspector.get(id))
+        if record is not None:
+            return record.state not in LIVE
+        return self._read(lambda inspector: inspector.result(id)) is not None
 
     def batch(self, id: bytes) -> BatchRecord:
         """A batch's counters."""
@@ -232,6 +339,27 @@ class Client:
                 return
             gate.wait(min(pause, left))
             pause = min(pause * 1.5, _LONGEST_POLL)
+
+
+def _listed(chosen: Selection, inspector: Inspector) -> Sequence[JobRecord]:
+    return inspector.list(chosen, limit=_TOGETHER)
+
+
+def _refuse_unknown(id: bytes, kept: float) -> None:
+    """Raise `UnknownJob` for the id of a job that is stored nowhere, and would be only if it were younger."""
+    made = made_at(id)
+    age = None if made is None else time.time() - made
+    if age is None or age > kept or age < -_AHEAD:
+        raise UnknownJob(
+            f"{format_id(id)} is stored nowhere: its result has expired, it left none, or it never was here. "
+            "result_ttl= says how long results are kept"
+        )
+
+
+def _value(ended: Ended | None, timeout: float | None) -> bytes | None:
+    if ended is None:
+        raise ResultTimeout(f"the job did not end within {timeout:g} s")
+    return ended.value
 
 
 def new_id() -> bytes:

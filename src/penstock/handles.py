@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from penstock.brokers.inspect import BatchRecord, Selection
 from penstock.client import Client
 from penstock.core.codec import decode_value, encode_value
+from penstock.core.decide import DEFAULT_RESULT_TTL
 from penstock.core.ids import format_id
 from penstock.core.states import State
+from penstock.errors import ConfigError
 
 R = TypeVar("R")
 _NONE = encode_value(None)
+_FOREVER = float("inf")
 
 
 class Job(Generic[R]):
@@ -20,11 +24,13 @@ class Job(Generic[R]):
     A job that succeeded and returned None leaves nothing behind: from then on it counts as done.
     """
 
-    __slots__ = ("_client", "_returns", "key")
+    __slots__ = ("_client", "_kept", "_returns", "key")
 
-    def __init__(self, client: Client, key: bytes, returns: Any = Any) -> None:
+    def __init__(self, client: Client, key: bytes, returns: Any = Any, kept: float = DEFAULT_RESULT_TTL) -> None:
         self._client = client
         self._returns = returns
+        #: Seconds for which its result is kept. What returns nothing is not missed.
+        self._kept = _FOREVER if returns is type(None) else kept
         #: The id's 16 bytes.
         self.key = key
 
@@ -47,14 +53,29 @@ class Job(Generic[R]):
             JobFailed: the job became a dead letter; `.traceback` has the remote traceback.
             JobCancelled: it was cancelled.
             JobMoved: it is in another store now.
+            UnknownJob: it is stored nowhere, and too old for its result to be kept yet.
             ResultTimeout: it did not end in time.
             MissingFeature: its task returns nothing, and the broker does not tell of jobs that leave nothing.
         """
+        self._check_told()
+        return self._decoded(self._client.wait(self.key, timeout, self._kept))
+
+    async def result_async(self) -> R:
+        """As `result`, without blocking the event loop; `await job` is the same. `asyncio.timeout` sets a limit."""
+        self._check_told()
+        return self._decoded(await self._client.wait_async(self.key, self._kept))
+
+    def __await__(self) -> Generator[Any, None, R]:
+        return self.result_async().__await__()
+
+    def _check_told(self) -> None:
+        """Raise `MissingFeature` where nothing would tell that it has ended."""
         if self._returns is type(None):
             self._client.needs_records(
                 "a task that returns nothing is not known to have ended: have it return something"
             )
-        value = self._client.wait(self.key, timeout)
+
+    def _decoded(self, value: bytes | None) -> R:
         # A result of None is never stored; its absence is the value, whatever R is.
         result: R = decode_value(_NONE if value is None else value, Any if value is None else self._returns)
         return result
@@ -71,6 +92,30 @@ class Job(Generic[R]):
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+
+def as_completed(jobs: Iterable[Job[R]], *, timeout: float | None = None) -> Iterator[Job[R]]:
+    """Jobs of one app as they end, well or not: `job.result()` then returns or raises at once.
+
+    Parameters:
+        timeout: seconds to wait at most for all of them; None waits for ever.
+
+    Raises:
+        ResultTimeout: some did not end in time.
+        ConfigError: they are of different apps.
+        MissingFeature: as `Job.result` does.
+    """
+    by_key: dict[bytes, Job[R]] = {}
+    clients = set()
+    for job in jobs:
+        job._check_told()
+        by_key[job.key] = job
+        clients.add(job._client)
+    if len(clients) > 1:
+        raise ConfigError("as_completed() takes jobs of one app: call it for those of each")
+    for client in clients:
+        for key in client.ends(list(by_key), timeout):
+            yield by_key[key]
 
 
 class Batch:

@@ -123,7 +123,7 @@ class Task(Generic[P, R]):
         if self._client.inline is not None or self.sending.tx is not None:
             return self._send([job])[0]
         ids = await self._client.enqueue_async([job])
-        return Job(self._client, ids[0], self._returns)
+        return Job(self._client, ids[0], self._returns, self._kept)
 
     def delay_many(self, calls: Iterable[Sequence[Any]]) -> list[Job[R]]:
         """Store one job for each tuple of positional arguments, in few commits; returns their handles in order."""
@@ -294,12 +294,18 @@ class Task(Generic[P, R]):
             raise
 
     def _send(self, jobs: Sequence[NewJob]) -> list[Job[R]]:
-        client, returns = self._client, self._returns
+        client, returns, kept = self._client, self._returns, self._kept
         if client.inline is not None:
             for job in jobs:
                 client.inline(job)
-            return [Job(client, job.id, returns) for job in jobs]
-        return [Job(client, id, returns) for id in client.enqueue(jobs, self.sending.tx)]
+            return [Job(client, job.id, returns, kept) for job in jobs]
+        return [Job(client, id, returns, kept) for id in client.enqueue(jobs, self.sending.tx)]
+
+    @property
+    def _kept(self) -> float:
+        """Seconds for which results are kept."""
+        own = self.sending.job.result_ttl
+        return self.policy.result_ttl if own is None else own
 
     @cached_property
     def _returns(self) -> Any:

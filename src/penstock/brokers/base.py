@@ -92,6 +92,8 @@ class Broker(ABC):
     #: Is every job a record that each connection can see, of which a lease outlives the connection that took it, and that is due by the time that is passed in?
     #: Otherwise jobs are messages, as on RabbitMQ.
     keeps_records: ClassVar[bool] = True
+    #: Are those who watch for ends told of the ones in a transaction of somebody else's, as that commits? If not, whoever commits it says so by `tell_ended`.
+    tells_within: ClassVar[bool] = True
 
     @abstractmethod
     def open(self) -> None:
@@ -297,6 +299,18 @@ class Broker(ABC):
         `wake` may block for as long as nobody is idle. It is a hint: a poll makes up for one that is lost.
         """
         return nullcontext()
+
+    def watch_ends(self, tell: Callable[[Sequence[bytes]], None]) -> AbstractContextManager[bool]:
+        """While the context is open, call `tell` from a thread with the ids of jobs that have ended for good; with none, any may have.
+
+        Safe to enter and leave in any thread. It is a hint, as `listen` is, and costs nothing where nobody watches. The context says whether
+        hints may come at all: without, a poll has to do.
+        """
+        return nullcontext(False)
+
+    def tell_ended(self, ids: Sequence[bytes]) -> None:
+        """Tell those who watch that jobs have ended which no `exchange` of this broker ended; with no ids, any may have."""
+        del ids  # nobody watches
 
 
 def refuse_transaction(tx: object | None, scheme: str) -> None:

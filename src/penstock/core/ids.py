@@ -32,6 +32,11 @@ def uuid7s(count: int, milliseconds: int, entropy: bytes) -> list[bytes]:
     return [(base + n).to_bytes(16, "big") for n in range(start, start + count)]
 
 
+def made_at(id: bytes) -> float | None:
+    """When an id was made, in epoch seconds by the clock of who made it; None where it is no UUIDv7."""
+    return int.from_bytes(id[:6], "big") / 1000 if len(id) == 16 and id[6] >> 4 == 7 else None
+
+
 def format_id(id: bytes) -> str:
     """The canonical text of an id."""
     return str(UUID(bytes=id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 import msgspec
@@ -24,6 +25,9 @@ class Ending(IntEnum):
 
 #: After these the job would run again.
 AGAIN = frozenset({Ending.RETRY, Ending.SNOOZE, Ending.PARKED, Ending.RELEASED})
+
+#: After these it never does, unless somebody asks for it.
+FINAL = frozenset({Ending.DONE, Ending.DEAD, Ending.CANCELLED})
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
@@ -67,6 +71,11 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
             return 0, self.crashes
         failed = self.ending is Ending.RETRY or (self.ending is Ending.DEAD and self.failure is not None)
         return int(failed), 0
+
+
+def ended(outcomes: Iterable[Outcome]) -> list[bytes]:
+    """The ids of the jobs that have ended for good."""
+    return [outcome.lease.id for outcome in outcomes if outcome.ending in FINAL]
 
 
 def called_off(outcome: Outcome) -> Outcome:

@@ -12,7 +12,10 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+
+#: Bytes of a ring, at most.
+_LONGEST = 1 << 18
 
 
 class Doorbell:
@@ -32,11 +35,15 @@ class Doorbell:
 
     def ring(self, name: str) -> None:
         """Wake a listener, if it is there and has room for one more ring."""
+        with suppress(OSError):
+            self.send(name, b"!")
+
+    def send(self, name: str, words: bytes) -> None:
+        """Send a few words to a listener; an `OSError` says that it is gone, or has no room for more."""
         if self._sender is None:
             self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._sender.setblocking(False)
-        with suppress(OSError):
-            self._sender.sendto(b"!", self._address(name))
+        self._sender.sendto(words, self._address(name))
 
     def is_dead(self, name: str | None) -> bool:
         """True when nobody holds that socket any more; False when there is none to judge by."""
@@ -57,9 +64,13 @@ class Doorbell:
             with suppress(OSError):
                 os.unlink(os.path.join(self._folder, name))
 
-    @contextmanager
-    def listening(self, wake: Callable[[], None]) -> Iterator[None]:
+    def listening(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
         """Call `wake` from a thread at every ring while the context is open."""
+        return self.receiving(lambda _: wake())
+
+    @contextmanager
+    def receiving(self, hear: Callable[[bytes], None]) -> Iterator[None]:
+        """Call `hear` from a thread with the words of every ring while the context is open."""
         # An address has room for 107 bytes, and a name may have 255: what is left over identifies enough.
         name = f".{os.fsdecode(os.fsencode(self._base)[:24])}-{secrets.token_hex(6)}.sock"
         bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -73,7 +84,7 @@ class Doorbell:
         os.chmod(os.path.join(self._folder, name), 0o600)
         self.name = name
         stopping = threading.Event()
-        thread = threading.Thread(target=_listen, args=(bell, wake, stopping), name="penstock-listen", daemon=True)
+        thread = threading.Thread(target=_listen, args=(bell, hear, stopping), name="penstock-listen", daemon=True)
         thread.start()
         try:
             yield
@@ -102,9 +113,9 @@ class Doorbell:
         return f"/proc/self/fd/{self._descriptor}/{name}"
 
 
-def _listen(bell: socket.socket, wake: Callable[[], None], stopping: threading.Event) -> None:
+def _listen(bell: socket.socket, hear: Callable[[bytes], None], stopping: threading.Event) -> None:
     with bell:
         while not stopping.is_set():
-            bell.recv(16)
+            words = bell.recv(_LONGEST)
             if not stopping.is_set():
-                wake()
+                hear(words)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from penstock.brokers.base import Broker
 from penstock.core.job import Holder, Lease
 from penstock.core.joining import EndWithin
-from penstock.core.outcome import Ending, Outcome
+from penstock.core.outcome import Ending, Outcome, ended
 from penstock.events.meter import Meter
 
 
@@ -135,10 +135,12 @@ class Dispatcher:
             self._doubtful.update((outcome.lease.key, outcome.lease.claim) for outcome in outcomes)
             raise
         self.held += len(exchange.leases) - len(taken)
-        ended = self._meter.exchanged(taken, exchange.stale, time.perf_counter() - began, time.monotonic())
-        if ended:
-            self.ended += ended
-            self._count(ended)
+        if len(outcomes) < len(taken) and not self._broker.tells_within:
+            self._broker.tell_ended(ended(outcome for outcome in taken if outcome.committed))
+        count = self._meter.exchanged(taken, exchange.stale, time.perf_counter() - began, time.monotonic())
+        if count:
+            self.ended += count
+            self._count(count)
         if self._settled is not None and outcomes:
             late = {each.lease.id for each in exchange.stale}
             self._settled([each for each in outcomes if each.lease.id not in late])

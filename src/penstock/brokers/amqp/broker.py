@@ -15,6 +15,7 @@ from typing import ClassVar
 import msgspec
 
 from penstock.brokers.amqp import dead, doctor
+from penstock.brokers.amqp.backed import Backed
 from penstock.brokers.amqp.deliveries import Deliveries, Delivery
 from penstock.brokers.amqp.drawing import Drawing
 from penstock.brokers.amqp.endings import Endings
@@ -29,13 +30,11 @@ from penstock.brokers.amqp.shares import divided
 from penstock.brokers.amqp.transfer import AmqpTransfer
 from penstock.brokers.amqp.url import parse
 from penstock.brokers.amqp.wire import Wire, unroutable
-from penstock.brokers.base import COUNTED, Backlog, Broker, Exchange, Feature, WorkerInfo, refuse_transaction
+from penstock.brokers.base import COUNTED, Backlog, Exchange, Feature, refuse_transaction
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.core.job import DEFAULT_PRIORITY, Holder, Lease, NewJob, due_at
 from penstock.core.limiter import Limit
-from penstock.core.metrics import Point
 from penstock.core.outcome import Outcome
-from penstock.core.topics import Subscription
 from penstock.errors import StoreError
 
 #: Seconds after a look at the backend that found nothing, in which a process that has no lack of messages takes no other.
@@ -44,7 +43,7 @@ _LOOK = 0.1
 _DISCOVER = 1.0
 
 
-class AmqpBroker(Broker):
+class AmqpBroker(Backed):
     """A queue in RabbitMQ: `amqp://localhost:5672/vhost?namespace=penstock&backend=postgresql://...`."""
 
     # What waits as a message can be counted, and neither listed nor taken out.
@@ -297,36 +296,11 @@ class AmqpBroker(Broker):
         with self._link.held():
             return self._drawing.purge(queue) + self._keeper.open().purge(queue)
 
-    def heartbeat(self, worker: WorkerInfo, *, now: float | None = None) -> None:
-        """See `Broker.heartbeat`."""
-        with self._link.held():
-            self._keeper.open().heartbeat(worker, now=now)
-
-    def depart(self, worker: str) -> None:
-        """See `Broker.depart`."""
-        with self._link.held():
-            self._keeper.open().depart(worker)
-
-    def promote(self, *, now: float | None = None, limit: int = 10_000) -> float | None:
-        """See `Broker.promote`: messages come when they are due by themselves."""
-        with self._link.held():
-            return self._keeper.open().promote(now=now, limit=limit)
-
     def rescue(self, *, dead_after: float, now: float | None = None) -> int:
         """See `Broker.rescue`. What a queue gave up delivering becomes a dead letter."""
         with self._link.held():
             dead.collect(*self._wires()[:2], self._names, self._keeper)
             return self._keeper.open().rescue(dead_after=dead_after, now=now)
-
-    def held(self, holder: Holder) -> list[Lease]:
-        """See `Broker.held`: of the backend's."""
-        with self._link.held():
-            return self._keeper.open().held(holder)
-
-    def cancelled(self, worker: str) -> list[tuple[int, bytes]]:
-        """See `Broker.cancelled`: of the backend's."""
-        with self._link.held():
-            return self._keeper.open().cancelled(worker)
 
     def backlog(self, queues: Sequence[str], *, now: float | None = None, most: int = COUNTED) -> Backlog:
         """See `Broker.backlog`. How long messages have waited, RabbitMQ does not tell."""
@@ -340,36 +314,6 @@ class AmqpBroker(Broker):
         with self._link.held():
             self._keeper.open().declare(limits)
             self._drawing.limit(limits)
-
-    def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:
-        """See `Broker.record`."""
-        with self._link.held():
-            return self._keeper.open().record(worker, span, number, point, now=now)
-
-    def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
-        """See `Broker.subscribe`: the backend knows who subscribes, and an event's jobs are stored as any others."""
-        with self._link.held():
-            self._keeper.open().subscribe(subscriptions)
-
-    def unsubscribe(self, subscriptions: Sequence[Subscription]) -> int:
-        """See `Broker.unsubscribe`."""
-        with self._link.held():
-            return self._keeper.open().unsubscribe(subscriptions)
-
-    def subscriptions(self) -> list[Subscription]:
-        """See `Broker.subscriptions`."""
-        with self._link.held():
-            return self._keeper.open().subscriptions()
-
-    def unpark(self, tasks: Sequence[str]) -> int:
-        """See `Broker.unpark`."""
-        with self._link.held():
-            return self._keeper.open().unpark(tasks)
-
-    def prune(self, *, now: float | None = None) -> int:
-        """See `Broker.prune`."""
-        with self._link.held():
-            return self._keeper.open().prune(now=now)
 
     def depth(self, queue: str) -> int:
         """See `Broker.depth`."""

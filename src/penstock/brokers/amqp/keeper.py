@@ -86,6 +86,8 @@ class Keeper:
             # Nobody takes them between the two.
             broker.enqueue([replace(kept(outcome), run_at=_NEVER) for outcome in off], now=now)
             broker.inspector().cancel(Selection(ids=tuple(outcome.lease.id for outcome in off)))
+        if moved or off:
+            broker.tell_ended([outcome.lease.id for outcome in (*moved, *off)])
         told = [outcome for outcome in outcomes if outcome.steps or outcome.result is not None]
         if told:
             self._tell([Told(each.lease.id, each.result, each.result_ttl, each.steps) for each in told], now)

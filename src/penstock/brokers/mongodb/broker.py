@@ -19,7 +19,7 @@ from pymongo.collection import Collection
 
 from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Broker, Exchange, Feature, WorkerInfo
 from penstock.brokers.diagnosis import Check, Schema
-from penstock.brokers.mongodb import doctor, topics
+from penstock.brokers.mongodb import doctor, ends, topics
 from penstock.brokers.mongodb.backlog import backlog
 from penstock.brokers.mongodb.batches import prune_batches
 from penstock.brokers.mongodb.claims import Claims
@@ -69,6 +69,7 @@ class MongoBroker(Broker):
     """A queue in a database: `mongodb://host/shop?replicaSet=rs0&namespace=penstock`."""
 
     features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.SCHEDULES}
+    tells_within: ClassVar[bool] = False
 
     def __init__(self, url: str) -> None:
         self._url = store.parse(url, _OPTIONS)
@@ -382,3 +383,13 @@ class MongoBroker(Broker):
         """See `Broker.listen`: a change stream, or a tailable cursor on a server that stands alone."""
         parts = self._opened
         return listening(parts.layout, self._url.shown, wake, replicated=parts.replicated)
+
+    def watch_ends(self, tell: Callable[[Sequence[bytes]], None]) -> AbstractContextManager[bool]:
+        """See `Broker.watch_ends`: a tailable cursor."""
+        parts = self._opened
+        return ends.watching(parts.layout, parts.clock, self._url.shown, tell)
+
+    def tell_ended(self, ids: Sequence[bytes]) -> None:
+        """See `Broker.tell_ended`."""
+        with self._translating():
+            self._opened.storing.ends.tell(ids)

@@ -24,7 +24,7 @@ from penstock.brokers.mongodb.plan import Guard, Plan, write
 from penstock.brokers.mongodb.storing import Storing, distinct
 from penstock.core.decide import INTERRUPTED, dead
 from penstock.core.job import Holder, Lease
-from penstock.core.outcome import AGAIN, Ending, Outcome, called_off
+from penstock.core.outcome import AGAIN, Ending, Outcome, called_off, ended
 from penstock.stores.mongodb import Document, patiently
 from penstock.stores.mongodb_clock import ServerClock
 
@@ -74,8 +74,10 @@ class Endings:
         self._storing.gates.ended([one.outcome for one in good], now)
         if any(one.births or one.outcome.ending is Ending.RELEASED for one in good):
             self._storing.ring(session)
-        ended = {id(one.outcome) for one in good}
-        fine = {id(given) for given, made in zip(first, changed, strict=True) if id(made) in ended}
+        if session is None and good and self._storing.ends.is_watched():
+            self._storing.ends.tell(ended(one.outcome for one in good))
+        in_force = {id(one.outcome) for one in good}
+        fine = {id(given) for given, made in zip(first, changed, strict=True) if id(made) in in_force}
         return [outcome for outcome in outcomes if id(outcome) not in fine]
 
     def _called_off(self, outcomes: Sequence[Outcome], session: ClientSession | None) -> Sequence[Outcome]:

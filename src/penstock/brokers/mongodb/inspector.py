@@ -142,6 +142,7 @@ class MongoInspector:
             marked = self._layout.jobs.update_many(running, {"$set": {"cancelled": True}}).matched_count
             if marked or (count and self._storing.order.may_keep()):
                 self._storing.ring()
+            self._storing.ends.tell(())
         return count + marked
 
     def _cancel_waiting(self, chosen: Mapping[str, Any]) -> int:
@@ -182,6 +183,7 @@ class MongoInspector:
             count += self._repair(_WAITING, None, "total", -1).run(_where(selection))
             if count and self._storing.order.may_keep():
                 self._storing.ring()
+            self._storing.ends.tell(())
         return count
 
     def purge(self, queue: str) -> int:

@@ -17,11 +17,12 @@ from penstock.errors import ConfigError, SchemaTooNew
 from penstock.stores.mongodb import Client, Document
 
 #: The number of the layout that this version knows, and of the oldest version that can work with it.
-VERSION = 6
+VERSION = 7
 _OLDEST = 2
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
 _EXISTS_ALREADY = 48
 _RING_BYTES = 1 << 16
+_ENDS_BYTES = 1 << 20
 #: Dates beyond what Python has come as they are, instead of failing whatever was read with them.
 _CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 _QUICK = WriteConcern(1, j=False)
@@ -80,6 +81,7 @@ _INDEXES: dict[str, tuple[Index, ...]] = {
     "shipments": (Index("gone", ("gone",), keep=0),),
     "shipped": (Index("shipment", ("shipment", "number")),),
     "arrivals": (Index("settled", ("settled",), where="settled"),),
+    "waits": (Index("until", ("until",), keep=60),),
     "inbox": (Index("adopted", ("_adopted",), where="_adopted"),),
 }
 
@@ -128,6 +130,8 @@ class Layout:
         #: A ring that gets lost costs a poll, and a place that is given twice the order of two jobs: neither is worth
         #: waiting for a disk.
         self.chime = self._collection("chime").with_options(write_concern=_QUICK)
+        self.ends = self._collection("ends").with_options(write_concern=_QUICK)
+        self.waits = self._collection("waits").with_options(write_concern=_QUICK)
         self._places = self.meta.with_options(write_concern=_QUICK)
         self._numbers = numbers or self
 
@@ -181,6 +185,7 @@ class Layout:
             self._create(noun)
             if indexes:
                 self._collection(noun).create_indexes([_model(index) for index in indexes])
+        self._create("ends", capped=True, size=_ENDS_BYTES)
         if not replicated:
             self._create("chime", capped=True, size=_RING_BYTES)
         self.meta.update_one({"_id": "schema"}, {"$set": {"value": VERSION, "oldest": _OLDEST}}, upsert=True)

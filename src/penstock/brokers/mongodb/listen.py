@@ -22,7 +22,9 @@ _PAUSE = 0.5
 _DENIED = 13
 
 
-class _News(Protocol):
+class News(Protocol):
+    """What a listener waits for."""
+
     def wait(self) -> bool:
         """Wait for a while; was there news?"""
 
@@ -80,18 +82,18 @@ def listening(
         replicated: are there change streams?
     """
 
-    def begin() -> _News:
+    def begin() -> News:
         return _Stream(layout) if replicated else _Tail(layout)
 
     return _listening(begin, shown, wake, replicated=replicated)
 
 
 @contextmanager
-def _listening(begin: Callable[[], _News], shown: str, wake: Callable[[], None], *, replicated: bool) -> Iterator[None]:
+def _listening(begin: Callable[[], News], shown: str, wake: Callable[[], None], *, replicated: bool) -> Iterator[None]:
     try:
         with translating(shown):
-            news = _allowed(begin)
-    except _Denied:
+            news = allowed(begin)
+    except Denied:
         _log.warning("%s: this user may not watch for new work: idle workers poll (grant it readWrite)", shown)
         yield
         return
@@ -100,7 +102,7 @@ def _listening(begin: Callable[[], _News], shown: str, wake: Callable[[], None],
     else:
         _log.info("%s stands alone: a tailable cursor wakes idle workers, and there are no transactions", shown)
     stopping = threading.Event()
-    listener = _Listener(begin, news, wake, stopping)
+    listener = Listener(begin, news, wake, stopping)
     threading.Thread(target=listener.run, name="penstock-listen", daemon=True).start()
     try:
         yield
@@ -108,27 +110,28 @@ def _listening(begin: Callable[[], _News], shown: str, wake: Callable[[], None],
         stopping.set()
 
 
-class _Denied(Exception):
+class Denied(Exception):
     """The user may not."""
 
 
-def _allowed(begin: Callable[[], _News]) -> _News:
+def allowed(begin: Callable[[], News]) -> News:
+    """Begin to wait for news; `Denied` where the user may not."""
     try:
         return begin()
     except OperationFailure as error:
         if error.code == _DENIED:
-            raise _Denied from None
+            raise Denied from None
         raise
 
 
-class _Listener:
+class Listener:
     """Waits for news, and begins anew when a connection or a primary is lost."""
 
     def __init__(
-        self, begin: Callable[[], _News], news: _News, wake: Callable[[], None], stopping: threading.Event
+        self, begin: Callable[[], News], news: News, wake: Callable[[], None], stopping: threading.Event
     ) -> None:
         self._begin = begin
-        self._news: _News | None = news
+        self._news: News | None = news
         self._wake = wake
         self._stopping = stopping
 

@@ -18,6 +18,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from penstock.brokers.mongodb.documents import RING, document
+from penstock.brokers.mongodb.ends import Ends
 from penstock.brokers.mongodb.gates import Gates, lines_of
 from penstock.brokers.mongodb.intents import Intents
 from penstock.brokers.mongodb.layout import Layout
@@ -47,6 +48,7 @@ class Storing:
         self.gates = gates or Gates(layout, clock)
         self.order = Order(layout)
         self.intents = Intents(layout, clock)
+        self.ends = Ends(layout, clock)
         self._replicated = replicated
         #: The start of the tokens of what is done for no worker.
         self.name = f"sender/{secrets.token_hex(8)}"

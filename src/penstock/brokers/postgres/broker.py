@@ -15,7 +15,7 @@ import msgspec
 
 from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Broker, Exchange, Feature, WorkerInfo
 from penstock.brokers.diagnosis import Check, Schema
-from penstock.brokers.postgres import columns, doctor, transfer
+from penstock.brokers.postgres import columns, doctor, ends, transfer
 from penstock.brokers.postgres import schema as schemas
 from penstock.brokers.postgres.arrays import Array
 from penstock.brokers.postgres.gates import Gates, View, held_lines, terms_of
@@ -173,10 +173,10 @@ class PostgresBroker(Broker):
                 "exchange",
                 **columns.of_outcomes(ordered),
                 **self._where(queues, limit, holder),
-                spent=_claims(spent),
+                spent=columns.claims(spent),
                 at=now,
             )
-            stale = _stale(outcomes, ordered, rows[0][0], ruled_out)
+            stale = columns.stale(outcomes, ordered, rows[0][0], ruled_out)
         else:
             rows, stale = self._link.run("take", **self._where(queues, limit, holder), at=now), []
         leases = columns.leases(rows)
@@ -242,8 +242,8 @@ class PostgresBroker(Broker):
         if not outcomes:
             return []
         ordered, ruled_out = columns.in_force_at_most(outcomes)
-        rows = session.run("finish", **columns.of_outcomes(ordered), spent=_claims(spent), at=now)
-        stale = _stale(outcomes, ordered, rows[0][0], ruled_out)
+        rows = session.run("finish", **columns.of_outcomes(ordered), spent=columns.claims(spent), at=now)
+        stale = columns.stale(outcomes, ordered, rows[0][0], ruled_out)
         late = {id(outcome) for outcome in stale}
         born = [job for outcome in outcomes if id(outcome) not in late for job in outcome.follow_ups]
         store(session, born, now, grow=False)
@@ -384,16 +384,10 @@ class PostgresBroker(Broker):
         """See `Broker.listen`: LISTEN, on a connection of its own."""
         return listening(self._url, self._sql, wake)
 
+    def watch_ends(self, tell: Callable[[Sequence[bytes]], None]) -> AbstractContextManager[bool]:
+        """See `Broker.watch_ends`: LISTEN, on a connection of its own."""
+        return ends.watching(self._url, self._sql, tell)
 
-def _stale(
-    outcomes: Sequence[Outcome], ordered: Sequence[Outcome], numbers: Sequence[int] | None, ruled_out: Sequence[Outcome]
-) -> list[Outcome]:
-    """The outcomes that came too late, in the order they were given."""
-    if not numbers and not ruled_out:
-        return []
-    late = {id(outcome) for outcome in (*ruled_out, *(ordered[number - 1] for number in numbers or ()))}
-    return [outcome for outcome in outcomes if id(outcome) in late]
-
-
-def _claims(spent: Sequence[int]) -> Array | None:
-    return Array("int8", spent) if spent else None
+    def tell_ended(self, ids: Sequence[bytes]) -> None:
+        """See `Broker.tell_ended`."""
+        self._link.run("ends_tell", ids=Array("uuid", ids))

@@ -119,3 +119,18 @@ def _in_line(lease: Lease) -> Lease:
 def was_far(rows: Sequence[tuple[Any, ...]]) -> bool:
     """Whether the heads of the queues lay behind much that is dead or held."""
     return bool(rows) and rows[-1][1] is None and rows[-1][2] is not None
+
+
+def stale(
+    outcomes: Sequence[Outcome], ordered: Sequence[Outcome], numbers: Sequence[int] | None, ruled_out: Sequence[Outcome]
+) -> list[Outcome]:
+    """The outcomes that came too late, in the order they were given."""
+    if not numbers and not ruled_out:
+        return []
+    late = {id(outcome) for outcome in (*ruled_out, *(ordered[number - 1] for number in numbers or ()))}
+    return [outcome for outcome in outcomes if id(outcome) in late]
+
+
+def claims(spent: Sequence[int]) -> Array | None:
+    """The numbers of claims that hold nothing any more."""
+    return Array("int8", spent) if spent else None

@@ -29,6 +29,8 @@ _STATES: dict[State, tuple[int, bool | None]] = {
 }
 _WAITING = (State.READY, State.DELAYED, State.PARKED)
 _ENDED = (State.DEAD, State.CANCELLED)
+#: Statements after which a job may have ended.
+_ENDING = frozenset({"cancel", "delete"})
 #: Jobs changed in one statement.
 _CHUNK = 10_000
 
@@ -108,6 +110,8 @@ class PostgresInspector:
             for start in range(0, len(chosen), _CHUNK):
                 part = Array("uuid", chosen[start : start + _CHUNK])
                 changed += int(self._link.run(name, ids=part)[0][0])
+        if changed and name in _ENDING:
+            self._link.run("ends_tell", ids=Array("uuid", ()))
         return changed
 
     def _ids(self, selection: Selection, limit: int | None, after: bytes | None) -> builtins.list[bytes]:

@@ -6,6 +6,7 @@ import random
 import select
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -28,7 +29,7 @@ def listening(url: postgres.PostgresUrl, sql: Statements, wake: Callable[[], Non
     The thread is armed while it waits: it holds a lock that enqueuers look at. Before it calls `wake`, which blocks while
     nobody is idle, it lets go of the lock, and enqueuers spare themselves the notification.
     """
-    ear = _Ear(url, sql, wake)
+    ear = _WorkEar(url, sql, wake)
     ear.start()
     try:
         yield
@@ -36,11 +37,12 @@ def listening(url: postgres.PostgresUrl, sql: Statements, wake: Callable[[], Non
         ear.stop()
 
 
-class _Ear:
-    def __init__(self, url: postgres.PostgresUrl, sql: Statements, wake: Callable[[], None]) -> None:
+class Ear(ABC):
+    """A thread with a connection that hears notifications, and comes back when that is lost."""
+
+    def __init__(self, url: postgres.PostgresUrl, sql: Statements) -> None:
         self._url = url
         self._sql = sql
-        self._wake = wake
         self._stopping = threading.Event()
         self._listens = threading.Event()
         self._stopped, self._stop = socket.socketpair()
@@ -52,7 +54,7 @@ class _Ear:
         self._listens.wait(postgres.PATIENCE)
 
     def stop(self) -> None:
-        """End. Where `wake` blocks, the thread ends when that returns."""
+        """End. Where whoever is told blocks, the thread ends when that returns."""
         self._stopping.set()
         self._stop.close()
         self._thread.join(1.0)
@@ -72,6 +74,30 @@ class _Ear:
                 if pause:
                     self._stopping.wait(pause * random.uniform(0.5, 1.0))
 
+    @abstractmethod
+    def _hear(self, connection: postgres.Connection, *, again: bool) -> None:
+        """Hear until told to stop, or the connection is lost.
+
+        Parameters:
+            again: there was another connection before, or a try to have one.
+        """
+
+    def _notified(self, connection: postgres.Connection) -> list[str]:
+        """Wait for notifications; returns what they say, and nothing where it is to stop."""
+        # What came along with the answer to a statement is read already: waiting for the socket would miss it.
+        found = list(connection.notifies(timeout=0))
+        if not found:
+            select.select([connection.fileno(), self._stopped.fileno()], [], [])
+            if not self._stopping.is_set():
+                found = list(connection.notifies(timeout=0))
+        return [one.payload for one in found]
+
+
+class _WorkEar(Ear):
+    def __init__(self, url: postgres.PostgresUrl, sql: Statements, wake: Callable[[], None]) -> None:
+        super().__init__(url, sql)
+        self._wake = wake
+
     def _hear(self, connection: postgres.Connection, *, again: bool) -> None:
         cursor = prepared(connection)
         fetched(cursor, self._sql["listen"], {})
@@ -80,7 +106,7 @@ class _Ear:
         # What came while there was no connection was not heard.
         news = again
         while not self._stopping.is_set():
-            if news or self._is_told(connection):
+            if news or self._notified(connection):
                 before = self._place(cursor, "disarm")
                 self._wake()
                 seen = self._place(cursor, "arm")
@@ -89,11 +115,3 @@ class _Ear:
 
     def _place(self, cursor: psycopg.Cursor[TupleRow], name: str) -> object:
         return fetched(cursor, self._sql[name], {})[0][1]
-
-    def _is_told(self, connection: postgres.Connection) -> bool:
-        """Wait for notifications; True when there were any."""
-        # What came along with the answer to `arm` is read already: waiting for the socket would miss it.
-        if list(connection.notifies(timeout=0)):
-            return True
-        select.select([connection.fileno(), self._stopped.fileno()], [], [])
-        return not self._stopping.is_set() and bool(list(connection.notifies(timeout=0)))

@@ -9,7 +9,13 @@ from penstock.brokers.diagnosis import Schema
 from penstock.errors import SchemaTooNew
 from penstock.stores.statements import Statements
 
-_SPELLINGS = {"penstock.": '"{}".', "'penstock'": "'{}'", "schema penstock": 'schema "{}"', '"penstock"': '"{}"'}
+_SPELLINGS = {
+    "penstock.": '"{}".',
+    "'penstock'": "'{}'",
+    "schema penstock": 'schema "{}"',
+    '"penstock"': '"{}"',
+    '"penstock:': '"{}:',
+}
 
 
 def statements(schema: str) -> Statements:

@@ -26,7 +26,7 @@ from penstock.brokers.base import (
     refuse_transaction,
 )
 from penstock.brokers.diagnosis import Check, Schema
-from penstock.brokers.redis import doctor
+from penstock.brokers.redis import doctor, ends
 from penstock.brokers.redis.inspector import RedisInspector
 from penstock.brokers.redis.link import Link, moment
 from penstock.brokers.redis.listen import listening
@@ -281,6 +281,14 @@ class RedisBroker(Broker):
     def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
         """See `Broker.listen`: a list that a connection waits at."""
         return listening(self._link.url, wake)
+
+    def watch_ends(self, tell: Callable[[Sequence[bytes]], None]) -> AbstractContextManager[bool]:
+        """See `Broker.watch_ends`: a list that a connection waits at."""
+        return ends.watching(self._link.url, tell)
+
+    def tell_ended(self, ids: Sequence[bytes]) -> None:
+        """See `Broker.tell_ended`."""
+        self._link.run("ends_tell", *ids)
 
 
 def _terms(limit: Limit) -> bytes:

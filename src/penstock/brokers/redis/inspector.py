@@ -115,6 +115,8 @@ class RedisInspector:
             chosen = [record.id for record in self._read(ids) if _fits(record, selection) and record.state in states]
             if chosen:
                 total += int(self._link.run(script, *words, *chosen))
+        if total and script in _ENDING:
+            self._link.run("ends_tell")
         return total
 
     def _candidates(self, selection: Selection) -> Iterator[builtins.list[bytes]]:
@@ -152,6 +154,8 @@ class RedisInspector:
 
 _WAITING = (State.READY, State.DELAYED, State.PARKED)
 _ENDED = (State.DEAD, State.CANCELLED)
+#: Scripts after which a job may have ended.
+_ENDING = frozenset({"cancel", "delete"})
 #: Those states of which the ids are in a sorted set of their own.
 _KEPT = {State.DELAYED: b"delayed", State.DEAD: b"dead", State.CANCELLED: b"cancelled"}
 

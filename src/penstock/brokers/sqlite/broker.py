@@ -19,6 +19,7 @@ import msgspec
 from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Broker, Exchange, Feature, WorkerInfo
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.sqlite import doctor
+from penstock.brokers.sqlite.ends import Ends
 from penstock.brokers.sqlite.inspector import SqliteInspector
 from penstock.brokers.sqlite.moves import Moves, leases
 from penstock.brokers.sqlite.schedules import SqliteSchedules
@@ -28,7 +29,7 @@ from penstock.core import limiter
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
 from penstock.core.metrics import COARSE, KEPT, Point
-from penstock.core.outcome import Ending, Outcome
+from penstock.core.outcome import Ending, Outcome, ended
 from penstock.core.topics import Event, Subscription
 from penstock.errors import ConfigError, StoreError
 from penstock.stores import doorbell, sqlite
@@ -44,6 +45,7 @@ class SqliteBroker(Broker):
 
     features: ClassVar[frozenset[Feature]] = frozenset(Feature)
     can_be_away: ClassVar[bool] = False
+    tells_within: ClassVar[bool] = False
 
     def __init__(self, url: str) -> None:
         parsed = sqlite.parse(url)
@@ -56,6 +58,7 @@ class SqliteBroker(Broker):
         self._connection: sqlite3.Connection | None = None
         self._lock = sqlite.FileLock(parsed.path)
         self._bell = doorbell.Doorbell(parsed.path)
+        self._ends = Ends(parsed.path)
         self._moves = Moves(self._sql)
         self._topics = Topics(self._sql)
         self._looked_at = 0.0
@@ -99,7 +102,9 @@ class SqliteBroker(Broker):
 
     def inspector(self) -> SqliteInspector:
         """The reading side, on this broker's connection."""
-        return SqliteInspector(self._path, self._open, self._transaction, self._moves, self._sql, self._ring)
+        return SqliteInspector(
+            self._path, self._open, self._transaction, self._moves, self._sql, self._ring, self._ends
+        )
 
     def transfer(self) -> SqliteTransfer:
         """See `Broker.transfer`; on this broker's connection."""
@@ -164,6 +169,8 @@ class SqliteBroker(Broker):
             news |= opened and sum(len(rows) for _, _, rows in taken) >= limit
             listeners = self._moves.listeners(connection) if news else []
         self._ring(listeners)
+        if good and self._ends.is_watched():
+            self._ends.tell(ended(good))
         return Exchange(leases(taken), stale)
 
     def _end_within(self, tx: sqlite3.Connection, outcomes: Sequence[Outcome], now: float | None) -> Exchange:
@@ -383,3 +390,11 @@ class SqliteBroker(Broker):
     def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
         """See `Broker.listen`: a Unix datagram socket beside the file."""
         return self._bell.listening(wake)
+
+    def watch_ends(self, tell: Callable[[Sequence[bytes]], None]) -> AbstractContextManager[bool]:
+        """See `Broker.watch_ends`: a Unix datagram socket in a folder beside the file."""
+        return self._ends.watching(tell)
+
+    def tell_ended(self, ids: Sequence[bytes]) -> None:
+        """See `Broker.tell_ended`."""
+        self._ends.tell(ids)

@@ -15,6 +15,7 @@ import msgspec
 
 from penstock.brokers.base import WorkerInfo
 from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, WorkerRecord
+from penstock.brokers.sqlite.ends import Ends
 from penstock.brokers.sqlite.moves import Moves
 from penstock.core.job import Failure, JobRecord
 from penstock.core.limiter import gate_of, queue_of
@@ -37,6 +38,7 @@ class SqliteInspector:
         moves: Moves,
         sql: Statements,
         ring: Callable[[Sequence[str]], None],
+        ends: Ends,
     ) -> None:
         self._path = path
         self._connection = connection
@@ -44,6 +46,7 @@ class SqliteInspector:
         self._moves = moves
         self._sql = sql
         self._ring = ring
+        self._ends = ends
 
     def get(self, id: bytes) -> JobRecord | None:
         """See `Inspector.get`."""
@@ -118,6 +121,7 @@ class SqliteInspector:
             marked = connection.execute(self._sql["mark_cancelled"], (running,)).rowcount
             listeners = self._moves.listeners(connection) if marked or lines else []
         self._ring(listeners)
+        self._ends.tell(())
         return len(seqs) + marked
 
     def retry(self, selection: Selection) -> int:
@@ -148,6 +152,7 @@ class SqliteInspector:
             self._moves.order.open(connection, lines)
             listeners = self._moves.listeners(connection) if lines else []
         self._ring(listeners)
+        self._ends.tell(())
         return len(gone)
 
     def _in_states(self, selection: Selection, states: Sequence[State]) -> builtins.list[int]:

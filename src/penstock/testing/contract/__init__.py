@@ -29,6 +29,7 @@ from penstock.testing.contract.concurrency import ConcurrencyContract
 from penstock.testing.contract.crashes import CrashContract
 from penstock.testing.contract.delays import DelayContract
 from penstock.testing.contract.endings import EndingContract
+from penstock.testing.contract.ends import EndContract
 from penstock.testing.contract.enqueueing import EnqueueContract
 from penstock.testing.contract.fencing import FencingContract
 from penstock.testing.contract.inspecting import InspectorContract
@@ -72,6 +73,7 @@ class BrokerContract(
     ScheduleContract,
     NamespaceContract,
     ListenContract,
+    EndContract,
     ConcurrencyContract,
     CrashContract,
 ):

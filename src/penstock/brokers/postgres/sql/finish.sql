@@ -1,4 +1,6 @@
--- End leases. In: the columns of outcomes; see the function. Out: null, or the numbers of those that came too late.
-select penstock.finish(
+-- End leases, and tell those who wait for that. In: the columns of outcomes; see the function. Out: null, or the numbers of those that came too late.
+select f.stale
+from (select penstock.finish(
   %(ids)s, %(claims)s, %(endings)s, %(delays)s, %(results)s, %(ttls)s, %(failures)s, %(payloads)s, %(items)s,
   %(step_of)s, %(step_batches)s, %(step_done)s, %(step_failed)s, %(step_retried)s, %(step_total)s, %(spent)s, %(at)s::float8)
+  as stale, penstock.tell_ended(%(ids)s)) as f

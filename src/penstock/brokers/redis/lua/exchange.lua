@@ -1,5 +1,5 @@
--- Hand in endings and take new leases.
--- uses: base record ready ring store gates leases claim
+-- Hand in endings, tell those who wait for that, and take new leases.
+-- uses: base record ready ring store gates leases claim ends
 -- may: write when memory is full (what ends makes room)
 -- Keys: the prefix. Arguments: now or ''; turn; how many to take; worker; process; connection; queues (msgpack list); endings that need more than a word
 -- (msgpack list, or ''); then of jobs that are simply done, claim by claim: its number, and their ids in a row.
@@ -9,6 +9,7 @@
 local stale, ended = {}, 0
 local now = time(ARGV[1])
 local claims, gone, ghost_marks = {}, {}, exists('cancel')
+local told = (#ARGV > 8 or ARGV[8] ~= '') and is_watched() and {}
 
 local at = 9
 while at < #ARGV do
@@ -29,6 +30,7 @@ while at < #ARGV do
     many('SREM', p .. 'c:' .. number, good)
     many('HDEL', p .. 'jobs', good)
     if ghost_marks then many('HDEL', p .. 'cancel', good) end
+    if told then told[#told + 1] = table.concat(good) end
   end
   claims[number] = true
   ended = ended + size
@@ -119,6 +121,7 @@ for n, one in ipairs(endings) do
       one[11] = 0
       if one[17] then step(one[17], 'failed', one[18]) end
     end
+    if told and (ending == E_DONE or ending == E_DEAD or ending == E_CANCELLED) then told[#told + 1] = id end
     leave(one, ending)
     if ending == E_DONE then finish(one) else keep(one, ending) end
     for _, of in ipairs(one[19] or {}) do
@@ -132,6 +135,7 @@ for n, one in ipairs(endings) do
 end
 
 if #gone > 0 then many('HDEL', p .. 'jobs', gone) end
+if told and #told > 0 then tell_ended(told) end
 for number in pairs(claims) do tidy(number) end
 if next(freed) then
   for gate, unrun in pairs(freed) do

@@ -1,0 +1,2 @@
+-- Hear of jobs that have ended.
+listen "penstock:ends"
