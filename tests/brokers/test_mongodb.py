@@ -332,12 +332,13 @@ def test_a_clock_that_was_set_back_makes_nobody_dead_or_immortal(store: MongoBro
 
 
 def test_what_was_taken_unheard_is_given_back_and_nothing_else(store: MongoBroker) -> None:
-    store.enqueue(jobs(4), now=NOW)
+    (first, *sent) = jobs(4)
+    store.enqueue([first, *sent], now=NOW)
     (held,) = claim(store, 1)
     claims = store._opened.claims
     unheard = 77
     # The update went through, and the connection was cut before the answer came.
-    claims._mark(claims._ids(QUEUE, 2, 0), unheard, ALICE)
+    claims._mark(ids(sent)[:2], unheard, ALICE)
     claims._unheard.append((ALICE, unheard))
     leases = claim(store)
     assert len(leases) == 3
@@ -347,6 +348,18 @@ def test_what_was_taken_unheard_is_given_back_and_nothing_else(store: MongoBroke
 
 
 # Servers that come and go
+
+
+def test_a_job_that_was_taken_and_given_back_since_it_was_read_is_read_again(store: MongoBroker) -> None:
+    store.enqueue(jobs(3), now=NOW)
+    claims = store._opened.claims
+    head = claims._ready(QUEUE, 3, 0)
+    read = [one["_id"] for one in head]
+    lease = claim(store, 1, holder=BOB)[0]
+    assert hand_in(store, Outcome(lease, Ending.RELEASED, payload=b"rest", items=2), holder=BOB) == []
+    assert {one.id for one in claims._mark(read, claims._next_claim(), ALICE, head)} == set(read[1:])
+    (again,) = claim(store)
+    assert (again.id, again.payload, again.items) == (read[0], b"rest", 2)
 
 
 def test_a_restart_in_the_middle_loses_nothing() -> None:

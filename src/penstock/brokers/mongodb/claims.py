@@ -1,4 +1,4 @@
-"""Taking jobs: ids from the head of a queue, one update that marks those still there, and then the jobs themselves.
+"""Taking jobs: the head of a queue is read, one update marks those still there, and where that was not all of them, they are read again.
 
 A claim's number is the server's time with some chance in it, which costs no question: a job is never taken twice by the
 same number, even if it was ended and stored anew in between.
@@ -17,6 +17,7 @@ from penstock.brokers.mongodb.layout import Layout
 from penstock.brokers.mongodb.order import Order
 from penstock.core.job import Holder, Lease
 from penstock.core.states import State
+from penstock.stores.mongodb import Document
 from penstock.stores.mongodb_clock import ServerClock
 
 #: How far from the head a claim may go to get out of others' way, in times of its own limit. Two that update the same
@@ -117,14 +118,14 @@ class Claims:
 
     def _take_of(self, queue: str, limit: int, holder: Holder) -> list[Lease]:
         while True:
-            ids = self._head(queue, limit)
-            if not ids:
+            head = self._head(queue, limit)
+            if not head:
                 return []
             claim = self._next_claim()
             self._unheard.append((holder, claim))
-            found = self._mark(ids, claim, holder)
+            found = self._mark([one["_id"] for one in head], claim, holder, head)
             self._unheard.pop()
-            self._lane = self._next_lane(lost=len(found) * 2 < len(ids))
+            self._lane = self._next_lane(lost=len(found) * 2 < len(head))
             # One that got nothing must look again, or it would tell its process that there is no work.
             if found:
                 return found
@@ -141,32 +142,41 @@ class Claims:
             return random.randint(1, min(_FARTHEST, 2 * self._lane + 1))
         return self._lane if random.random() < _STAYS else 0
 
-    def _head(self, queue: str, limit: int) -> list[bytes]:
-        """The ids of the jobs that come next, or of some a little behind them while others take those."""
+    def _head(self, queue: str, limit: int) -> list[Document]:
+        """The jobs that come next, or some a little behind them while others take those."""
         # A line is claimed from by one at a time, and in order.
         lane = self._lane if random.randrange(_BACK_TO_THE_HEAD) and not queue.startswith(",") else 0
-        ids = self._ids(queue, limit, lane * limit)
-        if lane and len(ids) < limit:
+        head = self._ready(queue, limit, lane * limit)
+        if lane and len(head) < limit:
             self._lane = 0
-            ids = self._ids(queue, limit, 0)
-        return ids
+            head = self._ready(queue, limit, 0)
+        return head
 
     # In one answer each: a cursor's first holds 101 documents unless told otherwise.
 
-    def _ids(self, queue: str, limit: int, skip: int) -> list[bytes]:
-        ready = self._layout.jobs.find({"queue": queue, "place": {"$gte": 0}}, {"_id": 1}).hint("ready")
-        return [
-            found["_id"]
-            for found in ready.sort([("place", 1), ("_id", 1)]).skip(skip).limit(limit).batch_size(limit + 1)
-        ]
+    def _ready(self, queue: str, limit: int, skip: int) -> list[Document]:
+        ready = self._layout.jobs.find({"queue": queue, "place": {"$gte": 0}}, _LEFT_OUT).hint("ready")
+        return list(ready.sort([("place", 1), ("_id", 1)]).skip(skip).limit(limit).batch_size(limit + 1))
 
-    def _mark(self, ids: list[bytes], claim: int, holder: Holder) -> list[Lease]:
+    def _mark(self, ids: list[bytes], claim: int, holder: Holder, read: Sequence[Document] = ()) -> list[Lease]:
+        """Take those jobs that are still ready.
+
+        Parameters:
+            read: the same jobs as they were read before, if they were.
+        """
         mine = {"worker": holder.worker, "process": holder.process, "claim": claim}
         running = {"state": State.RUNNING.value, **mine}
         update = {"$set": running, "$unset": {"place": 1}}
+        chosen: Document = {"_id": {"$in": ids}, "place": {"$gte": 0}}
+        # A job that nobody has had is as it was stored. One that somebody took and gave back since it was read would be another.
+        fresh = bool(read) and not any("process" in one for one in read)
+        if fresh:
+            chosen["process"] = None
         with pymongo.timeout(_LONGEST):
-            changed = self._layout.jobs.update_many({"_id": {"$in": ids}, "place": {"$gte": 0}}, update, hint="_id_")
-        if not changed.matched_count:
+            marked = self._layout.jobs.update_many(chosen, update, hint="_id_").matched_count
+        if not marked:
             return []
+        if fresh and marked == len(ids):
+            return [lease({**one, "claim": claim}) for one in read]
         found = self._layout.jobs.find({"_id": {"$in": ids}, **mine}, _LEFT_OUT).hint("_id_").batch_size(len(ids) + 1)
         return [lease(one) for one in sorted(found, key=lambda one: (one["home"], one["_id"]))]

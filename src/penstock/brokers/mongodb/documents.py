@@ -29,7 +29,8 @@ HIDDEN = "hidden"
 RING = "ring"
 #: The fields that tell where a job stands.
 STANDING = ("state", "place", "due", "parked", "ended", "worker", "process", "claim")
-_RUNNING = ("worker", "process", "claim")
+#: What a job that does not run any more is without. Its `process` stays, and tells that somebody has had it.
+_RUNNING = ("worker", "claim")
 #: The priority of what keeps an order, whose line is sorted by place.
 _ORDERED = 5
 #: A field of a NewJob that goes into its document where it says anything, by the document's name for it.

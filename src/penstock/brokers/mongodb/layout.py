@@ -39,7 +39,7 @@ class Index(NamedTuple):
 
 
 _JOBS = (
-    # A claim reads ids alone, and so reads nothing but the index.
+    # With the id: jobs of one place come in the order of their ids, from the index.
     Index("ready", ("queue", "place", "_id"), where="place"),
     Index("held", ("worker", "process"), where="worker"),
     Index("due", ("due", "queue"), where="due"),
