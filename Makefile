@@ -39,13 +39,12 @@ chaos: $(STAMP)  ## kill workers, connections, servers and nodes for half an hou
 	@tests/install-servers
 	PENSTOCK_CHAOS=full $(BIN)/pytest tests/chaos tests/nodes
 
-check: $(STAMP)  ## lint, format, types, layers, and the documentation's snippets
-	@tests/install-servers
+check: $(STAMP)  ## lint, format, types, layers, and the documentation's links and commands
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict src
 	$(BIN)/lint-imports
-	$(BIN)/pytest tests/docs
+	$(BIN)/pytest tests/docs/test_docs.py tests/docs/test_configuration.py
 
 bench: $(STAMP)  ## measure, each figure beside the raw loop
 	@tests/install-servers

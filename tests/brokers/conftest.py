@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pymongo
 import pytest
 
 # Tests import what several of them share.
@@ -65,7 +66,47 @@ def stores() -> dict[str, Maker]:
     return STORES
 
 
+#: Namespaces in MongoDB that earlier tests have used, by the kind of server.
+_used: dict[str, list[str]] = {}
+
+
+def _emptied(url: str) -> str:
+    """A namespace as good as new. To make one takes MongoDB 0.3 s, for 17 collections with 40 indexes; to empty it, 0.03 s."""
+    place, _, namespace = url.partition("namespace=")
+    with pymongo.MongoClient(place.rstrip("?&")) as client:
+        database = client.get_default_database()
+        for name in database.list_collection_names(filter={"name": {"$regex": f"^{namespace}_"}}):
+            database[name].delete_many({"_id": {"$ne": "schema"}})
+    return url
+
+
 @pytest.fixture(params=list(STORES))
-def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def new_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
     """Makes URLs of fresh stores; whatever uses it runs on every broker."""
-    return STORES[request.param](request, tmp_path)
+    make = STORES[kind](request, tmp_path)
+    if "mongodb" not in kind:
+        return make
+    used = _used.setdefault(kind, [])
+    numbers = itertools.count()
+
+    def reused() -> str:
+        if (number := next(numbers)) < len(used):
+            return _emptied(used[number])
+        used.append(make())
+        return used[number]
+
+    return reused
+
+
+@pytest.fixture
+def only_url(kind: str, new_url: Callable[[], str]) -> Callable[[], str]:
+    """The same, where only the newest store is in use."""
+    if "mongodb" not in kind:
+        return new_url
+    url = new_url()
+    return lambda: _emptied(url)

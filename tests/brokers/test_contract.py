@@ -13,6 +13,6 @@ class TestContract(BrokerContract):
         return new_url()
 
 
-def test_a_broker_does_what_the_model_does(new_url: Callable[[], str], request: pytest.FixtureRequest) -> None:
+def test_a_broker_does_what_the_model_does(kind: str, only_url: Callable[[], str]) -> None:
     # On RabbitMQ each run declares quorum queues of its own: sixty took 80 s.
-    check_machine(new_url, examples=15 if "rabbitmq" in request.node.name else 60)
+    check_machine(only_url, examples=15 if kind == "rabbitmq" else 60)
