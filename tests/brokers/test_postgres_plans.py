@@ -98,6 +98,10 @@ def keyed(store: PostgresBroker) -> None:
         leases = [lease for lease in given.leases if lease.gate is not None]
 
 
+def due(store: PostgresBroker) -> None:
+    assert store.schedules().due(100).rows == []
+
+
 HOT: list[Callable[[PostgresBroker], None]] = [
     take, exchange, mixed_endings, enqueue, give_back, rescue, promote, unpark, upkeep, look_after, limited, keyed,
 ]  # fmt: skip
@@ -147,6 +151,24 @@ def test_a_claim_reads_the_head_of_the_ready_set_in_its_order(deep: dict[int, Po
     through = [way for way in ways(deep[SIZES[-1]], take) if way.endswith(" job")]
     # Before it comes the look whether any job keeps an order.
     assert through[1:] == ["Index Scan using job_ready on job", "Tid Scan on job"]
+
+
+def test_the_next_due_schedule_is_found_by_its_index(deep: dict[int, PostgresBroker]) -> None:
+    store = deep[SIZES[0]]
+    for known in (False, True):
+        with psycopg.connect(store._link.url.shown, autocommit=True) as connection:
+            connection.execute(
+                f"insert into {store._schema}.schedule select 'schedule ' || n || %s, n, 1e10 + n, 'body' from generate_series(1, 5000) n",
+                (str(known),),
+            )
+            if known:
+                connection.execute(f"analyze {store._schema}.schedule")
+        through = ways(store, due)
+        assert set(through) == {
+            "Index Only Scan using schedule_next on schedule",
+            "Index Scan using schedule_next on schedule",
+            "Sort",
+        }
 
 
 @pytest.mark.parametrize("work", HOT)

@@ -152,12 +152,13 @@ def test_due_times_only_grow_and_are_the_same_from_wherever_one_asks(tz, day, ex
         (every(float("nan")), "every="),
         (every(30, jitter=31.0), "jitter="),
         (every(30, jitter=-1.0), "jitter="),
+        (replace(every(30), payload=b"p" * 100_001), "100,001 bytes"),
         (replace(every(30), name="a:b"), "name"),
         (replace(every(30), name=""), "name"),
         (replace(every(30), name="a\n"), "name"),
         (replace(every(30), name="ü" * 128), "name"),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_what_makes_no_sense_is_refused(wrong, said):
     with pytest.raises(ConfigError, match=said):

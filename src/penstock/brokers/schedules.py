@@ -32,7 +32,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     Parameters:
         version: the one that was read; `ABSENT` where there was no row.
         row: the new row, whose version was never one of its name before; None deletes it.
-        jobs: to be stored with it, ready at once.
+        jobs: to be stored with it, ready at once; they come with changes of rows that are there.
     """
 
     name: str

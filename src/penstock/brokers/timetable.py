@@ -19,7 +19,7 @@ from penstock.errors import ConfigError, StoreUnavailable, UnknownSchedule
 #: Schedules that one transaction sees to: the first of many should not wait for the last.
 _TOGETHER = 100
 #: Runs of one schedule that are made up for at once.
-_MADE_UP = 500
+_MADE_UP = 100
 #: Transactions of one `fire`, so that a flood keeps no heartbeat waiting.
 _ROUNDS = 50
 #: Schedules that one transaction changes otherwise.

@@ -27,6 +27,8 @@ GRACE = 60.0
 #: Seconds between two runs, at least: an id tells due times apart by their milliseconds.
 SHORTEST = 0.1
 LONGEST_NAME = 255
+#: Bytes of encoded arguments, at most: all schedules that one transaction sees to are in one document of MongoDB's, of 16 MB.
+LARGEST_PAYLOAD = 100_000
 #: Cron's short words for some rules.
 _WORDS = {
     "@yearly": "0 0 1 1 *",
@@ -131,6 +133,11 @@ def check(schedule: Schedule) -> None:
     if not 0 <= schedule.jitter < float("inf") or schedule.jitter > (every or float("inf")):
         raise ConfigError(
             f"schedule {name!r}: jitter= is a number of seconds, from 0 to those between two runs, not {schedule.jitter!r}"
+        )
+    if len(schedule.payload) > LARGEST_PAYLOAD:
+        raise ConfigError(
+            f"schedule {name!r}: its arguments take {len(schedule.payload):,} bytes, and {LARGEST_PAYLOAD:,} is the most: "
+            "keep what is large elsewhere, and have the task get it"
         )
     try:
         never = next_due(schedule, 0.0) is None

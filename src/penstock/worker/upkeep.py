@@ -241,12 +241,14 @@ class Upkeep:
             self._done("unpark", _UNPARK)
         self._ask_for_cancels(broker)
         self._see_to_canary(broker)
-        next_due = _sooner(broker.promote(), self._fire(broker))
+        next_due = broker.promote()
         # Last, and not again at once: where the store refuses it, a right is lacking say, jobs run all the same.
         self._worker.record(broker)
         if self._is_due("prune"):
             self._done("prune", _PRUNE)
             broker.prune()
+        # After what makes room in a store that is full, and refuses new jobs.
+        next_due = _sooner(next_due, self._fire(broker))
         wait = _PROMOTE if next_due is None else max(0.001, min(_PROMOTE, next_due))
         return min(wait, max(0.0, min(self._due[name] for name in ("beat", "rescue")) - time.monotonic()))
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from penstock.brokers.amqp.keeper import Keeper
 from penstock.brokers.amqp.link import Link
 from penstock.brokers.base import Broker, WorkerInfo
+from penstock.brokers.schedules import ScheduleStore
 from penstock.core.job import Holder, Lease
 from penstock.core.metrics import Point
 from penstock.core.topics import Subscription
@@ -63,6 +64,11 @@ class Backed(Broker):
         """See `Broker.subscriptions`."""
         with self._link.held():
             return self._keeper.open().subscriptions()
+
+    def schedules(self) -> ScheduleStore:
+        """See `Broker.schedules`: the backend has them, and the jobs of their runs."""
+        with self._link.held():
+            return self._keeper.open().schedules()
 
     def unpark(self, tasks: Sequence[str]) -> int:
         """See `Broker.unpark`."""

@@ -47,7 +47,7 @@ class AmqpBroker(Backed):
     """A queue in RabbitMQ: `amqp://localhost:5672/vhost?namespace=penstock&backend=postgresql://...`."""
 
     # What waits as a message can be counted, and neither listed nor taken out.
-    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.INSPECT, Feature.CANCEL, Feature.SCHEDULES}
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.INSPECT, Feature.CANCEL}
     keeps_records: ClassVar[bool] = False
 
     def __init__(self, url: str) -> None:

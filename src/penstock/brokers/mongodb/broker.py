@@ -23,7 +23,7 @@ from penstock.brokers.mongodb import doctor, ends, topics
 from penstock.brokers.mongodb.backlog import backlog
 from penstock.brokers.mongodb.batches import prune_batches
 from penstock.brokers.mongodb.claims import Claims
-from penstock.brokers.mongodb.documents import to_its_place, to_the_back
+from penstock.brokers.mongodb.documents import to_its_place
 from penstock.brokers.mongodb.endings import Endings
 from penstock.brokers.mongodb.gates import of_queue
 from penstock.brokers.mongodb.inbox import Inbox
@@ -31,6 +31,7 @@ from penstock.brokers.mongodb.inspector import MongoInspector
 from penstock.brokers.mongodb.layout import Layout
 from penstock.brokers.mongodb.listen import listening
 from penstock.brokers.mongodb.metrics import prune_metrics, record_metrics
+from penstock.brokers.mongodb.schedules import MongoSchedules
 from penstock.brokers.mongodb.storing import Storing
 from penstock.brokers.mongodb.transfer import MongoTransfer
 from penstock.core.clock import Steady
@@ -68,7 +69,7 @@ class _Parts(NamedTuple):
 class MongoBroker(Broker):
     """A queue in a database: `mongodb://host/shop?replicaSet=rs0&namespace=penstock`."""
 
-    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.SCHEDULES}
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
     tells_within: ClassVar[bool] = False
 
     def __init__(self, url: str) -> None:
@@ -150,6 +151,11 @@ class MongoBroker(Broker):
         """See `Broker.transfer`; on this broker's client."""
         parts = self._opened
         return MongoTransfer(self._url.shown, parts.layout, parts.clock, parts.storing)
+
+    def schedules(self) -> MongoSchedules:
+        """See `Broker.schedules`; on this broker's client."""
+        parts = self._opened
+        return MongoSchedules(self._url.shown, parts.layout, parts.clock, parts.storing)
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
         """See `Broker.enqueue`; `tx` is a `pymongo.client_session.ClientSession` with a transaction begun."""
@@ -269,25 +275,13 @@ class MongoBroker(Broker):
                 parts.storing.ring()
             jobs = parts.layout.jobs
             while ready := self._due(jobs, {"$gte": 0, "$lte": moment}, min(limit, _TOGETHER)):
-                self._make_ready(parts, ready, moment)
+                parts.storing.make_ready(ready, moment)
             following = self._due(jobs, {"$gte": 0}, 1)
             waits = [float(one["due"]) - moment for one in following]
             return min(waits if opens_in is None else [*waits, opens_in], default=None)
 
     def _due(self, jobs: Collection[store.Document], when: dict[str, float], limit: int) -> list[store.Document]:
         return jobs.find({"due": when}, {"due": 1, "queue": 1}).hint("due").sort("due", 1).limit(limit).to_list()
-
-    def _make_ready(self, parts: _Parts, due: Sequence[store.Document], now: float) -> None:
-        """Move jobs behind the others, in the order in which they are due."""
-        first, last = due[0]["due"], due[-1]["due"]
-        places = len(due) * 16
-        each = (places - 1) / (last - first) if last > first else 0.0
-        later = {"$toLong": {"$floor": {"$multiply": [{"$subtract": ["$due", first]}, each]}}}
-        place = {"$add": [parts.layout.next_places(places), later]}
-        chosen = {"_id": {"$in": [one["_id"] for one in due]}, "due": {"$lte": now}}
-        parts.layout.jobs.update_many(chosen, to_the_back(place, now), hint="_id_")
-        parts.storing.gates.open(one["queue"] for one in due)
-        parts.storing.ring()
 
     def held(self, holder: Holder) -> list[Lease]:
         """See `Broker.held`."""

@@ -26,7 +26,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from penstock.brokers.mongodb.documents import HIDDEN, STANDING, Update
 from penstock.brokers.mongodb.layout import Layout
-from penstock.brokers.mongodb.plan import Guard, Plan, arrive, count_once, duplicates, load, write
+from penstock.brokers.mongodb.plan import Guard, Plan, arrive, count_once, duplicates, load, reschedule, write
 from penstock.errors import StoreUnavailable
 from penstock.stores.mongodb import Document
 from penstock.stores.mongodb_clock import ServerClock
@@ -64,6 +64,7 @@ class Intents:
         messages: Sequence[Any] = (),
         *,
         token: str | None = None,
+        begin: Callable[[str], bool] | None = None,
         stored: Callable[[Plan], None] | None = None,
     ) -> Plan:
         """Change jobs and store new ones, together with whatever else the plan says, or do nothing at all.
@@ -74,6 +75,7 @@ class Intents:
             plan: what to do, given the token and the ids that did fit.
             messages: ids of messages to take from the inbox; those that nobody else took carry the token then.
             token: one that `new_token` made.
+            begin: marks other documents by the token, and says whether there were any.
             stored: changes the plan when it is known which of its births were not there already.
 
         Returns:
@@ -83,7 +85,7 @@ class Intents:
         self._unheard.add(token)
         inbox = self._layout.inbox
         marked = self._marked(changes, token)
-        if changes and not marked:
+        if (changes and not marked) or (begin is not None and not begin(token)):
             self._unheard.discard(token)
             return Plan()
         if messages:
@@ -137,7 +139,7 @@ class Intents:
         settled = False
         while True:
             tokens = {found["birth"] for found in self._layout.jobs.find(hidden, {"birth": 1})}
-            old = [token for token in tokens if token in self._unheard or self._age(token) > _PATIENCE]
+            old = [token for token in tokens if self.may_settle(token)]
             for token in old:
                 self.settle(token)
             settled = settled or bool(tokens)
@@ -145,6 +147,10 @@ class Intents:
                 return settled
             # Somebody else stores the same jobs right now, and will be done in a moment, unless he is dead.
             time.sleep(_LOOK_AGAIN)
+
+    def may_settle(self, token: str) -> bool:
+        """Has its owner died over it, or was that this connection, which did not hear of its end?"""
+        return token in self._unheard or self._age(token) > _PATIENCE
 
     def _age(self, token: str) -> float:
         return self._clock.now() - int(token.split("/")[-2])
@@ -176,6 +182,7 @@ class Intents:
         self._layout.jobs.delete_many({"birth": token})
         self._layout.jobs.update_many({"mark": token}, [*_OFF_THE_SHELF, {"$unset": ["mark", "shelf"]}])
         self._layout.inbox.update_many({ADOPTED: token}, {"$unset": {ADOPTED: 1}})
+        self._layout.schedules.update_many({"mark": token}, {"$unset": {"mark": 1}})
 
     def settle_own(self) -> None:
         """Settle what this connection began and did not hear the end of."""
@@ -197,9 +204,10 @@ class Intents:
 
     def _begun(self) -> dict[str, bool]:
         """The tokens of what is half done, and of each whether there is an intent: then it is only to be finished."""
-        jobs, inbox, intents = self._layout.jobs, self._layout.inbox, self._layout.intents
+        layout = self._layout
+        jobs, inbox, intents = layout.jobs, layout.inbox, layout.intents
         tokens: dict[str, bool] = {found["_id"]: True for found in intents.find({"void": None}, {"_id": 1})}
-        for collection, field in ((jobs, "birth"), (jobs, "mark"), (inbox, ADOPTED)):
+        for collection, field in ((jobs, "birth"), (jobs, "mark"), (inbox, ADOPTED), (layout.schedules, "mark")):
             for token in collection.distinct(field, {field: {"$gte": ""}}):
                 tokens.setdefault(token, False)
         return dict(sorted(tokens.items()))
@@ -223,6 +231,7 @@ class Intents:
             load(layout, plan.shipment, mark)
         if plan.arrival is not None:
             arrive(layout, plan.arrival)
+        reschedule(layout, plan.schedules, mark)
         write(layout, done, None)
         count_once(layout, plan.steps, token)
         if hidden:
@@ -258,6 +267,7 @@ def _packed(plan: Plan) -> bytes:
             "inbox": plan.inbox,
             "shipment": plan.shipment,
             "arrival": plan.arrival,
+            "schedules": plan.schedules,
         }
     )
 
@@ -273,4 +283,5 @@ def _unpacked(data: bytes) -> Plan:
         # A plan of an older version has none.
         shipment=found.get("shipment"),
         arrival=found.get("arrival"),
+        schedules=found.get("schedules", {}),
     )

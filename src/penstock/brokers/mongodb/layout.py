@@ -17,7 +17,7 @@ from penstock.errors import ConfigError, SchemaTooNew
 from penstock.stores.mongodb import Client, Document
 
 #: The number of the layout that this version knows, and of the oldest version that can work with it.
-VERSION = 7
+VERSION = 8
 _OLDEST = 2
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
 _EXISTS_ALREADY = 48
@@ -70,6 +70,7 @@ _INDEXES: dict[str, tuple[Index, ...]] = {
     "meta": (),
     "limits": (),
     "subscriptions": (),
+    "schedules": (Index("next", ("next_at",), where="next_at"), Index("mark", ("mark",), where="mark")),
     "gates": (Index("paid_until", ("paid_until",)),),
     "lines": (
         Index("due", ("due",)),
@@ -119,6 +120,7 @@ class Layout:
         self.meta = self._collection("meta")
         self.limits = self._collection("limits")
         self.subscriptions = self._collection("subscriptions")
+        self.schedules = self._collection("schedules")
         self.gates = self._collection("gates")
         self.lines = self._collection("lines")
         self.holds = self._collection("holds")

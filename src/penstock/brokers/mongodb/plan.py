@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from pymongo import ReplaceOne, UpdateMany, UpdateOne
+from pymongo import DeleteOne, ReplaceOne, UpdateMany, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 
@@ -30,7 +30,8 @@ class Plan(msgspec.Struct):
     `deletes` has ids and their guard; `updates` has ids, their guard and the update; `births` are jobs to be stored,
     `grows` says that their items add to the totals of their batches; `results` are documents of results, `steps` what
     to add to the counters of batches, and `inbox` says that the messages taken have become jobs. With a `shipment`, its document, the jobs
-    that are deleted leave by it; `arrival` is the id of one that has arrived.
+    that are deleted leave by it; `arrival` is the id of one that has arrived. `schedules` has the names of schedules and what they become, or None
+    where they are deleted.
     """
 
     deletes: list[tuple[list[bytes], Guard]] = []
@@ -42,6 +43,7 @@ class Plan(msgspec.Struct):
     inbox: bool = False
     shipment: Document | None = None
     arrival: bytes | None = None
+    schedules: dict[str, Document | None] = {}
 
     def count(self, steps: Iterable[Step]) -> None:
         """Add to the counters of batches."""
@@ -59,6 +61,16 @@ class Plan(msgspec.Struct):
 def arrive(layout: Layout, shipment: bytes) -> None:
     """Remember that a shipment has arrived."""
     layout.arrivals.update_one({"_id": shipment}, {"$setOnInsert": {"_id": shipment}}, upsert=True)
+
+
+def reschedule(layout: Layout, schedules: Mapping[str, Document | None], guard: Guard) -> None:
+    """Change schedules that fit their guard, which they do not any more then."""
+    changes = [
+        DeleteOne({"_id": name, **guard}) if made is None else ReplaceOne({"_id": name, **guard}, made)
+        for name, made in schedules.items()
+    ]
+    if changes:
+        layout.schedules.bulk_write(changes, ordered=False)
 
 
 def load(layout: Layout, shipment: Document, guard: Guard) -> None:

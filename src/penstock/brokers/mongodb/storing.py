@@ -17,7 +17,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from penstock.brokers.mongodb.documents import RING, document
+from penstock.brokers.mongodb.documents import RING, document, to_the_back
 from penstock.brokers.mongodb.ends import Ends
 from penstock.brokers.mongodb.gates import Gates, lines_of
 from penstock.brokers.mongodb.intents import Intents
@@ -162,6 +162,18 @@ class Storing:
         if births:
             self._layout.jobs.insert_many(births, session=session)
         return births
+
+    def make_ready(self, due: Sequence[Document], now: float) -> None:
+        """Move delayed jobs behind the others, in the order in which they are due, which they are given in."""
+        first, last = due[0]["due"], due[-1]["due"]
+        places = len(due) * 16
+        each = (places - 1) / (last - first) if last > first else 0.0
+        later = {"$toLong": {"$floor": {"$multiply": [{"$subtract": ["$due", first]}, each]}}}
+        place = {"$add": [self._layout.next_places(places), later]}
+        chosen = {"_id": {"$in": [one["_id"] for one in due]}, "due": {"$lte": now}}
+        self._layout.jobs.update_many(chosen, to_the_back(place, now), hint="_id_")
+        self.gates.open(one["queue"] for one in due)
+        self.ring()
 
     def _standing_for(self, jobs: Sequence[NewJob], stored: set[bytes], session: ClientSession | None) -> list[bytes]:
         known = self._layout.jobs

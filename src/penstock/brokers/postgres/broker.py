@@ -24,6 +24,7 @@ from penstock.brokers.postgres.inspector import PostgresInspector
 from penstock.brokers.postgres.joined import joined
 from penstock.brokers.postgres.link import Link, Session
 from penstock.brokers.postgres.listen import listening
+from penstock.brokers.postgres.schedules import PostgresSchedules
 from penstock.brokers.postgres.storing import store
 from penstock.brokers.postgres.topics import Topics
 from penstock.core import limiter
@@ -46,7 +47,7 @@ _INTERRUPTED = encode_failure(INTERRUPTED)
 class PostgresBroker(Broker):
     """A queue in a database: `postgresql://user:password@host:5432/database?schema=penstock`."""
 
-    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.SCHEDULES}
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
 
     def __init__(self, url: str) -> None:
         self._url = postgres.parse(url, ("schema",))
@@ -102,6 +103,10 @@ class PostgresBroker(Broker):
     def transfer(self) -> transfer.PostgresTransfer:
         """See `Broker.transfer`."""
         return transfer.PostgresTransfer(self._link)
+
+    def schedules(self) -> PostgresSchedules:
+        """See `Broker.schedules`."""
+        return PostgresSchedules(self._link)
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
         """See `Broker.enqueue`.

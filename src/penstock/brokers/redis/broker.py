@@ -32,6 +32,7 @@ from penstock.brokers.redis.link import Link, moment
 from penstock.brokers.redis.listen import listening
 from penstock.brokers.redis.messages import Endings, encode, is_plain, new_job
 from penstock.brokers.redis.record import leases, leases_of, new_tail
+from penstock.brokers.redis.schedules import RedisSchedules
 from penstock.brokers.redis.topics import Topics
 from penstock.brokers.redis.transfer import RedisTransfer
 from penstock.core import limiter
@@ -58,7 +59,7 @@ _INTERRUPTED = msgspec.msgpack.encode(INTERRUPTED)
 class RedisBroker(Broker):
     """A queue in Redis: `redis://localhost:6379/0?namespace=penstock`."""
 
-    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.SCHEDULES}
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
 
     def __init__(self, url: str) -> None:
         self._link = Link(store.parse(url))
@@ -115,6 +116,11 @@ class RedisBroker(Broker):
         """See `Broker.transfer`; on this broker's connection."""
         self._link.client  # noqa: B018 - a closed broker says so here
         return RedisTransfer(self._link)
+
+    def schedules(self) -> RedisSchedules:
+        """See `Broker.schedules`; on this broker's connection."""
+        self._link.client  # noqa: B018 - a closed broker says so here
+        return RedisSchedules(self._link)
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
         """See `Broker.enqueue`; Redis has no transaction of the user's to join."""

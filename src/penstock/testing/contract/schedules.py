@@ -21,7 +21,6 @@ from penstock.testing.contract.harness import (
     NOW,
     QUEUE,
     ContractBase,
-    by_record,
     claim,
     ids,
     job,
@@ -284,7 +283,6 @@ class ScheduleContract(ProcessContract, ContractBase):
         assert len(counts) == 4
         assert len(timetable.entries()) == 20
 
-    @by_record
     def test_workers_that_are_killed_leave_each_run_once(
         self, url: str, store: Broker, timetable: Timetable, start: Callable[..., Child]
     ) -> None:

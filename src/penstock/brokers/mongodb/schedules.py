@@ -1,0 +1,129 @@
+"""The schedules of a MongoDB queue: a document each, whose changes that come with jobs are intents."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from pymongo import UpdateOne
+from pymongo.errors import DuplicateKeyError
+
+from penstock.brokers.mongodb.documents import document
+from penstock.brokers.mongodb.gates import lines_of
+from penstock.brokers.mongodb.layout import Layout
+from penstock.brokers.mongodb.plan import Plan
+from penstock.brokers.mongodb.storing import Storing, distinct
+from penstock.brokers.schedules import ABSENT, Change, Due, Row
+from penstock.stores import mongodb as store
+from penstock.stores.mongodb import Document
+from penstock.stores.mongodb_clock import ServerClock
+
+#: Seconds until one is looked at again that somebody is just changing.
+_LOOK_AGAIN = 0.02
+
+
+class MongoSchedules:
+    """See `penstock.brokers.schedules.ScheduleStore`. Made by `MongoBroker.schedules`, whose client it uses."""
+
+    def __init__(self, shown: str, layout: Layout, clock: ServerClock, storing: Storing) -> None:
+        self._shown = shown
+        self._layout = layout
+        self._clock = clock
+        self._storing = storing
+
+    def read(self, names: Sequence[str] | None = None) -> list[Row]:
+        """See `ScheduleStore.read`."""
+        wanted = {} if names is None else {"_id": {"$in": list(names)}}
+        with store.translating(self._shown):
+            return sorted(map(_row, self._layout.schedules.find(wanted)), key=lambda row: row.name)
+
+    def due(self, limit: int, *, now: float | None = None) -> Due:
+        """See `ScheduleStore.due`. What another changes just now is not told of; what a dead one began is settled."""
+        with store.translating(self._shown):
+            moment = self._clock.now() if now is None else now
+            found = self._due({"$gte": 0, "$lte": moment}, limit) if limit else []
+            if abandoned := {one["mark"] for one in found if "mark" in one and self._may_settle(one["mark"])}:
+                for token in abandoned:
+                    self._storing.intents.settle(token)
+                found = self._due({"$gte": 0, "$lte": moment}, limit)
+            waits = [float(one["next_at"]) - moment for one in self._due({"$gt": moment}, 1)]
+        free = [_row(one) for one in found if "mark" not in one]
+        if len(free) < len(found):
+            waits.append(_LOOK_AGAIN)
+        return Due(moment, free, min(waits, default=None))
+
+    def _due(self, when: dict[str, float], limit: int) -> list[Document]:
+        return self._layout.schedules.find({"next_at": when}).hint("next").sort("next_at", 1).limit(limit).to_list()
+
+    def _may_settle(self, token: str) -> bool:
+        return self._storing.intents.may_settle(token)
+
+    def change(self, changes: Sequence[Change], *, now: float | None = None) -> list[bool]:
+        """See `ScheduleStore.change`."""
+        with store.translating(self._shown):
+            firing = [change for change in changes if change.jobs and change.version != ABSENT]
+            done = self._fire(firing, self._clock.now() if now is None else now) if firing else set[str]()
+            done |= {change.name for change in changes if change not in firing and self._write(change)}
+            if done:
+                self._storing.ring()
+        return [change.name in done for change in changes]
+
+    def _fire(self, changes: Sequence[Change], now: float) -> set[str]:
+        """Change schedules and store their jobs; returns the names of those that were as they should be."""
+        storing, marked = self._storing, set[str]()
+        by_name = {change.name: change for change in changes}
+
+        def begin(token: str) -> bool:
+            guards = [{"_id": change.name, "version": change.version, "mark": None} for change in changes]
+            schedules = self._layout.schedules
+            schedules.bulk_write([UpdateOne(guard, {"$set": {"mark": token}}) for guard in guards], ordered=False)
+            marked.update(one["_id"] for one in schedules.find({"mark": token}, {"_id": 1}))
+            return bool(marked)
+
+        def plan(*_: object) -> Plan:
+            jobs = [job for name in marked for job in by_name[name].jobs]
+            first = self._layout.next_places(len(jobs))
+            births = distinct(document(job, first + n, now) for n, job in enumerate(jobs))
+            return Plan(births=births, schedules={name: _document(by_name[name].row) for name in marked})
+
+        lines = lines_of(job for change in changes for job in change.jobs)
+        storing.order.met([job for change in changes for job in change.jobs])
+        storing.gates.expect(lines, within=False)
+        storing.intents.carry_out(storing.name, [], plan, begin=begin)
+        storing.gates.open(lines)
+        return marked
+
+    def _write(self, change: Change) -> bool:
+        """A change without jobs, which is one of a single document."""
+        schedules, made = self._layout.schedules, _document(change.row)
+        if change.version == ABSENT:
+            try:
+                return made is not None and bool(schedules.insert_one(made).inserted_id)
+            except DuplicateKeyError:
+                return False
+        guard = {"_id": change.name, "version": change.version}
+        while True:
+            free = {**guard, "mark": None}
+            if made is None:
+                changed = schedules.delete_one(free).deleted_count
+            else:
+                changed = schedules.replace_one(free, made).modified_count
+            found = None if changed else schedules.find_one(guard, {"mark": 1})
+            if found is None:
+                return bool(changed)
+            # Somebody makes jobs of its runs right now, and will be done in a moment, unless he is dead.
+            token = found.get("mark")
+            if token is not None and self._may_settle(token):
+                self._storing.intents.settle(token)
+            time.sleep(_LOOK_AGAIN)
+
+
+def _document(row: Row | None) -> Document | None:
+    if row is None:
+        return None
+    made: Document = {"_id": row.name, "version": row.version, "body": row.body}
+    return made if row.next_at is None else {**made, "next_at": row.next_at}
+
+
+def _row(found: Document) -> Row:
+    return Row(found["_id"], int(found["version"]), found.get("next_at"), bytes(found["body"]))
