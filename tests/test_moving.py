@@ -23,6 +23,7 @@ from penstock.brokers.transfer import Left
 from penstock.core.job import Failure, Holder, JobRecord, NewJob
 from penstock.core.limiter import Limit, gate
 from penstock.core.outcome import Ending, Outcome, Step
+from penstock.core.topics import Subscription
 from penstock.errors import ConfigError, JobMoved, StoreError, StoreUnavailable
 from penstock.handles import Job
 from penstock.moving import Mover, Standing
@@ -236,6 +237,17 @@ def test_one_store_is_no_two_places(
     source.enqueue(jobs(1))
     with pytest.raises(ConfigError, match="same queue: name two"):
         Mover(source, source, "x").run(nothing)
+
+
+def test_subscriptions_are_copied_and_the_destinations_own_stay(source: Broker, destination: Broker) -> None:
+    mail, books = (Subscription(group, f"app.{group}", "orders.*", group) for group in ("mail", "books"))
+    theirs = msgspec.structs.replace(mail, priority=9)
+    source.subscribe([mail, books])
+    destination.subscribe([theirs])
+    Mover(source, destination, "x", ["other"]).run(nothing)
+    assert destination.subscriptions() == [theirs]
+    Mover(source, destination, "x").run(nothing)
+    assert destination.subscriptions() == [books, theirs]
 
 
 def test_what_is_on_its_way_to_one_store_goes_to_no_other(

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import msgspec
 
 from penstock.brokers.base import Broker
-from penstock.brokers.transfer import Left, Transfer
+from penstock.brokers.transfer import Left, Transfer, beside
 from penstock.core.shipment import Shipment
 from penstock.errors import ConfigError, StoreError, StoreUnavailable
 
@@ -83,6 +83,7 @@ class Mover:
     ) -> None:
         self._broker = source
         self._source: Transfer = source.transfer()
+        self._there = destination
         self._destination: Transfer = destination.transfer()
         self._place = place
         self._queues = queues
@@ -140,11 +141,25 @@ class Mover:
 
     def _begin(self) -> bool:
         """See that there is one source and one destination."""
-        self._bound_for = self._destination.name()
-        if self._source.name() == self._bound_for:
+        self._bound_for, here = self._destination.name(), self._source.name()
+        if self._bound_for == here:
             raise ConfigError("the source and the destination are the same queue: name two")
+        if self._bound_for == beside(here) and self._broker.keeps_records:
+            raise ConfigError("the source is the destination's backend: its jobs are there already")
         self._left = self._source.left(self._queues)
+        self._copy_subscriptions()
         return True
+
+    def _copy_subscriptions(self) -> None:
+        """Have the destination know who subscribes: what is published there before its workers have started goes to them as well."""
+        known = {one.key for one in self._there.subscriptions()}
+        new = [
+            one
+            for one in self._broker.subscriptions()
+            if one.key not in known and (self._queues is None or one.queue in self._queues)
+        ]
+        if new:
+            self._there.subscribe(new)
 
     def _round(self) -> bool:
         """Let all that has left arrive; where nothing has, let something leave first. Returns whether there was anything."""

@@ -16,7 +16,7 @@ from penstock.brokers import connect
 
 JOBS = 5_000 if FULL else 1_000
 KILLS = 10 if FULL else 2
-STORES = ["sqlite", "postgresql", "mongodb", "redis"]
+STORES = ["sqlite", "postgresql", "mongodb", "redis", "rabbitmq"]
 PAIRS = list(itertools.permutations(STORES, 2))
 IN_SHORT = [("sqlite", "postgresql"), ("redis", "mongodb")]
 

@@ -18,6 +18,11 @@ from penstock.core.shipment import Shipment
 REMEMBERED = 7 * 86_400.0
 
 
+def beside(name: bytes) -> bytes:
+    """The name of a broker that keeps what it can't do itself in the store of this name."""
+    return name[:-1] + bytes([name[-1] ^ 1])
+
+
 class Pending(msgspec.Struct, frozen=True, gc=False):
     """A shipment that has left and was not discarded: its number, which grows, and the `name` of the store it is bound for."""
 

@@ -8,6 +8,7 @@ message again. A retry is published and confirmed before the old message is ackn
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import ClassVar
@@ -22,6 +23,7 @@ from penstock.brokers.amqp.endings import Endings
 from penstock.brokers.amqp.inspector import AmqpInspector
 from penstock.brokers.amqp.keeper import Keeper
 from penstock.brokers.amqp.layout import Layout
+from penstock.brokers.amqp.leaving import Leaving
 from penstock.brokers.amqp.link import Link
 from penstock.brokers.amqp.listen import listening
 from penstock.brokers.amqp.message import Message, is_plain, lease_of, message_of
@@ -57,6 +59,7 @@ class AmqpBroker(Backed):
         self._keeper = Keeper(self._url.backend, given=self._url.given)
         self._link = Link(self._url, self._opened, self._lost)
         self._drawing = Drawing(self._wires, self._names, self._layout, self._keeper)
+        self._leaving = Leaving(self._drawing, self._wires, self._names, self._layout, self._keeper)
         self._turn = 0
         self._look_at = self._discover_at = 0.0
         self._backend_first = False
@@ -79,8 +82,9 @@ class AmqpBroker(Backed):
         self._keeper.open().install()
 
     def schema(self) -> Schema:
-        """See `Broker.schema`: that of the backend."""
-        return self._keeper.unopened().schema()
+        """See `Broker.schema`: that of the backend, which plain jobs alone have not brought about yet."""
+        found = self._keeper.unopened().schema()
+        return Schema(0, found.known) if found.installed is None and doctor.was_used(self._url) else found
 
     def diagnose(self) -> Iterable[Check]:
         """See `Broker.diagnose`."""
@@ -96,9 +100,9 @@ class AmqpBroker(Backed):
             return AmqpInspector(self._keeper.open().inspector(), self._counts)
 
     def transfer(self) -> AmqpTransfer:
-        """See `Broker.transfer`: a destination only."""
+        """See `Broker.transfer`."""
         with self._link.held():
-            return AmqpTransfer(self._keeper.open().transfer())
+            return AmqpTransfer(self._keeper.open().transfer(), self._leaving, self._link.held)
 
     def _opened(self) -> None:
         self._layout.forget()
@@ -251,9 +255,13 @@ class AmqpBroker(Backed):
         leases: list[Lease] = []
         waits: list[tuple[Message, float]] = []
         unread: list[int] = []
-        for claim, delivery in deliveries.take(shares, holder, self._count):
-            message = dead.read(delivery, deliveries.lane_of(delivery), self._keeper)
-            if message is None:
+        taken = [
+            (claim, delivery, dead.read(delivery, deliveries.lane_of(delivery), self._keeper))
+            for claim, delivery in deliveries.take(shares, holder, self._count)
+        ]
+        gone = self._leaving.elsewhere([each for _, one, each in taken if each and (one.redelivered or each.due)])
+        for claim, delivery, message in taken:
+            if message is None or message.id in gone:
                 unread.append(claim)
             elif message.rest:
                 waits.append((msgspec.structs.replace(message, rest=0.0), message.rest))
@@ -292,9 +300,9 @@ class AmqpBroker(Backed):
         return len(claims)
 
     def purge(self, queue: str) -> int:
-        """See `Broker.purge`. Messages that wait for their time stay: they are not in any one queue's."""
+        """See `Broker.purge`."""
         with self._link.held():
-            return self._drawing.purge(queue) + self._keeper.open().purge(queue)
+            return self._drawing.purge(queue) + self._leaving.purge(queue) + self._keeper.open().purge(queue)
 
     def rescue(self, *, dead_after: float, now: float | None = None) -> int:
         """See `Broker.rescue`. What a queue gave up delivering becomes a dead letter."""
@@ -305,7 +313,7 @@ class AmqpBroker(Backed):
     def backlog(self, queues: Sequence[str], *, now: float | None = None, most: int = COUNTED) -> Backlog:
         """See `Broker.backlog`. How long messages have waited, RabbitMQ does not tell."""
         with self._link.held():
-            ready = sum(self._waiting(queue) for queue in queues)
+            ready = sum(self._drawing.depth(queue) for queue in queues)
             behind = self._keeper.open().backlog(queues, now=now, most=most)
             return Backlog(min(most, ready + behind.ready), behind.waited)
 
@@ -318,20 +326,17 @@ class AmqpBroker(Backed):
     def depth(self, queue: str) -> int:
         """See `Broker.depth`."""
         with self._link.held():
-            return self._waiting(queue) + self._keeper.open().depth(queue)
-
-    def _waiting(self, queue: str) -> int:
-        """How many messages of a queue wait."""
-        _, side, _ = self._wires()
-        self._layout.discover(side, [queue])
-        return sum(self._count(self._layout.lanes(queue)))
+            return self._drawing.depth(queue) + self._keeper.open().depth(queue)
 
     def _counts(self) -> dict[str, int]:
-        """How many messages wait in the queues that this connection knows, or somebody has told the backend of."""
+        """How many messages wait in each queue."""
         with self._link.held():
-            workers = self._keeper.open().inspector().workers()
-            queues = self._layout.queues.union(*(worker.queues for worker in workers))
-            return {queue: self._waiting(queue) for queue in queues}
+            side = self._wires()[1]
+            lanes = self._layout.all_lanes(side)
+            counts = Counter[str]()
+            for lane, count in zip(lanes, self._count(lanes), strict=True):
+                counts[lane.queue] += count
+            return counts
 
     def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
         """See `Broker.listen`."""

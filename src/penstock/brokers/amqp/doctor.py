@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 
+from penstock.brokers.amqp.leaving import LEAVING
 from penstock.brokers.amqp.link import Link
 from penstock.brokers.amqp.names import Names
 from penstock.brokers.amqp.url import AmqpUrl
@@ -31,8 +33,19 @@ def diagnose(url: AmqpUrl, backend: Broker) -> Iterator[Check]:
         yield Check("TLS", "off", Grade.WARN, "jobs and password cross the network in the clear: amqps://")
     yield Check("given up", found[0])
     yield _backend(url)
+    if backend.schema().installed is not None:
+        yield _leaving(backend)
     for check in backend.diagnose():
         yield Check(f"backend: {check.name}", check.found, check.grade, check.advice)
+
+
+def was_used(url: AmqpUrl) -> bool:
+    """Was there ever a queue in a namespace?"""
+    found: list[str] = []
+    link = Link(url, lambda: found.append(_told(link, Names(url.namespace).lanes)), lambda: None)
+    link.open()
+    link.close()
+    return found[0] not in {"", "0"}
 
 
 def _version(version: str) -> Check:
@@ -45,11 +58,29 @@ def _version(version: str) -> Check:
 
 def _dropped(link: Link, names: Names) -> str:
     """What the queues gave up delivering and no worker has made dead letters of yet."""
+    count = _told(link, names.dropped)
+    return f"{count} messages wait to be dead letters" if count else "none: no queue is there yet"
+
+
+def _told(link: Link, queue: str) -> str:
+    """How many messages are in a queue; nothing where there is none."""
     try:
-        wire = Wire(link, lambda _: None)
-        return f"{wire.counts([names.dropped])[0]:,} messages wait to be dead letters"
+        return f"{Wire(link, lambda _: None).counts([queue])[0]:,}"
     except StoreError:
-        return "none: no queue is there yet"
+        return ""
+
+
+def _leaving(backend: Broker) -> Check:
+    """What a mover had taken out of RabbitMQ when it was killed."""
+    with closing(backend):
+        backend.open()
+        count = sum(one.ready + one.delayed for one in backend.inspector().count() if one.queue.startswith(LEAVING))
+    if not count:
+        return Check("leaving", "no messages are on their way to another store")
+    return Check(
+        "leaving", f"{count:,} messages are on their way to another store, and no worker takes them", Grade.WARN,
+        "where no penstock move runs, run the last one again: it goes on",
+    )  # fmt: skip
 
 
 def _backend(url: AmqpUrl) -> Check:

@@ -1,4 +1,4 @@
-"""Messages that go over to the backend, since what is to be done with them a message can't do: the jobs of queues that have a limit.
+"""Messages that are taken and not run: those of queues with a limit go over to the backend, as what is to be done with them a message can't do.
 
 A message is acknowledged when the backend has the job. Whoever is killed between the two has the message delivered again, and the backend knows the job
 by its id for as long as it has not ended.
@@ -6,8 +6,9 @@ by its id for as long as it has not ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 from penstock.brokers.amqp import dead
 from penstock.brokers.amqp.deliveries import Deliveries
@@ -25,6 +26,25 @@ _AT_ONCE = 500
 _HOLDER = Holder("drawing")
 
 
+#: The channels: one that messages come and go by, one that may be closed by a question without harm, and what is delivered by the first.
+Wires = Callable[[], tuple[Wire, Wire, Deliveries]]
+
+
+class Drawn(NamedTuple):
+    """A message that was taken: by which claim, what it says, and whether somebody had it before."""
+
+    claim: int
+    message: Message
+    redelivered: bool
+
+
+class Taken(NamedTuple):
+    """Messages that were taken together, and the claims of those among them that are to be given back."""
+
+    messages: list[Drawn]
+    unwanted: set[int]
+
+
 class Drawing:
     """What this connection takes without running it.
 
@@ -35,9 +55,7 @@ class Drawing:
         keeper: the backend.
     """
 
-    def __init__(
-        self, wires: Callable[[], tuple[Wire, Wire, Deliveries]], names: Names, layout: Layout, keeper: Keeper
-    ) -> None:
+    def __init__(self, wires: Wires, names: Names, layout: Layout, keeper: Keeper) -> None:
         self._wires = wires
         self._names = names
         self._layout = layout
@@ -61,12 +79,17 @@ class Drawing:
         """
         lanes = [lane for queue in queues if queue in self._limited for lane in self._layout.lanes(queue)]
         found = False
-        while lanes and (shares := self._waiting(lanes, _AT_ONCE)):
-            with self._taken(shares) as messages:
-                self._keeper.open().enqueue([job_of(message) for message in messages], now=now)
-                found = found or bool(messages)
+        while lanes and (shares := self.waiting(lanes, _AT_ONCE)):
+            with self.taken(shares) as taken:
+                self._keeper.open().enqueue([job_of(one.message) for one in taken.messages], now=now)
+                found = found or bool(taken.messages)
             lanes = [lane for lane, share in shares.items() if share == _AT_ONCE]
         return found
+
+    def depth(self, queue: str) -> int:
+        """How many messages of a queue wait in its lanes."""
+        self._layout.discover(self._wires()[1], [queue])
+        return sum(self._count(self._layout.lanes(queue)))
 
     def purge(self, queue: str) -> int:
         """Delete the messages of a queue that wait in its lanes; returns how many."""
@@ -74,8 +97,8 @@ class Drawing:
         self._layout.discover(side, [queue])
         return sum(side.purge(self._names.lane(lane)) for lane in self._layout.lanes(queue))
 
-    def _waiting(self, lanes: Sequence[Lane], most: int) -> dict[Lane, int]:
-        """How many messages to take of each lane."""
+    def waiting(self, lanes: Sequence[Lane], most: int) -> dict[Lane, int]:
+        """How many messages wait in each lane that has any, counted up to so many."""
         counts = self._count(lanes)
         return {lane: min(most, count) for lane, count in zip(lanes, counts, strict=True) if count}
 
@@ -83,23 +106,32 @@ class Drawing:
         return self._wires()[1].counts(map(self._names.lane, lanes))
 
     @contextmanager
-    def _taken(self, shares: Mapping[Lane, int]) -> Iterator[list[Message]]:
-        """Take messages; they are acknowledged when the context ends well, and given back when it does not."""
+    def taken(self, shares: Mapping[Lane, int]) -> Iterator[Taken]:
+        """Take messages; those that are wanted are acknowledged when the context ends well, and all others given back."""
         work, _, deliveries = self._wires()
         # No consumer may stand that has had all it was made for: it would be sent nothing now, and more afterwards.
         deliveries.plan({}, ())
-        taken = deliveries.take(shares, _HOLDER, self._count)
-        claims = [claim for claim, _ in taken]
+        came = deliveries.take(shares, _HOLDER, self._count)
+        claims = [claim for claim, _ in came]
+        taken = Taken([], set())
         try:
-            read = (dead.read(delivery, deliveries.lane_of(delivery), self._keeper) for _, delivery in taken)
-            yield [message for message in read if message is not None]
+            for claim, delivery in came:
+                message = dead.read(delivery, deliveries.lane_of(delivery), self._keeper)
+                if message is not None:
+                    taken.messages.append(Drawn(claim, message, delivery.redelivered))
+            yield taken
         except BaseException:
             # Where the connection is gone, they have gone back with it.
             with suppress(StoreError):
-                deliveries.plan({}, claims)
-                deliveries.give_back(claims)
+                self._give_back(claims)
                 work.ring(self._names.bell)
             raise
         deliveries.plan({}, claims)
-        deliveries.end(claims)
+        deliveries.end([claim for claim in claims if claim not in taken.unwanted])
+        self._give_back(taken.unwanted)
         deliveries.settle()
+
+    def _give_back(self, claims: Collection[int]) -> None:
+        _, _, deliveries = self._wires()
+        deliveries.plan({}, [*claims])
+        deliveries.give_back([*claims])

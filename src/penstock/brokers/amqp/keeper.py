@@ -22,6 +22,8 @@ from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.errors import StoreUnavailable
 
+#: The task of a job by which a result is written; its id is that of the job whose result it is.
+RESULT = "penstock.result"
 #: Queues by which results go in; several, since whoever takes from one may take another's.
 _QUEUES = 16
 _TRIES = 10
@@ -107,7 +109,7 @@ class Keeper:
         """Write results and steps: only a lease can end, so each is made a job that ends at once."""
         broker, holder = self.open(), Holder(f"results-{secrets.token_hex(8)}")
         by_id = {each.id: each for each in told}
-        jobs = [NewJob(id, "penstock.result", b"", self._queue) for id in by_id]
+        jobs = [NewJob(id, RESULT, b"", self._queue) for id in by_id]
         for _ in range(_TRIES):
             broker.enqueue(jobs, now=now)
             mine, others = self._claimed(broker, holder, by_id.keys(), len(jobs), now)
@@ -118,7 +120,7 @@ class Keeper:
             # One is there from a try that was cut off, under another queue perhaps: it is made anew.
             broker.requeue([*mine, *others], holder)
             with suppress(StoreUnavailable):
-                broker.inspector().delete(Selection(ids=tuple(by_id), task="penstock.result"))
+                broker.inspector().delete(Selection(ids=tuple(by_id), task=RESULT))
         raise StoreUnavailable("the backend can't store a result now: try again")
 
     def _claimed(

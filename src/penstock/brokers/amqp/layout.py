@@ -8,8 +8,11 @@ the level's queue where its digit is 1, from where it is dead-lettered to the ne
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+import msgspec
 
 from penstock.brokers.amqp.message import Message, encode, later
 from penstock.brokers.amqp.names import Lane, Names
@@ -26,6 +29,10 @@ DELIVERIES = 1000
 _QUORUM = {"x-queue-type": "quorum"}
 #: Milliseconds after which a queue goes by itself that stands guard, if whoever declared it was killed.
 _GUARD = 60_000
+#: Nothing is given up that is only looked at: without a limit of their own, queues have one from RabbitMQ 4 on.
+_LOOKED_AT = {**_QUORUM, "x-delivery-limit": 1 << 30}
+#: The key by which it is known that jobs were moved away from here: a lane's has a ~ in it.
+_MOVED = "moved"
 
 
 class Layout:
@@ -40,6 +47,7 @@ class Layout:
         self._declared: set[Lane] = set()
         self._reached: set[Lane] = set()
         self._levels = 0
+        self._moved = False
 
     def forget(self) -> None:
         """It may all be gone: the connection was lost, or a queue deleted."""
@@ -48,11 +56,6 @@ class Layout:
     def lanes(self, queue: str) -> list[Lane]:
         """The lanes of a queue that are known to be there, higher priorities first."""
         return sorted((lane for lane in self._declared if lane.queue == queue), key=lambda lane: -lane.priority)
-
-    @property
-    def queues(self) -> set[str]:
-        """The queues of which any lane is known to be there."""
-        return {lane.queue for lane in self._declared}
 
     def base(self, wire: Wire) -> None:
         """Declare what every queue needs."""
@@ -64,24 +67,35 @@ class Layout:
         wire.queue(names.known, {"x-max-length": 0})
         # No guard: the lanes that it serves are declared after it.
         wire.queue(names.dropped, _QUORUM)
+        wire.queue(names.lanes, _LOOKED_AT)
         wire.bind(names.dropped, names.dropped, "")
 
     def ensure(self, wire: Wire, lanes: Iterable[Lane]) -> None:
         """Declare lanes that this connection has not seen yet."""
-        new = False
-        for lane in (missing := set(lanes) - self._declared):
+        missing = set(lanes) - self._declared
+        new: list[Lane] = []
+        for lane in missing:
             if lane.priority not in PRIORITIES:
                 raise ValueError(f"a priority is 0 to 9, not {lane.priority}")
-            new |= wire.queue(self._names.lane(lane), {
+            arguments = {
                 **_QUORUM, "x-delivery-limit": DELIVERIES, "x-dead-letter-exchange": self._names.dropped,
                 "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish",
-            })  # fmt: skip
+            }  # fmt: skip
+            if wire.queue(self._names.lane(lane), arguments):
+                new.append(lane)
         if new:
             self._guard(wire)
+            self._note(wire, new)
         for lane in missing:
             # Known when it is there, not before.
             wire.bind(self._names.known, self._names.known, lane.key)
             self._declared.add(lane)
+
+    def _note(self, wire: Wire, lanes: Sequence[Lane]) -> None:
+        """Keep a word about lanes that nobody has known before: RabbitMQ itself lists no queues."""
+        known = self._known(wire, [lane.key for lane in lanes])
+        posts = [Post("", self._names.lanes, msgspec.msgpack.encode(lane)) for lane in lanes if lane.key not in known]
+        wire.publish(posts)
 
     def _guard(self, wire: Wire) -> None:
         """Have the server write down the quorum queues that were declared until now.
@@ -99,12 +113,47 @@ class Layout:
             lane for queue in queues for lane in (Lane(queue, p) for p in PRIORITIES) if lane not in self._declared
         ]
         if unknown:
-            returned = {
-                key
-                for _, key in wire.publish([Post(self._names.known, lane.key, b"") for lane in unknown], lasting=False)
-            }
+            known = self._known(wire, [lane.key for lane in unknown])
             # Declared again: one that was deleted since is still known, and would be missed by all who ask for it.
-            self.ensure(wire, [lane for lane in unknown if lane.key not in returned])
+            self.ensure(wire, [lane for lane in unknown if lane.key in known])
+
+    def _known(self, wire: Wire, keys: Sequence[str]) -> set[str]:
+        """Which of these keys are bound."""
+        returned = wire.publish([Post(self._names.known, key, b"") for key in keys], lasting=False)
+        return set(keys) - {key for _, key in returned}
+
+    def all_lanes(self, wire: Wire) -> list[Lane]:
+        """Declare every lane that there ever was, and return them; `StoreUnavailable` while another connection asks.
+
+        One at a time, since the words about them are read by taking them and giving them back.
+        """
+        names = self._names
+        wire.ask(lambda done: wire.channel.queue_declare(names.reading, exclusive=True, callback=done))
+        try:
+            lanes = [Lane(*msgspec.msgpack.decode(body, type=tuple[str, int])) for body in wire.look(names.lanes)]
+        finally:
+            if wire.reason is None:
+                wire.ask(lambda done: wire.channel.queue_delete(names.reading, callback=done))
+        self.ensure(wire, lanes)
+        return sorted(set(lanes), key=lambda lane: (lane.queue, -lane.priority))
+
+    def all_levels(self, wire: Wire) -> list[Lane]:
+        """Every level that there is, shorter delays first."""
+        known = self._known(wire, [_level(digit) for digit in range(DIGITS)])
+        count = next((digit + 1 for digit in reversed(range(DIGITS)) if _level(digit) in known), 0)
+        self._ensure_levels(wire, count)
+        return [Lane("", digit) for digit in range(count)]
+
+    def moving(self, wire: Wire) -> None:
+        """Have all know that jobs are moved away from here."""
+        if not self._moved:
+            wire.bind(self._names.known, self._names.known, _MOVED)
+            self._moved = True
+
+    def moved(self, wire: Wire) -> bool:
+        """Were jobs moved away from here, or are being moved?"""
+        self._moved = self._moved or bool(self._known(wire, [_MOVED]))
+        return self._moved
 
     def post(self, wire: Wire, message: Message, delay: float = 0.0) -> Post:
         """A message on its way to its lane, at once or after so many seconds."""
@@ -116,7 +165,11 @@ class Layout:
         self._ensure_levels(wire, units.bit_length())
         self._reach(wire, lane)
         digits = ".".join(f"{units:0{DIGITS}b}")
-        return Post(self._names.level(units.bit_length() - 1), f"{digits}.{lane.key}", encode(later(message, rest)))
+        return Post(
+            self._names.level(units.bit_length() - 1),
+            f"{digits}.{lane.key}",
+            encode(later(message, rest, time.time() + delay)),
+        )
 
     def _reach(self, wire: Wire, lane: Lane) -> None:
         if lane not in self._reached:
@@ -135,13 +188,19 @@ class Layout:
             level, following = names.level(digit), names.level(digit - 1) if digit else names.due
             before = "*." * (DIGITS - 1 - digit)
             arguments: dict[str, Any] = {
-                **_QUORUM, "x-message-ttl": round(UNIT * 1000) << digit, "x-dead-letter-exchange": following,
+                **_LOOKED_AT, "x-message-ttl": round(UNIT * 1000) << digit, "x-dead-letter-exchange": following,
                 "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish",
             }  # fmt: skip
             wire.exchange(level, "topic")
             new |= wire.queue(level, arguments)
             wire.bind(level, level, f"{before}1.#")
             wire.chain(following, level, f"{before}0.#")
+            wire.bind(names.known, names.known, _level(digit))
         if new:
             self._guard(wire)
         self._levels = max(self._levels, count)
+
+
+def _level(digit: int) -> str:
+    """The key by which a level is known."""
+    return f"level.{digit}"

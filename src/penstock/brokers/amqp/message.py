@@ -14,7 +14,9 @@ DELIVERED = -1
 
 
 class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, omit_defaults=True):
-    """The body of a message. `rest` is the seconds to wait after a delay that was longer than the longest there is."""
+    """The body of a message. `rest` is the seconds to wait after a delay that was longer than the longest there is; `due` is when
+    one that was delayed is to run, in epoch seconds by the clock of who sent it.
+    """
 
     id: bytes
     task: str
@@ -28,6 +30,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, omit_defau
     packed: bool = False
     item: int | None = None
     rest: float = 0.0
+    due: float = 0.0
 
     @property
     def lane(self) -> Lane:
@@ -95,6 +98,6 @@ def kept(outcome: Outcome) -> NewJob:
     )  # fmt: skip
 
 
-def later(message: Message, rest: float) -> Message:
-    """The same, with so many seconds to wait yet when it is delivered."""
-    return replace(message, rest=rest)
+def later(message: Message, rest: float, due: float) -> Message:
+    """The same, with so many seconds to wait yet when it is delivered, and when it is due."""
+    return replace(message, rest=rest, due=due)

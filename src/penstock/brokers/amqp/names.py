@@ -12,7 +12,10 @@ _LONGEST = 150
 
 
 class Lane(NamedTuple):
-    """The jobs of one queue and priority: one quorum queue, since these know no priorities before RabbitMQ 4."""
+    """The jobs of one queue and priority: one quorum queue, since these know no priorities before RabbitMQ 4.
+
+    A level stands as a lane of no queue, by its digit: see `Names.level`.
+    """
 
     queue: str
     priority: int
@@ -41,11 +44,16 @@ class Names:
         self.known = f"{namespace}.known"
         #: A topic exchange where delays end.
         self.due = f"{namespace}.due"
+        #: A word about each lane that was ever declared, and the lock of who reads them.
+        self.lanes = f"{namespace}.lanes"
+        self.reading = f"{namespace}.reading"
         #: What a queue gave up delivering, and the exchange it comes by.
         self.dropped = f"{namespace}.dropped"
 
     def lane(self, lane: Lane) -> str:
         """The queue of a lane."""
+        if not lane.queue:
+            return self.level(lane.priority)
         return f"{self._namespace}.jobs.{lane.key}"
 
     def level(self, digit: int) -> str:

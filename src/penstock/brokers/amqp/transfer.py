@@ -1,59 +1,100 @@
-"""How jobs arrive that are moved to RabbitMQ: in the backend, whose jobs the workers run as well. As a source it can't serve."""
+"""How the jobs of a RabbitMQ leave, by way of the backend, and how others arrive: in the backend, whose jobs the workers run as well.
+
+They arrive as jobs of the backend since that notes in the same transaction that they have: messages that were published by a mover that was
+killed would be published again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
-from penstock.brokers.transfer import Arrival, Left, Pending, Transfer
+from msgspec.structs import replace
+
+from penstock.brokers.amqp.leaving import LEAVING, Leaving, arriving
+from penstock.brokers.transfer import Arrival, Left, Pending, Transfer, beside
 from penstock.core.shipment import Shipment
-from penstock.errors import MissingFeature
-
-_REFUSED = (
-    "amqp:// can't give its jobs to another store, as it does not list its queues or what is delayed: have your programs enqueue "
-    "in the new one, and leave a worker here until penstock status shows nothing that waits"
-)
 
 
 class AmqpTransfer:
-    """See `penstock.brokers.transfer.Transfer`.
+    """See `penstock.brokers.transfer.Transfer`. Made by `AmqpBroker.transfer`, whose connection it uses.
 
     Parameters:
         backend: of the backend.
+        leaving: lets messages leave.
+        held: has the connection for oneself.
     """
 
-    def __init__(self, backend: Transfer) -> None:
+    def __init__(self, backend: Transfer, leaving: Leaving, held: Callable[[], AbstractContextManager[None]]) -> None:
         self._backend = backend
+        self._leaving = leaving
+        self._held = held
+        #: Do jobs leave for the backend itself? Then what is there already stays.
+        self._to_backend = False
 
     def name(self) -> bytes:
         """See `Transfer.name`."""
-        return self._backend.name()
+        with self._held():
+            return beside(self._backend.name())
 
     def ship(
         self, bound_for: bytes, place: str, queues: Sequence[str] | None, most: int, *, now: float | None = None
     ) -> tuple[int, Shipment] | None:
-        """See `Transfer.ship`: refused, whole, since messages would stay behind and nobody be told."""
-        raise MissingFeature(_REFUSED)
+        """See `Transfer.ship`."""
+        with self._held():
+            self._to_backend = bound_for == self._backend.name()
+            found = self._ship(bound_for, place, queues, most, now)
+            if found is None and self._leaving.draw(queues, most):
+                found = self._ship(bound_for, place, queues, most, now)
+            return None if found is None else (found[0], _restored(found[1]))
+
+    def _ship(
+        self, bound_for: bytes, place: str, queues: Sequence[str] | None, most: int, now: float | None
+    ) -> tuple[int, Shipment] | None:
+        names = self._names(queues)
+        return None if names == [] else self._backend.ship(bound_for, place, names, most, now=now)
+
+    def _names(self, queues: Sequence[str] | None) -> list[str] | None:
+        """The queues of the backend that are to leave."""
+        if queues is not None:
+            leaving = [LEAVING + queue for queue in queues]
+            return leaving if self._to_backend else [*queues, *leaving]
+        return self._leaving.queues() if self._to_backend else None
 
     def pending(self) -> Sequence[Pending]:
         """See `Transfer.pending`."""
-        return self._backend.pending()
+        with self._held():
+            return self._backend.pending()
 
     def shipment(self, number: int) -> Shipment | None:
         """See `Transfer.shipment`."""
-        return self._backend.shipment(number)
+        with self._held():
+            found = self._backend.shipment(number)
+            return None if found is None else _restored(found)
 
     def receive(self, shipment: Shipment) -> Arrival | None:
         """See `Transfer.receive`."""
-        return self._backend.receive(shipment)
+        with self._held():
+            return self._backend.receive(shipment)
 
     def discard(self, number: int) -> None:
         """See `Transfer.discard`."""
-        self._backend.discard(number)
+        with self._held():
+            self._backend.discard(number)
 
     def settle(self, ids: Sequence[bytes], *, now: float | None = None) -> None:
         """See `Transfer.settle`."""
-        self._backend.settle(ids, now=now)
+        with self._held():
+            self._backend.settle(ids, now=now)
 
     def left(self, queues: Sequence[str] | None, *, now: float | None = None) -> Left:
-        """See `Transfer.left`: refused."""
-        raise MissingFeature(_REFUSED)
+        """See `Transfer.left`. Of messages that run, it is known what workers tell of them with their heartbeats."""
+        with self._held():
+            names = self._names(queues)
+            behind = Left() if names == [] else self._backend.left(names, now=now)
+            waiting, running = self._leaving.waiting(queues)
+            return Left(behind.movable + waiting, max(behind.held, running))
+
+
+def _restored(shipment: Shipment) -> Shipment:
+    return replace(shipment, jobs=tuple(arriving(job) for job in shipment.jobs))
