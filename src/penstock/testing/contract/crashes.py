@@ -10,8 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from penstock.brokers.base import Broker
+from penstock.brokers.inspect import Selection
 from penstock.core.states import State
-from penstock.testing.contract.harness import QUEUE, ContractBase, by_record, ids, jobs, state
+from penstock.testing.contract.harness import QUEUE, ContractBase, by_record, ids, jobs
 from penstock.testing.contract.processes import Child, ProcessContract, claimed
 
 LIMIT = 10
@@ -35,7 +36,7 @@ class CrashContract(ProcessContract, ContractBase):
             chunks = claimed(lines)
             delivered.update(id for chunk in chunks for id in chunk)
             excused.update(chunks[-1])
-            held = len([id for id in ids(sent) if state(store, id) is State.RUNNING])
+            held = len(store.inspector().list(Selection(state=State.RUNNING)))
             assert held <= LIMIT
             assert store.rescue(dead_after=5, now=time.time() + 60) == held
         survivor = start("drain", url, "survivor", LIMIT)
