@@ -35,6 +35,7 @@ SUBJECTS = (
     "cache",
     "metrics",
     "batching",
+    "simulation",
     "moving",
     "topics",
     "waiting",

@@ -57,12 +57,17 @@ def fill(broker: Broker, ready: int, delayed: int = 0) -> None:
 
 def fresh_copy(source: Path, to: Path) -> Path:
     """A copy of a queue that nobody has open; an older copy goes."""
-    for ending in _ENDINGS:
-        Path(f"{to}{ending}").unlink(missing_ok=True)
-    shutil.copyfile(source, to)
+    shutil.copyfile(source, cleared(to))
     with open(to, "rb") as file:
         os.fsync(file.fileno())
     return to
+
+
+def cleared(path: Path) -> Path:
+    """The place of a queue's file, without what was there."""
+    for ending in _ENDINGS:
+        Path(f"{path}{ending}").unlink(missing_ok=True)
+    return path
 
 
 @contextmanager
@@ -114,3 +119,12 @@ def watched(look: Callable[[], tuple[bool, bool]], limit: float = 120.0, every: 
             return now - began
         time.sleep(0.002 if began is None else every)
     raise SystemExit(f"the queue was not empty after {limit:g} s")
+
+
+def until(condition: Callable[[], bool], limit: float = 300.0, every: float = 0.1) -> None:
+    """Wait until something is so; ends the program where that takes too long."""
+    deadline = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"not all orders were in after {limit:g} s")
+        time.sleep(every)
