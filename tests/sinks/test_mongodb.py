@@ -63,6 +63,16 @@ def test_ids_that_are_made_differ_between_batches_but_not_between_tries(place: M
     assert {each["_id"] for each in things(place)} == first
 
 
+@pytest.mark.parametrize("note", ["x", "x" * 700_000], ids=["one message", "any number"])
+def test_a_batch_of_any_size_goes_in_but_for_what_is_refused(place: MongoPlace, note: str) -> None:
+    with sink(place) as writing:
+        records = [{"_id": number, "note": note} for number in (1, 2, 1, 3)]
+        written = writing.write_jobs([bytes(15) + bytes([number]) for number in range(4)], pack(*records))
+    assert (written.rows, [each.index for each in written.rejected]) == (3, [2])
+    assert written.rejected[0].reason.startswith("E11000 duplicate key error")
+    assert sorted(each["_id"] for each in things(place)) == [1, 2, 3]
+
+
 def test_a_row_in_the_way_of_a_unique_index_is_refused_and_not_taken_for_known(place: MongoPlace) -> None:
     with place.client() as client:
         there = client[place.database].things

@@ -41,11 +41,8 @@ def made_of_batch(id: bytes) -> Callable[[int], ObjectId]:
 def made_of_jobs(ids: Sequence[bytes]) -> Callable[[int], ObjectId]:
     """By the index of a document, the `_id` that is made of its job and of its place among the rows of that."""
     places = places_of(ids)
-
-    def made(index: int) -> ObjectId:
-        return ObjectId(blake2b(ids[index], digest_size=9).digest() + places[index].to_bytes(3, "big"))
-
-    return made
+    bases = {id: blake2b(id, digest_size=9).digest() for id in set(ids)}
+    return lambda index: ObjectId(bases[ids[index]] + places[index].to_bytes(3, "big"))
 
 
 def decode(payload: bytes, made: Callable[[int], ObjectId], key: Sequence[str]) -> tuple[list[Row], list[Rejected]]:

@@ -25,6 +25,8 @@ from penstock.sinks.settling import Stale, settling
 from penstock.stores import mongodb as store
 
 _BROKER_OPTIONS = ("namespace",)
+#: Bytes of msgpack that are no more than a message may have as BSON: a number in an array has 1 there and up to 11 here, of 48,000,000.
+_LIGHT = 1 << 20
 
 
 class MongoSink(Sink):
@@ -88,7 +90,7 @@ class MongoSink(Sink):
 
     def write(self, ledger_id: bytes, payload: bytes, *, now: float | None = None) -> Written:
         """See `Sink.write`."""
-        client, destination = self._opened(), self._destination()
+        client, destination = self._opened(), self._destination(payload)
         ledger = Ledger(client[self._url.database])
 
         def put(rows: Sequence[Row], rejected: Sequence[Rejected]) -> Written:
@@ -102,7 +104,7 @@ class MongoSink(Sink):
         self, ids: Sequence[bytes], payload: bytes, *, ended: Sequence[bytes] = (), now: float | None = None
     ) -> Written:
         """See `Sink.write_jobs`."""
-        client, destination = self._opened(), self._destination()
+        client, destination = self._opened(), self._destination(payload)
         joined(ids)
         gone = left_out(ended, ids)
         jobs = self._jobs(time.time() if now is None else now)
@@ -137,7 +139,7 @@ class MongoSink(Sink):
         """See `Sink.write_with`; `end` gets the `pymongo.client_session.ClientSession`."""
         if not self._replicated:
             raise ConfigError("a MongoDB server that stands alone has no transactions: make it a replica set")
-        client, destination = self._opened(), self._destination()
+        client, destination = self._opened(), self._destination(payload)
 
         try:
             with client.start_session() as session:
@@ -194,9 +196,10 @@ class MongoSink(Sink):
             raise SinkError("the sink is not open")
         return self._client
 
-    def _destination(self) -> Destination:
+    def _destination(self, payload: bytes | None = None) -> Destination:
         try:
             collection = self._opened()[self._url.database][self.target.table]
         except InvalidName as error:
             raise SinkError(f"{self.target.table!r} can't be the name of a collection: {error}") from error
-        return Destination(collection, self._url.shown, self.target)
+        is_light = payload is not None and len(payload) <= _LIGHT
+        return Destination(collection, self._url.shown, self.target, is_light=is_light)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
-from pymongo import InsertOne, UpdateOne
+from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection as Documents
 from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, PyMongoError
@@ -25,8 +26,6 @@ _TOO_LARGE = 10334
 _INTERRUPTION = 11601
 _INTERRUPTED = frozenset({1, 8, 175, 237, _INTERRUPTION, 11602})
 _REASON_LIMIT = 1000
-
-Operation = InsertOne[Document] | UpdateOne
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -47,10 +46,12 @@ class Destination:
     Parameters:
         shown: the database, in messages.
         target: what becomes of rows whose `_id` is there, and the fields that an `_id` is made of.
+        is_light: all rows that are written fit into one message.
     """
 
-    def __init__(self, collection: Documents[Document], shown: str, target: Target) -> None:
+    def __init__(self, collection: Documents[Document], shown: str, target: Target, *, is_light: bool = False) -> None:
         self.collection = collection
+        self._is_light = is_light
         self.how = target.on_conflict
         self._kept = frozenset(["_id", *target.key])
         self._shown = shown
@@ -69,8 +70,8 @@ class Destination:
         """
         if not rows:
             return []
-        inserts: list[tuple[int, Operation]] = []
-        updates: list[tuple[int, Operation]] = []
+        inserts: list[tuple[int, Document]] = []
+        updates: list[tuple[int, UpdateOne]] = []
         known = set() if self.how is OnConflict.ERROR or upsert else self._known(rows, session)
         adding = self.how is OnConflict.ADD
         for place, document in added_up(rows, self._kept) if adding else enumerate(map(_document, rows)):
@@ -78,14 +79,19 @@ class Destination:
             if not upsert and mark not in known:
                 if mark is not None:
                     known.add(mark)
-                inserts.append((place, InsertOne(document)))
+                inserts.append((place, document))
             elif self.how.changes:
                 updates.append((place, _addition(document, self._kept) if adding else _update(document)))
         # An upsert took 75 us and an insert 10 (MongoDB 6), so upserts are for what is there already.
         refused: list[Refusal] = []
-        for operations in (inserts, updates):
-            if operations and not (ordered and refused):
-                refused += self._write(operations, session, ordered=ordered)
+        if inserts:
+            documents = [document for _, document in inserts]
+            insert = partial(self._insert, documents, session, ordered=ordered)
+            refused += self._write(insert, [place for place, _ in inserts])
+        if updates and not (ordered and refused):
+            operations = [operation for _, operation in updates]
+            update = partial(self.collection.bulk_write, operations, ordered=ordered, session=session)
+            refused += self._write(update, [place for place, _ in updates])
         return sorted(refused, key=lambda each: each.place)
 
     def of_ids(self, rows: Sequence[Row], session: ClientSession | None = None) -> list[Document]:
@@ -105,19 +111,28 @@ class Destination:
         found = self.collection.find({"_id": {"$in": ids}}, {"_id": 1}, session=session)
         return {mark_of(each["_id"]) for each in found}
 
-    def _write(
-        self, operations: Sequence[tuple[int, Operation]], session: ClientSession | None, *, ordered: bool
-    ) -> list[Refusal]:
+    def _insert(self, documents: Sequence[Document], session: ClientSession | None, *, ordered: bool) -> None:
+        if session is None or not self._is_light:
+            self.collection.insert_many(documents, ordered=ordered, session=session)
+            return
+        # A transaction is tried again as a whole, so this lacks nothing but the driver's look at each document: 8.0 us a row, not 9.2.
+        told = self.collection.database.command(
+            "insert", self.collection.name, documents=documents, ordered=ordered, session=session
+        )
+        if told.get("writeErrors"):
+            raise BulkWriteError({"writeConcernErrors": [], **told})
+
+    def _write(self, write: Callable[[], object], places: Sequence[int]) -> list[Refusal]:
         try:
-            self.collection.bulk_write([operation for _, operation in operations], ordered=ordered, session=session)
+            write()
         except BulkWriteError as error:
             writes = error.details.get("writeErrors", ())
             found = store.translated(error, self._shown)
-            if any(write.get("code") in _INTERRUPTED for write in writes):
+            if any(each.get("code") in _INTERRUPTED for each in writes):
                 raise OperationFailure(str(found), _INTERRUPTION) from error
-            if not writes or type(found) is not StoreError or any(write.get("code") == _DENIED for write in writes):
+            if not writes or type(found) is not StoreError or any(each.get("code") == _DENIED for each in writes):
                 raise
-            return [_refusal(write, operations[write["index"]][0]) for write in writes]
+            return [_refusal(each, places[each["index"]]) for each in writes]
         except OperationFailure as error:
             if error.code == _TOO_LARGE:
                 raise DocumentTooLarge(str(error)) from error
