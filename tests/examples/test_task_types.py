@@ -1,0 +1,35 @@
+"""examples/task_types: each says what came of it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "examples" / "task_types"
+TOLD = {
+    "periodic_report": " reports by the clock, and now.txt out of turn",
+    "mail": "2 letters after 5 attempts; refused for good: eve",
+    "api_client": "40 calls, at most 20 of them in any one second",
+    "third_party": "4 orders paid and 1 refused, after 15 calls",
+}
+
+
+def run(*names: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", str(FOLDER / "run.py"), *names]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_an_example_does_what_it_says(name: str) -> None:
+    ended = run(name)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert TOLD[name] in ended.stdout
+
+
+def test_every_example_is_run_and_short() -> None:
+    assert run("none").stderr.endswith(f"take some of {', '.join(TOLD)}\n")
+    listed = (FOLDER / "README.md").read_text()
+    for name in TOLD:
+        assert f"`{name}.py`" in listed
+        assert len((FOLDER / f"{name}.py").read_text().splitlines()) <= 60
