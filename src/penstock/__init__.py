@@ -9,6 +9,7 @@ from penstock.core.adaptive import Adaptive
 from penstock.core.backoff import Backoff
 from penstock.core.control import GiveUp, Retry, Snooze
 from penstock.core.limiter import Limit
+from penstock.core.memo import Progress
 from penstock.core.sizing import ByDepth, Fixed
 from penstock.core.states import State
 from penstock.errors import BatchError, PenstockError
@@ -33,6 +34,7 @@ __all__ = [
     "Limit",
     "Penstock",
     "PenstockError",
+    "Progress",
     "Retry",
     "Snooze",
     "State",

@@ -265,8 +265,11 @@ class Penstock(Topics, Scheduling):
             delayed: run those, too, that wait for their time or for a retry.
             queues: which; all of the app's own without.
         """
+        from penstock.worker.context import written_by
+        from penstock.worker.scribe import Scribe
+
         runner, holder, ran = self.runner(), Holder(f"drain-{new_id().hex()}"), 0
-        shared = runner.shared
+        shared, scribe = runner.shared, Scribe(self._client.broker)
         most = max((sharing.max_size for sharing in shared.values()), default=1)
         outcomes: list[Outcome] = []
         with self._client.broker() as broker:
@@ -275,17 +278,19 @@ class Penstock(Topics, Scheduling):
             while True:
                 # The broker is free while a task runs: it may send jobs of its own.
                 with self._client.broker() as broker:
-                    broker.exchange(outcomes, (), 0, holder)
+                    scribe.settled(broker, outcomes, broker.exchange(outcomes, (), 0, holder).stale)
                     runner.settled(outcomes)
                     broker.promote(now=float("inf") if delayed else None)
                     leases = broker.exchange((), queues or self.queues, most, holder).leases
                 if not leases:
                     return ran
                 ran += len(leases)
-                ended = [runner.run(lease) for lease in grouped(leases, shared)]
+                with written_by(scribe):
+                    ended = [runner.run(lease) for lease in grouped(leases, shared)]
                 outcomes = [each for outcome in ended for each in outcome.parts or (outcome,)]
         finally:
             runner.close()
+            scribe.close()
             with self._client.broker() as broker:
                 broker.depart(holder.worker)
 

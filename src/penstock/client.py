@@ -13,8 +13,10 @@ from typing import TypeVar
 from penstock.brokers import connect
 from penstock.brokers.base import Broker
 from penstock.brokers.inspect import BatchRecord, Ended, Inspector, Selection
+from penstock.core.codec import decode_value
 from penstock.core.ids import format_id, made_at, uuid7, uuid7s
 from penstock.core.job import JobRecord, NewJob
+from penstock.core.memo import PROGRESS, Progress, memo_id
 from penstock.core.states import LIVE, State
 from penstock.core.topics import Event
 from penstock.errors import (
@@ -289,6 +291,11 @@ class Client:
         if record is not None:
             return record.state not in LIVE
         return self._read(lambda inspector: inspector.result(id)) is not None
+
+    def progress(self, id: bytes) -> Progress | None:
+        """How far a job said it was, last."""
+        value = self._read(lambda inspector: inspector.result(memo_id(id, PROGRESS)))
+        return None if value is None else decode_value(value, Progress)
 
     def batch(self, id: bytes) -> BatchRecord:
         """A batch's counters."""

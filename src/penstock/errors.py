@@ -11,6 +11,7 @@
     │   ├── JobMoved           it is in another store since `penstock move`
     │   ├── JobFailed          waited for a job that became a dead letter
     │   ├── JobCancelled       waited for a job that was cancelled; raised in one that runs, too
+    │   ├── LeaseLost          a job runs on that was given to another worker
     │   ├── TimeLimitExceeded  a job ran longer than its timeout
     │   ├── MemoryLimitExceeded  a job took more memory than it may
     │   ├── BatchError         some of the jobs of a batch failed; raised by the batch task itself
@@ -81,6 +82,10 @@ class JobFailed(TaskError):
 
 class JobCancelled(TaskError):
     """The job was cancelled. Raised in whoever waits for its result, and in the job itself where it runs."""
+
+
+class LeaseLost(TaskError):
+    """The job was given to another worker, since this one was taken for dead: what it does from here on counts for nothing."""
 
 
 class TimeLimitExceeded(TaskError, TimeoutError):

@@ -10,6 +10,7 @@ from penstock.client import Client
 from penstock.core.codec import decode_value, encode_value
 from penstock.core.decide import DEFAULT_RESULT_TTL
 from penstock.core.ids import format_id
+from penstock.core.memo import Progress
 from penstock.core.states import State
 from penstock.errors import ConfigError
 
@@ -79,6 +80,10 @@ class Job(Generic[R]):
         # A result of None is never stored; its absence is the value, whatever R is.
         result: R = decode_value(_NONE if value is None else value, Any if value is None else self._returns)
         return result
+
+    def progress(self) -> Progress | None:
+        """How far the job said it was, last; None where it said nothing, or has ended well."""
+        return self._client.progress(self.key)
 
     def cancel(self) -> bool:
         """Cancel the job: at once where it waits; where it runs it is interrupted, soon. False when it has ended."""

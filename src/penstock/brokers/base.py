@@ -17,6 +17,7 @@ import msgspec
 
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.inspect import Inspector, LaneRecord, RunningJob
+from penstock.brokers.memos import MemoStore
 from penstock.brokers.schedules import ScheduleStore
 from penstock.brokers.transfer import Transfer
 from penstock.core.job import Holder, Lease, NewJob
@@ -292,6 +293,10 @@ class Broker(ABC):
     def schedules(self) -> ScheduleStore:
         """The side that keeps schedules, for as long as the broker is open; `penstock.brokers.timetable` says what is done with it."""
         raise MissingFeature(f"{type(self).__name__} keeps no schedules: use a broker that does")
+
+    def memos(self) -> MemoStore:
+        """The side that keeps what running jobs note, for as long as the broker is open."""
+        raise MissingFeature(f"{type(self).__name__} keeps no memos: use a broker that does")
 
     def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
         """While the context is open, call `wake` from a thread when there may be work: new, given back, or due.

@@ -16,6 +16,7 @@ from penstock.errors import UnknownJob
 if TYPE_CHECKING:
     from penstock.cli.place import Place
     from penstock.core.job import JobRecord
+    from penstock.core.memo import Progress
 
 _STATES = ["ready", "running", "delayed", "parked", "dead", "cancelled"]
 _ITEMS_SHOWN = 3
@@ -136,11 +137,12 @@ def show(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
     is kept.
 
     JSON: the fields of `penstock jobs`, `traceback` in `failure`, and `arguments` (an array in the order of the
-    parameters; of a packed row, one for each item), `parameters` (their names, if WHERE is an app that has the task),
+    parameters; of a packed row, one for each item), `progress` (`done`, `total`, `note` and `at`, as the job said last), `parameters` (their names, if WHERE is an app that has the task),
     `problem` (why the arguments can't be decoded) and `payload_bytes`. A job that ended well has `id`, `state` and
     `result` alone.
     """
     from penstock.cli.place import find_place
+    from penstock.cli.progress import progress_fields, read_progress
 
     where, rest = split_where(where, words)
     if len(rest) != 1:
@@ -150,12 +152,13 @@ def show(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
     with place.inspector() as inspector:
         record = inspector.get(id)
         result = inspector.result(id) if record is None else None
+        progress = read_progress(inspector, id) if record is not None else None
     if record is not None:
         names = _names(place, record)
         if as_json:
-            output.print_json(_fields(record, names))
+            output.print_json({**_fields(record, names), "progress": progress_fields(progress)})
         else:
-            _show(record, names)
+            _show(record, names, progress)
     elif result is not None:
         _show_result(id, result, as_json)
     else:
@@ -185,7 +188,8 @@ def _fields(record: JobRecord, names: list[str] | None) -> dict[str, Any]:
     }
 
 
-def _show(record: JobRecord, names: list[str] | None) -> None:
+def _show(record: JobRecord, names: list[str] | None, progress: Progress | None) -> None:
+    from penstock.cli.progress import progress_text
     from penstock.cli.readable import moment
     from penstock.core.ids import format_id
 
@@ -205,6 +209,8 @@ def _show(record: JobRecord, names: list[str] | None) -> None:
         rows.append(("ended", moment(record.ended_at)))
     if record.worker is not None:
         rows.append(("worker", f"{record.worker.replace('/', ', process ')}"))
+    if progress is not None:
+        rows.append(("progress", progress_text(progress)))
     rows.append(("attempts", f"{record.attempt} failed{f', {record.crashes} crashed' if record.crashes else ''}"))
     if record.unique is not None:
         rows.append(("unique", shown(record.unique)))

@@ -24,7 +24,7 @@ from penstock.events.emit import Emitter, StoreBack, StoreTrouble
 from penstock.events.log import configure, log_events
 from penstock.worker import link as message
 from penstock.worker.board import Board
-from penstock.worker.context import note_progress
+from penstock.worker.context import note_progress, written_by
 from penstock.worker.lane import ARGUMENTS, Orders
 from penstock.worker.last_words import keep_last_words
 from penstock.worker.link import Hello, Link
@@ -86,7 +86,9 @@ def main() -> int:
     )
     # In a thread of its own: the main thread, which handles signals, may hold the very locks that stopping takes.
     signal.signal(signal.SIGTERM, lambda number, frame: threading.Thread(target=process.stop).start())
-    process.run()
+    with written_by(process.scribe):
+        process.run()
+    process.scribe.close()
     broker.close()
     return 0
 

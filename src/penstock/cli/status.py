@@ -41,7 +41,8 @@ def status(words: tuple[str, ...], where: str | None, watch: bool, last: float, 
     `host`, `pid`, `pool`, `slots`, `running`, `queues`, `started_at`, `silent_for` (seconds since its last heartbeat)
     `alive`, `trouble` (why it is not ready, as penstock health says) and `lanes`. Each lane has `queues`, `pool`,
     `processes`, `slots` (of each process), `busy` (slots in which a job runs), `least` and `most` (slots in all, where
-    the size follows the work) and `why` it has its size. `metrics` is what the workers have counted, and written down every 10
+    the size follows the work) and `why` it has its size. `jobs` are those that run and say how far they are, at most 20: `id`, `worker`, for how many `seconds` it has
+    run, and `progress` (`done`, `total`, `note` and `at`). `metrics` is what the workers have counted, and written down every 10
     seconds: docs/how-to/watch-a-queue.md tells what is in it.
     """
     if watch and as_json:
@@ -52,6 +53,7 @@ def status(words: tuple[str, ...], where: str | None, watch: bool, last: float, 
         watch_place(only_where(where, words), last)
         return
     from penstock.cli.place import find_place
+    from penstock.cli.progress import running_fields, running_progress, show_progress
     from penstock.core.metrics import COARSE
     from penstock.core.summary import span_for, summarize
     from penstock.worker.upkeep import DEAD_AFTER
@@ -61,6 +63,7 @@ def status(words: tuple[str, ...], where: str | None, watch: bool, last: float, 
         # A canary comes and goes, and is nothing of the user's.
         queues = [counts for counts in inspector.count() if not is_canary(counts.queue)]
         workers = inspector.workers()
+        progress = running_progress(inspector, workers)
         now = time.time()
         metrics = summarize(inspector.metrics(now - last - COARSE, span=span_for(last)), last, now) if as_json else None
     live = [worker for worker in workers if worker.silent_for < DEAD_AFTER]
@@ -70,6 +73,7 @@ def status(words: tuple[str, ...], where: str | None, watch: bool, last: float, 
                 "url": place.shown,
                 "queues": [_queue_fields(queue, live) for queue in queues],
                 "workers": [_worker_fields(worker, worker in live) for worker in workers],
+                "jobs": running_fields(progress),
                 "metrics": metrics,
             }
         )
@@ -80,6 +84,9 @@ def status(words: tuple[str, ...], where: str | None, watch: bool, last: float, 
     click.echo()
     _show_workers(workers, live)
     _show_lanes(live)
+    if progress:
+        click.echo()
+        show_progress(progress)
     _show_advice(queues, live, where or (words[0] if words else None))
 
 

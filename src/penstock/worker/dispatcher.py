@@ -18,6 +18,7 @@ from penstock.core.job import Holder, Lease
 from penstock.core.joining import EndWithin
 from penstock.core.outcome import Ending, Outcome, ended
 from penstock.events.meter import Meter
+from penstock.worker.scribe import Scribe
 
 
 class Dispatcher:
@@ -56,6 +57,8 @@ class Dispatcher:
         self.ended = 0
         #: Leases that have been taken and not handed in.
         self.held = 0
+        #: Keeps what the jobs of this process note.
+        self.scribe = Scribe(self._borrowed)
         self._lock = threading.Lock()
         self._outcomes: deque[Outcome] = deque()
         # Handed in, and no answer came: if they are stale the next time, that is most likely because they went through.
@@ -111,6 +114,11 @@ class Dispatcher:
         with self._lock:
             yield self._end_within
 
+    @contextmanager
+    def _borrowed(self) -> Iterator[Broker]:
+        with self._lock:
+            yield self._broker
+
     def _end_within(self, outcomes: Sequence[Outcome], tx: object) -> list[Outcome]:
         return self._broker.exchange(outcomes, (), 0, self._holder, tx=tx).stale
 
@@ -141,6 +149,7 @@ class Dispatcher:
         if count:
             self.ended += count
             self._count(count)
+        self.scribe.settled(self._broker, outcomes, exchange.stale)
         if self._settled is not None and outcomes:
             late = {each.lease.id for each in exchange.stale}
             self._settled([each for each in outcomes if each.lease.id not in late])

@@ -106,6 +106,8 @@ class Process:
         done = self._dispatcher.done if kind.inline else self._done
         limits = Limits(board.limit, self._interrupt, None if kind.inline else self._condemn)
         self._limits = runner.limits = limits
+        #: Keeps what the jobs of this process note.
+        self.scribe = self._dispatcher.scribe
         runner.joining = self._dispatcher.joining
         self._work = Work(runner, limits, emitter, board.seconds, self._collectors.ended, verbose=verbose)
         self._pool = kind(slots, self._work, done, board.note)

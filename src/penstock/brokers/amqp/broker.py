@@ -26,6 +26,7 @@ from penstock.brokers.amqp.layout import Layout
 from penstock.brokers.amqp.leaving import Leaving
 from penstock.brokers.amqp.link import Link
 from penstock.brokers.amqp.listen import listening
+from penstock.brokers.amqp.memos import AmqpMemos
 from penstock.brokers.amqp.message import Message, is_plain, lease_of, message_of
 from penstock.brokers.amqp.names import Lane, Names
 from penstock.brokers.amqp.shares import divided
@@ -103,6 +104,12 @@ class AmqpBroker(Backed):
         """See `Broker.transfer`."""
         with self._link.held():
             return AmqpTransfer(self._keeper.open().transfer(), self._leaving, self._link.held)
+
+    def memos(self) -> AmqpMemos:
+        """See `Broker.memos`: in the backend."""
+        return AmqpMemos(
+            self._link, self._keeper, lambda claim: self._deliveries is not None and claim in self._deliveries.held
+        )
 
     def _opened(self) -> None:
         self._layout.forget()

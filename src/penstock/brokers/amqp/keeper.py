@@ -94,6 +94,10 @@ class Keeper:
         if told:
             self._tell([Told(each.lease.id, each.result, each.result_ttl, each.steps) for each in told], now)
 
+    def keep(self, id: bytes, value: bytes, ttl: float, now: float | None) -> None:
+        """Keep a value under an id for so many seconds, in place of what is there; safe to repeat."""
+        self._tell([Told(id, value, ttl, ())], now)
+
     def crashed(self, ids: Iterable[bytes]) -> None:
         """Count a crash for each of these jobs: in counters as batches have, under the job's own id, which no batch has."""
         noted = [Told(secrets.token_bytes(16), None, 0.0, (Step(id, failed=1),)) for id in ids]

@@ -30,6 +30,7 @@ from penstock.brokers.mongodb.inbox import Inbox
 from penstock.brokers.mongodb.inspector import MongoInspector
 from penstock.brokers.mongodb.layout import Layout
 from penstock.brokers.mongodb.listen import listening
+from penstock.brokers.mongodb.memos import MongoMemos
 from penstock.brokers.mongodb.metrics import prune_metrics, record_metrics
 from penstock.brokers.mongodb.schedules import MongoSchedules
 from penstock.brokers.mongodb.storing import Storing
@@ -156,6 +157,10 @@ class MongoBroker(Broker):
         """See `Broker.schedules`; on this broker's client."""
         parts = self._opened
         return MongoSchedules(self._url.shown, parts.layout, parts.clock, parts.storing)
+
+    def memos(self) -> MongoMemos:
+        """See `Broker.memos`; on this broker's client."""
+        return MongoMemos(self._url.shown, self._opened.layout, self._opened.clock)
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
         """See `Broker.enqueue`; `tx` is a `pymongo.client_session.ClientSession` with a transaction begun."""

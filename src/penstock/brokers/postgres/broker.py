@@ -7,24 +7,22 @@ trip and one commit. Endings are fenced by `(id, claim)`, where the number of a 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import ClassVar
 
 import msgspec
 
-from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Broker, Exchange, Feature, WorkerInfo
-from penstock.brokers.diagnosis import Check, Schema
-from penstock.brokers.postgres import columns, doctor, ends, transfer
+from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Exchange, Feature, WorkerInfo
+from penstock.brokers.postgres import columns, ends
 from penstock.brokers.postgres import schema as schemas
 from penstock.brokers.postgres.arrays import Array
 from penstock.brokers.postgres.gates import Gates, View, held_lines, terms_of
 from penstock.brokers.postgres.holdings import Heads, Holdings
-from penstock.brokers.postgres.inspector import PostgresInspector
 from penstock.brokers.postgres.joined import joined
 from penstock.brokers.postgres.link import Link, Session
 from penstock.brokers.postgres.listen import listening
-from penstock.brokers.postgres.schedules import PostgresSchedules
+from penstock.brokers.postgres.sides import Sides
 from penstock.brokers.postgres.storing import store
 from penstock.brokers.postgres.topics import Topics
 from penstock.core import limiter
@@ -44,15 +42,15 @@ _ORDERED = limiter.gate("", ordered=True)
 _INTERRUPTED = encode_failure(INTERRUPTED)
 
 
-class PostgresBroker(Broker):
+class PostgresBroker(Sides):
     """A queue in a database: `postgresql://user:password@host:5432/database?schema=penstock`."""
 
     features: ClassVar[frozenset[Feature]] = frozenset(Feature)
 
     def __init__(self, url: str) -> None:
         self._url = postgres.parse(url, ("schema",))
-        self._schema = self._url.options.get("schema", "penstock")
-        self._sql = schemas.statements(self._schema)
+        self._name = self._url.options.get("schema", "penstock")
+        self._sql = schemas.statements(self._name)
         self._link = Link(self._url, self._sql)
         self._holdings = Holdings()
         self._heads = Heads()
@@ -80,33 +78,6 @@ class PostgresBroker(Broker):
         """See `Broker.install`."""
         with postgres.translating(self._url.shown):
             schemas.migrate(self._link.open(), self._sql, self._url.shown)
-
-    def schema(self) -> Schema:
-        """See `Broker.schema`."""
-        with postgres.connect(self._url) as connection, postgres.translating(self._url.shown):
-            return schemas.read(connection, self._sql)
-
-    def diagnose(self) -> Iterable[Check]:
-        """See `Broker.diagnose`."""
-        with postgres.connect(self._url) as connection, postgres.translating(self._url.shown):
-            found = schemas.read(connection, self._sql)
-            yield from doctor.diagnose(connection, self._schema, found, time.time())
-
-    def ddl(self) -> str:
-        """See `Broker.ddl`."""
-        return schemas.ddl(self._schema)
-
-    def inspector(self) -> PostgresInspector:
-        """The reading side, on this broker's connection."""
-        return PostgresInspector(self._link)
-
-    def transfer(self) -> transfer.PostgresTransfer:
-        """See `Broker.transfer`."""
-        return transfer.PostgresTransfer(self._link)
-
-    def schedules(self) -> PostgresSchedules:
-        """See `Broker.schedules`."""
-        return PostgresSchedules(self._link)
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
         """See `Broker.enqueue`.

@@ -30,6 +30,7 @@ from penstock.brokers.redis import doctor, ends
 from penstock.brokers.redis.inspector import RedisInspector
 from penstock.brokers.redis.link import Link, moment
 from penstock.brokers.redis.listen import listening
+from penstock.brokers.redis.memos import RedisMemos
 from penstock.brokers.redis.messages import Endings, encode, is_plain, new_job
 from penstock.brokers.redis.record import leases, leases_of, new_tail
 from penstock.brokers.redis.schedules import RedisSchedules
@@ -121,6 +122,10 @@ class RedisBroker(Broker):
         """See `Broker.schedules`; on this broker's connection."""
         self._link.client  # noqa: B018 - a closed broker says so here
         return RedisSchedules(self._link)
+
+    def memos(self) -> RedisMemos:
+        """See `Broker.memos`; on this broker's connection."""
+        return RedisMemos(self._link)
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
         """See `Broker.enqueue`; Redis has no transaction of the user's to join."""

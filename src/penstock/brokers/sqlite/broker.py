@@ -10,28 +10,24 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import ClassVar
 
 import msgspec
 
-from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Broker, Exchange, Feature, WorkerInfo
-from penstock.brokers.diagnosis import Check, Schema
-from penstock.brokers.sqlite import doctor
+from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Exchange, Feature, WorkerInfo
 from penstock.brokers.sqlite.ends import Ends
-from penstock.brokers.sqlite.inspector import SqliteInspector
 from penstock.brokers.sqlite.moves import Moves, leases
-from penstock.brokers.sqlite.schedules import SqliteSchedules
+from penstock.brokers.sqlite.sides import Sides
 from penstock.brokers.sqlite.topics import Topics
-from penstock.brokers.sqlite.transfer import SqliteTransfer
 from penstock.core import limiter
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
 from penstock.core.metrics import COARSE, KEPT, Point
 from penstock.core.outcome import Ending, Outcome, ended
 from penstock.core.topics import Event, Subscription
-from penstock.errors import ConfigError, StoreError
+from penstock.errors import ConfigError
 from penstock.stores import doorbell, sqlite
 from penstock.stores.migrate import migrate
 from penstock.stores.statements import Statements
@@ -40,7 +36,7 @@ from penstock.stores.statements import Statements
 _LINES = 100
 
 
-class SqliteBroker(Broker):
+class SqliteBroker(Sides):
     """A queue in a file: `sqlite:///jobs.db?durability=full&namespace=penstock`."""
 
     features: ClassVar[frozenset[Feature]] = frozenset(Feature)
@@ -87,42 +83,6 @@ class SqliteBroker(Broker):
         with sqlite.translating(self._path):
             migrate(self._path, self._open, self._transaction, self._sql)
 
-    def schema(self) -> Schema:
-        """See `Broker.schema`."""
-        return doctor.schema(self._path, self._sql)
-
-    def diagnose(self) -> Iterable[Check]:
-        """See `Broker.diagnose`."""
-        return doctor.diagnose(self._path, self._durability, self._sql)
-
-    def ddl(self) -> str:
-        """See `Broker.ddl`."""
-        noted = self._sql["set_schema_version"]
-        return "\n".join(f"{script}\n{noted.replace('?1', str(n))};\n" for n, script in self._sql.migrations())
-
-    def inspector(self) -> SqliteInspector:
-        """The reading side, on this broker's connection."""
-        return SqliteInspector(
-            self._path, self._open, self._transaction, self._moves, self._sql, self._ring, self._ends
-        )
-
-    def transfer(self) -> SqliteTransfer:
-        """See `Broker.transfer`; on this broker's connection."""
-        return SqliteTransfer(self._path, self._open, self._transaction, self._moves, self._sql, self._ring)
-
-    def schedules(self) -> SqliteSchedules:
-        """See `Broker.schedules`; on this broker's connection."""
-        return SqliteSchedules(self._path, self._open, self._transaction, self._moves, self._sql, self._ring)
-
-    @property
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise StoreError(f"the queue {self._path} is closed: call open() first")
-        return self._connection
-
-    def _transaction(self) -> sqlite.Transaction:
-        return sqlite.Transaction(self._path, self._open, self._lock)
-
     def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
         """See `Broker.enqueue`; `tx` is a `sqlite3.Connection` to the same file."""
         now = time.time() if now is None else now
@@ -138,11 +98,6 @@ class SqliteBroker(Broker):
         if not isinstance(tx, sqlite3.Connection):
             raise ConfigError(f"tx must be a sqlite3.Connection to {self._path}, not {type(tx).__name__}")
         return tx
-
-    def _ring(self, listeners: Sequence[str]) -> None:
-        """Wake the workers: jobs have become ready, and the commit that made them so is done."""
-        for socket in listeners:
-            self._bell.ring(socket)
 
     def exchange(
         self,

@@ -39,6 +39,7 @@ from penstock.testing.contract.lifecycle import LifecycleContract
 from penstock.testing.contract.limits import LimitContract
 from penstock.testing.contract.listening import ListenContract
 from penstock.testing.contract.machine import BrokerMachine, check_machine
+from penstock.testing.contract.memos import MemoContract
 from penstock.testing.contract.metrics import MetricsContract
 from penstock.testing.contract.moving import MovingContract
 from penstock.testing.contract.namespaces import NamespaceContract
@@ -74,6 +75,7 @@ class BrokerContract(
     NamespaceContract,
     ListenContract,
     EndContract,
+    MemoContract,
     ConcurrencyContract,
     CrashContract,
 ):
