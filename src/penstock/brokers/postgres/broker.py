@@ -49,8 +49,8 @@ class PostgresBroker(Sides):
 
     def __init__(self, url: str) -> None:
         self._url = postgres.parse(url, ("schema",))
-        self._name = self._url.options.get("schema", "penstock")
-        self._sql = schemas.statements(self._name)
+        self._schema = self._url.options.get("schema", "penstock")
+        self._sql = schemas.statements(self._schema)
         self._link = Link(self._url, self._sql)
         self._holdings = Holdings()
         self._heads = Heads()

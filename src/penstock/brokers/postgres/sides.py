@@ -18,10 +18,10 @@ from penstock.stores.statements import Statements
 
 
 class Sides(Broker):
-    """What is made of the broker's connection; `_name` is that of its schema."""
+    """What is made of the broker's connection; `_schema` is its name."""
 
     _url: postgres.PostgresUrl
-    _name: str
+    _schema: str
     _sql: Statements
     _link: Link
 
@@ -34,11 +34,11 @@ class Sides(Broker):
         """See `Broker.diagnose`."""
         with postgres.connect(self._url) as connection, postgres.translating(self._url.shown):
             found = schemas.read(connection, self._sql)
-            yield from doctor.diagnose(connection, self._name, found, time.time())
+            yield from doctor.diagnose(connection, self._schema, found, time.time())
 
     def ddl(self) -> str:
         """See `Broker.ddl`."""
-        return schemas.ddl(self._name)
+        return schemas.ddl(self._schema)
 
     def inspector(self) -> PostgresInspector:
         """The reading side, on this broker's connection."""
