@@ -2,12 +2,15 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import uvicorn
 from aiosmtpd.controller import Controller
+from fastapi import FastAPI
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -53,3 +56,18 @@ def smtp(handler: Any) -> Iterator[int]:
         yield port
     finally:
         controller.stop()
+
+
+@contextmanager
+def website(web: FastAPI) -> Iterator[str]:
+    """A web server; gives its address."""
+    server = uvicorn.Server(uvicorn.Config(web, port=0, log_level="error", ws="none"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("periodic_report", "mail", "api_client", "third_party")
+NAMES = ("periodic_report", "mail", "api_client", "third_party", "model_run", "report_page")
 
 
 def main() -> int:

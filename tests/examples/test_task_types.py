@@ -12,6 +12,8 @@ TOLD = {
     "mail": "2 letters after 5 attempts; refused for good: eve",
     "api_client": "40 calls, at most 20 of them in any one second",
     "third_party": "4 orders paid and 1 refused, after 15 calls",
+    "model_run": "begun 2 times, 60 epochs in all",
+    "report_page": 'times told how far it is, then "2026: orders, customers, stock, returns"',
 }
 
 
