@@ -31,6 +31,8 @@ KINDS = ["sqlite", "postgresql", "mongodb"]
 KINDS_IN_FULL = [*KINDS, "lone mongodb", "redis"] if FULL else KINDS[:1]
 #: For those of them that tell most of a store whose exchanges are no transactions.
 KINDS_AND_REDIS = KINDS_IN_FULL if FULL else [*KINDS_IN_FULL, "redis"]
+#: With RabbitMQ in the long form.
+KINDS_AND_RABBITMQ = [*KINDS_IN_FULL, "rabbitmq"] if FULL else KINDS_IN_FULL
 
 
 class Note(NamedTuple):

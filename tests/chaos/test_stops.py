@@ -4,7 +4,7 @@ import signal
 import time
 
 import pytest
-from oracle import FULL, KINDS_IN_FULL, World, until
+from oracle import FULL, KINDS_AND_RABBITMQ, World, until
 
 from penstock.errors import JobFailed
 
@@ -13,7 +13,7 @@ JOBS = 8_000 if FULL else 4_000
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "gevent", "asyncio"] if FULL else ["prefork"])
-@pytest.mark.parametrize("world", KINDS_IN_FULL, indirect=True)
+@pytest.mark.parametrize("world", KINDS_AND_RABBITMQ, indirect=True)
 def test_20_stops_in_a_row_lose_nothing_and_burn_nothing(world: World, pool: str) -> None:
     short, item = world.app.tasks["short"], world.app.tasks["item"]
     short.delay_many([(number, 2000) for number in range(JOBS)])

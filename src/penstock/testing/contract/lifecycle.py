@@ -61,8 +61,8 @@ class LifecycleContract(ProcessContract, ContractBase):
 
     def test_the_contract_covers_what_the_broker_claims(self, store: Broker) -> None:
         assert store.features <= frozenset(Feature)
-        # Whatever a task may ask for, so that none need be refused at the start; schedules are, by name, where there are none.
-        assert frozenset(Feature) - {Feature.INSPECT, Feature.CANCEL, Feature.SCHEDULES} <= store.features
+        # Whatever a task may ask for, so that none need be refused at the start.
+        assert frozenset(Feature) - {Feature.INSPECT, Feature.CANCEL} <= store.features
         assert (Feature.INSPECT in store.features) is store.keeps_records
 
     def test_close_may_be_called_twice(self, url: str) -> None:
