@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.append(str(Path(__file__).parents[1] / "brokers"))
 
 from chaos_app import make
-from harmed import FIXTURES, HarmedMongo, HarmedPostgres, HarmedRedis
+from harmed import FIXTURES, HarmedMongo, HarmedPostgres, HarmedRabbit, HarmedRedis
 from oracle import World
 
 _numbers = itertools.count(1)
@@ -67,6 +67,13 @@ def harmed_mongo() -> Iterator[HarmedMongo]:
 @pytest.fixture(scope="session")
 def harmed_redis() -> Iterator[HarmedRedis]:
     server = HarmedRedis()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def harmed_rabbit() -> Iterator[HarmedRabbit]:
+    server = HarmedRabbit()
     yield server
     server.remove()
 

@@ -14,7 +14,7 @@ from proxy import Proxy
 from pymongo.errors import PyMongoError
 
 from penstock.errors import StoreUnavailable
-from penstock.testing.servers import MongoServer, PostgresServer, RedisServer
+from penstock.testing.servers import MongoServer, PostgresServer, RabbitServer, RedisServer
 from penstock.testing.servers.server import Server
 
 _names = itertools.count(1)
@@ -149,5 +149,33 @@ class HarmedRedis(Harmed):
                         client.client_kill_filter(_id=line["id"])
 
 
+class HarmedRabbit(Harmed):
+    """A RabbitMQ of one node, with a proxy before it; its backend is a file beside its own."""
+
+    scheme = "amqp"
+    server: RabbitServer
+
+    def __init__(self) -> None:
+        self.server = RabbitServer()
+        self.server.start()
+        self.proxy = Proxy(("127.0.0.1", self.server.port))
+
+    def place(self) -> str:
+        name = f"chaos{next(_names)}"
+        return f"{self.server.url()}?namespace={name}&backend=sqlite:///{self.server.process.folder}/{name}.db"
+
+    def through_proxy(self, url: str) -> str:
+        return url.replace(f":{self.server.port}/", f":{self.proxy.port}/")
+
+    def end_connections(self, dice: random.Random) -> None:
+        # All of them: it tells of each by a number that changes with every start.
+        self.server.control("close_all_connections", "harmed")
+
+
 #: The fixture of each kind.
-FIXTURES = {"postgresql": "harmed_postgres", "mongodb": "harmed_mongo", "redis": "harmed_redis"}
+FIXTURES = {
+    "postgresql": "harmed_postgres",
+    "mongodb": "harmed_mongo",
+    "redis": "harmed_redis",
+    "rabbitmq": "harmed_rabbit",
+}

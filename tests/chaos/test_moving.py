@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from chaos_app import make
-from harmed import HarmedMongo, HarmedPostgres, HarmedRedis
+from harmed import Harmed
 from oracle import FULL, SEED, Worker, World, until
 
 from penstock.brokers import connect
@@ -105,12 +105,14 @@ def test_movers_that_are_killed_lose_and_repeat_nothing(
     move.end(move.mover(), move.mover())
 
 
-@pytest.mark.parametrize("harmed", ["postgresql", "mongodb", "redis"] if FULL else ["postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    "harmed", ["postgresql", "mongodb", "redis", "rabbitmq"] if FULL else ["postgresql"], indirect=True
+)
 @pytest.mark.parametrize("away", ["source", "destination"])
 def test_a_server_that_restarts_is_waited_for(
     tmp_path: Path,
     new_move: Callable[..., Move],
-    harmed: HarmedPostgres | HarmedMongo | HarmedRedis,
+    harmed: Harmed,
     away: str,
 ) -> None:
     places = [harmed.place(), f"sqlite:///{tmp_path}/jobs.db"]

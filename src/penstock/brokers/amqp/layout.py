@@ -65,9 +65,10 @@ class Layout:
         wire.exchange(names.dropped, "fanout")
         # It routes what was declared, and keeps nothing of what comes.
         wire.queue(names.known, {"x-max-length": 0})
-        # No guard: the lanes that it serves are declared after it.
         wire.queue(names.dropped, _QUORUM)
-        wire.queue(names.lanes, _LOOKED_AT)
+        # There is a word in it as soon as there is any lane.
+        if wire.queue(names.lanes, _LOOKED_AT):
+            self._guard(wire)
         wire.bind(names.dropped, names.dropped, "")
 
     def ensure(self, wire: Wire, lanes: Iterable[Lane]) -> None:
