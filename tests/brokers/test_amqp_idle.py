@@ -14,10 +14,12 @@ import pytest
 
 from penstock.brokers.amqp.broker import AmqpBroker
 from penstock.brokers.amqp.names import Lane
+from penstock.brokers.base import Exchange
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Outcome
+from penstock.errors import StoreUnavailable
 from penstock.testing.contract.harness import ALICE, BOB, ids, job, jobs
-from penstock.testing.servers import RabbitServer
+from penstock.testing.servers import RabbitServer, RedisServer
 
 QUEUE = "default"
 PATIENCE = 30.0
@@ -29,7 +31,7 @@ app = Penstock(os.environ["IDLE_URL"])
 
 @app.task(name="say")
 def say(number: int) -> None:
-    print(number, flush=True)
+    os.write(1, b"%d\\n" % number)
 """
 
 
@@ -90,6 +92,68 @@ def test_what_was_asked_for_and_did_not_come_goes_to_others(store: AmqpBroker, u
         assert ids(claim(other, BOB)) == ids(late)
 
 
+def test_who_stands_by_is_sent_one_job_of_each_lane_and_told(store: AmqpBroker, url: str) -> None:
+    store.enqueue([job(priority=9)])
+    assert len(claim(store, ALICE)) == 1
+    rung = threading.Event()
+    with closing(AmqpBroker(url)) as other:
+        other.open()
+        assert store.standby([QUEUE], rung.set)
+        other.enqueue(sent := jobs(3))
+        assert rung.wait(PATIENCE)
+        rung.clear()
+        (lease,) = claim(store, ALICE)
+        assert rung.is_set(), "there may be more"
+        rest = [each for each in sent if each.id != lease.id]
+        assert sorted(ids(claim(other, BOB))) == sorted(ids(rest))
+        assert store.exchange([Outcome(lease)], [QUEUE], 100, ALICE) == Exchange([], [])
+        assert store.standby([QUEUE], rung.set)
+        other.enqueue(more := [job(), job(priority=9)])
+        assert rung.wait(PATIENCE)
+        # Of two lanes, both may have come: what is more than asked for goes back.
+        taken = store.exchange((), [QUEUE], 1, ALICE).leases
+        assert len(taken) == 1
+        deadline = time.monotonic() + PATIENCE
+        while len(taken) < 2:
+            assert time.monotonic() < deadline
+            taken += claim(other, BOB)
+        assert sorted(ids(taken)) == sorted(ids(more))
+
+
+@pytest.mark.parametrize("limit", [0, 100], ids=["has no room", "has jobs of the backend"])
+def test_who_no_longer_stands_by_holds_nothing(store: AmqpBroker, url: str, limit: int) -> None:
+    rung = threading.Event()
+    with closing(AmqpBroker(url)) as other:
+        other.open()
+        claim(other, BOB)
+        claim(store, ALICE)
+        assert store.standby([QUEUE], rung.set)
+        if limit:
+            other.enqueue([job(unique="k")])
+        assert len(store.exchange((), [QUEUE], limit, ALICE).leases) == bool(limit)
+        other.enqueue([sent := job()])
+        assert ids(claim(other, BOB)) == [sent.id]
+        assert not rung.is_set()
+
+
+def test_what_was_taken_goes_back_where_the_backend_then_fails(
+    rabbit_server: RabbitServer,
+) -> None:
+    with RedisServer() as backend:
+        url = f"{rabbit_server.url()}?namespace=idle{time.monotonic_ns()}&backend={backend.url()}"
+        with closing(AmqpBroker(url)) as store, closing(AmqpBroker(url)) as other:
+            store.open()
+            other.open()
+            # The backend was asked first this time, so it is asked last the next.
+            assert claim(store, ALICE) == []
+            other.enqueue(sent := jobs(3))
+            backend.kill()
+            with pytest.raises(StoreUnavailable):
+                claim(store, ALICE)
+            backend.start()
+            assert ids(claim(other, BOB)) == ids(sent)
+
+
 def test_an_idle_worker_starts_each_of_many_single_jobs(url: str, tmp_path: Path) -> None:
     (tmp_path / "idle_app.py").write_text(APP)
     environment = {**os.environ, "IDLE_URL": url, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
@@ -117,4 +181,5 @@ def test_an_idle_worker_starts_each_of_many_single_jobs(url: str, tmp_path: Path
         finally:
             patience.cancel()
             worker.terminate()
-            worker.wait(PATIENCE)
+            # Less than its grace: it stands by, and ends at once.
+            worker.wait(20)

@@ -154,6 +154,17 @@ class Broker(ABC):
                 database say. If any of them is stale, the caller rolls back.
         """
 
+    def standby(self, queues: Sequence[str], wake: Callable[[], None]) -> bool:
+        """The caller has room, and nothing to do until its next `exchange`: a store that can may send it a job ahead of that.
+
+        Parameters:
+            wake: called from a thread when something has come, for the next `exchange` to take.
+
+        Returns:
+            Whether it does so.
+        """
+        return False
+
     def requeue(self, leases: Sequence[Lease], holder: Holder) -> list[Lease]:
         """Give back leases that were not run; no attempt is counted. Returns those that were stale."""
         outcomes = [Outcome(lease, Ending.RELEASED) for lease in leases]

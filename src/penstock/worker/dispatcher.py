@@ -11,12 +11,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from penstock.brokers.base import Broker
 from penstock.core.job import Holder, Lease
 from penstock.core.joining import EndWithin
 from penstock.core.outcome import Ending, Outcome, ended
+from penstock.errors import StoreError
 from penstock.events.meter import Meter
 from penstock.worker.scribe import Scribe
 
@@ -75,6 +76,12 @@ class Dispatcher:
         """One exchange: hand in what has ended, and take up to `room` leases."""
         with self._lock:
             return self._exchange(room)
+
+    def standby(self, wake: Callable[[], None]) -> None:
+        """Nothing will be taken until `wake` is called, or something else happens: the store may send a job by itself."""
+        # What is wrong with the store, the next exchange tells.
+        with self._lock, suppress(StoreError):
+            self._broker.standby(self._queues, wake)
 
     def hand_in(self) -> None:
         """Hand in what has ended, and take nothing."""

@@ -249,6 +249,8 @@ class Process:
         if not self._idle and not self._leaving and self._pool.room():
             self._idle = True
             self._link.send(message.IDLE)
+        if not self._wake.is_set() and self._room() > 0:
+            self._dispatcher.standby(self._wake.set)
         due = self._collectors.due_in(time.monotonic())
         wait = _SLOW if self._suspects.waiting else random.uniform(*_POLL)
         self._wake.wait(wait if due is None else min(wait, due))

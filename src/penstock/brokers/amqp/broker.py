@@ -13,11 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import ClassVar
 
-import msgspec
-
 from penstock.brokers.amqp import dead, doctor
 from penstock.brokers.amqp.backed import Backed
-from penstock.brokers.amqp.deliveries import Deliveries, Delivery
+from penstock.brokers.amqp.deliveries import Deliveries
 from penstock.brokers.amqp.drawing import Drawing
 from penstock.brokers.amqp.endings import Endings
 from penstock.brokers.amqp.inspector import AmqpInspector
@@ -27,23 +25,18 @@ from penstock.brokers.amqp.leaving import Leaving
 from penstock.brokers.amqp.link import Link
 from penstock.brokers.amqp.listen import listening
 from penstock.brokers.amqp.memos import AmqpMemos
-from penstock.brokers.amqp.message import Message, is_plain, lease_of, message_of
-from penstock.brokers.amqp.names import Lane, Names
-from penstock.brokers.amqp.shares import divided
+from penstock.brokers.amqp.message import Message, is_plain, message_of
+from penstock.brokers.amqp.names import Names
+from penstock.brokers.amqp.taking import Taking
 from penstock.brokers.amqp.transfer import AmqpTransfer
 from penstock.brokers.amqp.url import parse
 from penstock.brokers.amqp.wire import Wire, unroutable
 from penstock.brokers.base import COUNTED, Backlog, Exchange, Feature, refuse_transaction
 from penstock.brokers.diagnosis import Check, Schema
-from penstock.core.job import DEFAULT_PRIORITY, Holder, Lease, NewJob, due_at
+from penstock.core.job import Holder, NewJob, due_at
 from penstock.core.limiter import Limit
 from penstock.core.outcome import Outcome
 from penstock.errors import StoreError
-
-#: Seconds after a look at the backend that found nothing, in which a process that has no lack of messages takes no other.
-_LOOK = 0.1
-#: Seconds between two looks for lanes that others have declared, of a process that has no lack of jobs.
-_DISCOVER = 1.0
 
 
 class AmqpBroker(Backed):
@@ -61,9 +54,9 @@ class AmqpBroker(Backed):
         self._link = Link(self._url, self._opened, self._lost)
         self._drawing = Drawing(self._wires, self._names, self._layout, self._keeper)
         self._leaving = Leaving(self._drawing, self._wires, self._names, self._layout, self._keeper)
-        self._turn = 0
-        self._look_at = self._discover_at = 0.0
-        self._backend_first = False
+        self._taking = Taking(
+            self._wires, self._names, self._layout, self._keeper, self._drawing, self._leaving, self._publish
+        )
         #: Channels: one that messages come and go by, and one that may be closed by a question without harm.
         self._work: Wire | None = None
         self._side: Wire | None = None
@@ -184,127 +177,57 @@ class AmqpBroker(Backed):
     ) -> Exchange:
         """See `Broker.exchange`. What is held of the backend ends there, and the rest by acknowledgements."""
         refuse_transaction(tx, "amqp")
-        with self._link.held():
-            work, side, deliveries = self._wires()
-            self._turn += 1
-            endings = Endings(outcomes, deliveries.held)
-            stale, leases = list(endings.stale), list[Lease]()
-            if endings.elsewhere:
-                stale += self._keeper.open().exchange(endings.elsewhere, (), 0, holder, now=now).stale
-            endings.write(self._keeper, self._publish, self.enqueue, now)
-            if limit > 0 and time.monotonic() >= self._discover_at:
-                self._discover(side, queues)
-            if limit > 0 and self._drawing.limited(queues, now):
-                self._look_at = 0.0
-            asked = limit > 0 and self._is_backends_turn()
-            if asked:
-                leases = self._from_backend(queues, limit, holder, now)
-            shares = self._shares(queues, limit - len(leases), endings.ended)
-            deliveries.plan(shares, [*endings.ended, *endings.released])
-            deliveries.end(endings.ended)
-            if endings.released:
-                deliveries.give_back(endings.released)
-                work.ring(self._names.bell)
-            if not shares and (endings.ended or endings.released):
-                deliveries.settle()
-            leases += self._taken(shares, holder)
-            if len(leases) < limit and not (asked and leases):
-                leases += self._the_rest(queues, limit - len(leases), holder, now)
-            late = set(map(id, stale))
-            return Exchange(leases, [outcome for outcome in outcomes if id(outcome) in late] if stale else stale)
+        with self._link.held(), self._taking.undone(holder):
+            return self._exchange(outcomes, queues, limit, holder, now)
 
-    def _discover(self, side: Wire, queues: Sequence[str]) -> None:
-        self._layout.ensure(side, [Lane(queue, DEFAULT_PRIORITY) for queue in queues])
-        self._layout.discover(side, queues)
-        self._discover_at = time.monotonic() + _DISCOVER
-
-    def _is_backends_turn(self) -> bool:
-        """Is the backend to be asked before RabbitMQ is? Now and then, and not twice in a row: neither starves the other."""
-        self._backend_first = time.monotonic() >= self._look_at and not self._backend_first
-        return self._backend_first
-
-    def _the_rest(self, queues: Sequence[str], limit: int, holder: Holder, now: float | None) -> list[Lease]:
-        """What else there is, for a process that is about to have nothing to do: by lanes that are new, and in the backend."""
-        _, side, deliveries = self._wires()
-        self._discover(side, queues)
-        self._drawing.limited(queues, now)
-        shares = self._shares(queues, limit, ())
-        deliveries.plan(shares, ())
-        leases = self._taken(shares, holder)
-        limit -= len(leases)
-        return leases + self._from_backend(queues, limit, holder, now) if limit else leases
-
-    def _from_backend(self, queues: Sequence[str], limit: int, holder: Holder, now: float | None) -> list[Lease]:
-        leases = self._keeper.open().exchange((), queues, limit, holder, now=now).leases
-        self._look_at = time.monotonic() + _LOOK * (not leases)
-        return leases
-
-    def _shares(self, queues: Sequence[str], limit: int, ending: Sequence[int]) -> dict[Lane, int]:
-        """How many messages to take from which lane, of queues without a limit."""
-        queues = [queue for queue in queues if not self._drawing.is_limited(queue)]
-        if limit <= 0 or not queues:
-            return {}
-        _, _, deliveries = self._wires()
-        lanes = [lane for queue in queues for lane in self._layout.lanes(queue)]
-        if len(lanes) == 1 and deliveries.freed_by(ending).get(lanes[0]) == limit:
-            # A consumer that stands, and no other place to take from: what there is comes by itself.
-            return {lanes[0]: limit}
-        ready = dict(zip(lanes, self._count(lanes), strict=True)) if lanes else {}
-        return divided(ready, queues, limit, self._turn)
-
-    def _count(self, lanes: Sequence[Lane]) -> list[int]:
-        return self._wires()[1].counts(map(self._names.lane, lanes))
-
-    def _taken(self, shares: Mapping[Lane, int], holder: Holder) -> list[Lease]:
-        if not shares:
-            return []
-        _, _, deliveries = self._wires()
-        leases: list[Lease] = []
-        waits: list[tuple[Message, float]] = []
-        unread: list[int] = []
-        taken = [
-            (claim, delivery, dead.read(delivery, deliveries.lane_of(delivery), self._keeper))
-            for claim, delivery in deliveries.take(shares, holder, self._count)
-        ]
-        gone = self._leaving.elsewhere([each for _, one, each in taken if each and (one.redelivered or each.due)])
-        for claim, delivery, message in taken:
-            if message is None or message.id in gone:
-                unread.append(claim)
-            elif message.rest:
-                waits.append((msgspec.structs.replace(message, rest=0.0), message.rest))
-                unread.append(claim)
-            else:
-                leases.append(lease_of(message, claim, self._crashes(message, delivery)))
-        if unread:
-            self._publish(waits)
-            deliveries.plan({}, unread)
-            deliveries.end(unread)
+    def _exchange(
+        self, outcomes: Sequence[Outcome], queues: Sequence[str], limit: int, holder: Holder, now: float | None
+    ) -> Exchange:
+        work, _, deliveries = self._wires()
+        taking = self._taking
+        endings = Endings(outcomes, deliveries.held)
+        stale = list(endings.stale)
+        if endings.elsewhere:
+            stale += self._keeper.open().exchange(endings.elsewhere, (), 0, holder, now=now).stale
+        endings.write(self._keeper, self._publish, self.enqueue, now)
+        leases = taking.stood(limit, holder)
+        if leases and not outcomes:
+            # It waits for them, and for nothing else.
+            return Exchange(leases, [])
+        hurried = bool(leases)
+        asked, first = (False, []) if hurried else taking.first(queues, limit, holder, now)
+        leases += first
+        shares = {} if hurried else taking.shares(queues, limit - len(leases), endings.ended)
+        idle = limit > 0 and not leases and not endings.released
+        cut_off = deliveries.plan(shares, [*endings.ended, *endings.released], idle=idle)
+        deliveries.end(endings.ended)
+        if endings.released:
+            deliveries.give_back(endings.released)
+            work.ring(self._names.bell)
+        if not shares and (cut_off or endings.ended or endings.released):
             deliveries.settle()
-        leases.sort(key=lambda lease: -lease.priority)
-        return leases
+        leases += taking.taken(shares, holder)
+        if len(leases) < limit and not hurried and not (asked and leases):
+            leases += taking.the_rest(queues, limit - len(leases), holder, now)
+        late = set(map(id, stale))
+        return Exchange(leases, [outcome for outcome in outcomes if id(outcome) in late] if stale else stale)
 
-    def _crashes(self, message: Message, delivery: Delivery) -> int:
-        """How often the process that ran it died: nobody is asked about a message that comes for the first time."""
-        return self._keeper.crashes(message.id) if delivery.redelivered else 0
+    def standby(self, queues: Sequence[str], wake: Callable[[], None]) -> bool:
+        """See `Broker.standby`."""
+        with self._link.held():
+            self._taking.stand_by(queues, wake)
+            deliveries = self._wires()[2]
+            self._link.watch(lambda: deliveries.arrived, wake)
+        return True
 
     def abandon(self, holder: Holder, crashed: Sequence[bytes] = ()) -> int:
         """See `Broker.abandon`: the messages of another process have gone back already, with its connection."""
         with self._link.held():
             backend = self._keeper.open()
-            back = backend.abandon(holder, crashed) + self._give_back(holder)
+            back = backend.abandon(holder, crashed) + self._taking.give_back(self._wires()[2].of(holder))
             inspector = backend.inspector()
             self._keeper.crashed(id for id in crashed if inspector.get(id) is None)
             return back
-
-    def _give_back(self, holder: Holder) -> int:
-        """Return what this connection holds for a process."""
-        work, _, deliveries = self._wires()
-        if claims := deliveries.of(holder):
-            deliveries.plan({}, claims)
-            deliveries.give_back(claims)
-            deliveries.settle()
-            work.ring(self._names.bell)
-        return len(claims)
 
     def purge(self, queue: str) -> int:
         """See `Broker.purge`."""
@@ -341,7 +264,7 @@ class AmqpBroker(Backed):
             side = self._wires()[1]
             lanes = self._layout.all_lanes(side)
             counts = Counter[str]()
-            for lane, count in zip(lanes, self._count(lanes), strict=True):
+            for lane, count in zip(lanes, side.counts(map(self._names.lane, lanes)), strict=True):
                 counts[lane.queue] += count
             return counts
 

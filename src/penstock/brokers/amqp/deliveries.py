@@ -2,14 +2,14 @@
 
 A consumer may have unacknowledged as many messages as it was made for. It stands as long as that is what was taken: then the
 next acknowledgement brings the next helping. Where another number is asked for, another takes its place; where fewer came, it is cancelled, so that
-what comes meanwhile goes to who is idle.
+what comes meanwhile goes to who is idle. A process that is idle stands by: a consumer of each lane may be sent one message.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from penstock.brokers.amqp.link import Link, pika
@@ -17,10 +17,8 @@ from penstock.brokers.amqp.names import Lane, Names
 from penstock.brokers.amqp.wire import Wire
 from penstock.core.job import Holder
 
-#: Seconds after which messages are counted anew, when none comes; and for which those are waited for that were counted before: by then somebody
-#: else has them.
+#: Seconds after which messages are counted anew, when none comes: somebody else may have them.
 _LATE = 0.02
-_TAKEN = 0.1
 #: Seconds after which it is given up whatever is counted: a queue between two leaders, say, delivers nothing.
 _LOST = 1.0
 
@@ -36,14 +34,17 @@ class Delivery(NamedTuple):
 
 
 class _Consumer:
-    def __init__(self, lane: Lane, tag: str, room: int) -> None:
+    def __init__(self, lane: Lane, tag: str, room: int, *, stands_by: bool) -> None:
         self.lane = lane
         self.tag = tag
+        self.stands_by = stands_by
         #: Messages that the server may send it yet.
         self.room = room
         #: Messages that came by it and have not ended.
         self.unended = 0
         self.alive = True
+        #: What the server said to it.
+        self.answers: list[object] = []
 
 
 class Deliveries:
@@ -66,7 +67,8 @@ class Deliveries:
         self._consumers: dict[Lane, _Consumer] = {}
         self._by_tag: dict[str, _Consumer] = {}
         self._numbers = itertools.count(1)
-        self._last_claim = 0
+        #: The number of the last claim.
+        self.last_claim = 0
         #: What has not ended: the tag of a delivery by the number of its claim, older ones first.
         self.held: dict[int, int] = {}
         self._owner: dict[int, tuple[str, Holder]] = {}
@@ -86,14 +88,57 @@ class Deliveries:
                 freed[consumer.lane] += 1
         return freed
 
-    def plan(self, shares: Mapping[Lane, int], ending: Sequence[int]) -> None:
-        """Cancel every consumer that would be sent another number than is wanted, before what is ending makes room for it."""
+    @property
+    def arrived(self) -> bool:
+        """Has anything come that is not taken yet?"""
+        return bool(self._came)
+
+    def stand_by(self, lanes: Iterable[Lane]) -> None:
+        """Have one message of each lane sent as soon as there is any, to a process that waits for it."""
+        for lane in lanes:
+            consumer = self._consumers.get(lane)
+            if consumer is not None and consumer.stands_by and consumer.room:
+                continue
+            if consumer is not None:
+                self._cancel(lane)
+            self._consume(lane, 1, stands_by=True)
+
+    def stands_by(self, lanes: Sequence[Lane]) -> bool:
+        """Would the first message of any of these lanes have come by itself?"""
+        standing = (self._consumers.get(lane) for lane in lanes)
+        return all(consumer is not None and consumer.stands_by and consumer.room for consumer in standing)
+
+    def helping(self, lane: Lane, ending: Sequence[int]) -> int:
+        """How many messages the consumer of a lane will be sent when these claims end; none where it only stands by."""
+        consumer = self._consumers.get(lane)
+        return 0 if consumer is None or consumer.stands_by else self.freed_by(ending).get(lane, 0)
+
+    def stood(self, limit: int, holder: Holder) -> list[tuple[int, Delivery]]:
+        """Take what came while this process stood by, which it does no longer."""
+        self._stop_the_unfilled()
+        return self._claimed(limit, holder)
+
+    def plan(self, shares: Mapping[Lane, int], ending: Sequence[int], *, idle: bool = False) -> bool:
+        """Cancel every consumer that would be sent another number than is wanted, before what is ending makes room for it.
+
+        Parameters:
+            idle: leave those that stand by.
+
+        Returns:
+            Whether the server may have sent something to any of them: it goes back when that is read.
+        """
+        open_before = bool(self._came)
         if self._came:
             # Nobody asked for it: what comes here unasked would wait here for long.
             self._send_back()
         for lane, room in self.freed_by(ending).items():
+            consumer = self._consumers[lane]
+            if idle and consumer.stands_by and lane not in shares:
+                continue
             if shares.get(lane, 0) != room or not room:
+                open_before |= consumer.room > 0
                 self._cancel(lane)
+        return open_before
 
     def end(self, claims: Sequence[int]) -> None:
         """Acknowledge: these jobs are done with."""
@@ -153,16 +198,22 @@ class Deliveries:
         try:
             for lane, share in shares.items():
                 if lane not in self._consumers:
-                    self._consume(lane, share)
+                    self._await(self._consume(lane, share))
             self._collect(sum(shares.values()), list(shares), count)
         except BaseException:
             self._send_back()
             raise
         self._stop_the_unfilled()
+        return self._claimed(sum(shares.values()), holder)
+
+    def _claimed(self, limit: int, holder: Holder) -> list[tuple[int, Delivery]]:
         taken = []
-        came, self._came = self._came, []
+        came, self._came = self._came[:limit], self._came[limit:]
+        if self._came:
+            self._send_back()
+            self.settle()
         for delivery in came:
-            claim = self._last_claim = max(self._last_claim + 1, time.time_ns())
+            claim = self.last_claim = max(self.last_claim + 1, time.time_ns())
             self.held[claim], self._owner[claim] = delivery.tag, (delivery.consumer, holder)
             taken.append((claim, delivery))
         return taken
@@ -203,19 +254,23 @@ class Deliveries:
                 return
             if len(came) > seen:
                 seen, moment = len(came), time.monotonic()
-            elif (late := time.monotonic() - moment) > _TAKEN and (late > _LOST or not any(count(lanes))):
+            elif time.monotonic() - moment > _LOST or not any(count(lanes)):
                 return
 
-    def _consume(self, lane: Lane, room: int) -> None:
+    def _consume(self, lane: Lane, room: int, *, stands_by: bool = False) -> _Consumer:
         # Each is sent the limit that was set last: it holds for consumers from then on, and for each by itself.
         tag = f"{next(self._numbers)}"
-        consumer = self._consumers[lane] = self._by_tag[tag] = _Consumer(lane, tag, room)
+        consumer = self._consumers[lane] = self._by_tag[tag] = _Consumer(lane, tag, room, stands_by=stands_by)
         if room != self._prefetch:
             self._channel.basic_qos(prefetch_count=min(room, 65_535), callback=lambda _: None)
             self._prefetch = room
-        answers: list[object] = []
-        self._channel.basic_consume(self._names.lane(lane), self._deliver, consumer_tag=tag, callback=answers.append)
-        self._link.wait(lambda: answers or not consumer.alive)
+        self._channel.basic_consume(
+            self._names.lane(lane), self._deliver, consumer_tag=tag, callback=consumer.answers.append
+        )
+        return consumer
+
+    def _await(self, consumer: _Consumer) -> None:
+        self._link.wait(lambda: consumer.answers or not consumer.alive)
 
     def _cancel(self, lane: Lane) -> None:
         self._stop(self._consumers.pop(lane))

@@ -58,17 +58,20 @@ class Link:
         self._loop: Any = None
         self._reason: object = None
         self._ended = threading.Event()
+        #: Set when the thread is to look: the connection has ended, or there is something to watch for.
+        self._stirred = threading.Event()
+        self._watched: tuple[Callable[[], object], Callable[[], None]] | None = None
 
     def open(self) -> None:
         """Connect, unless it is."""
-        with self._lock:
+        with self._own():
             self._wanted = True
             if self._connection is None:
                 self._connect()
 
     def close(self) -> None:
         """Disconnect; may be called twice."""
-        with self._lock:
+        with self._own():
             self._wanted = False
             connection = self._connection
             if connection is not None:
@@ -79,8 +82,8 @@ class Link:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Have the connection for oneself; what the client raises becomes a `StoreError`."""
-        with self._lock:
+        """Have the connection for oneself; what the client raises becomes a `StoreError`. Nothing is watched for from here on."""
+        with self._own():
             if not self._wanted:
                 raise StoreError(f"the queue {self.url.shown} is closed: call open() first")
             if self._connection is None or self._reason is not None:
@@ -92,6 +95,15 @@ class Link:
                 raise self._broken(error) from error
             except OSError as error:
                 raise self._broken(error) from error
+
+    @contextmanager
+    def _own(self) -> Iterator[None]:
+        loop, watched, self._watched = self._loop, self._watched, None
+        if watched is not None and loop is not None:
+            # The thread sleeps in the loop, and has the lock.
+            loop.add_callback_threadsafe(_nothing)
+        with self._lock:
+            yield
 
     def turn(self, until: Callable[[], object], seconds: float) -> bool:
         """Send and receive until something has become true; False after so many seconds without."""
@@ -118,6 +130,11 @@ class Link:
         """As `turn`, for an answer that must come: without it the connection is given up."""
         if not self.turn(until, ANSWER):
             raise self._broken("no answer: timed out")
+
+    def watch(self, until: Callable[[], object], wake: Callable[[], None]) -> None:
+        """Receive while nobody has the connection, and call `wake` from a thread when something has become true."""
+        self._watched = until, wake
+        self._stirred.set()
 
     def channel(self, closed: Callable[[object], None]) -> Any:
         """Open a channel.
@@ -156,9 +173,9 @@ class Link:
                 self._drop()
                 raise
             else:
-                self._ended = threading.Event()
+                self._ended, self._stirred = threading.Event(), threading.Event()
                 threading.Thread(
-                    target=self._keep_alive, args=(self._ended,), name="penstock-amqp", daemon=True
+                    target=self._keep_alive, args=(self._ended, self._stirred), name="penstock-amqp", daemon=True
                 ).start()
                 return
             self._drop()
@@ -185,6 +202,8 @@ class Link:
     def _drop(self) -> None:
         """Let go of a connection, in whatever state it is."""
         self._ended.set()
+        self._stirred.set()
+        self._watched = None
         connection, loop = self._connection, self._loop
         self._connection = self._loop = None
         if connection is None:
@@ -212,18 +231,44 @@ class Link:
         self.gave_up(reason)
         return translated(self._reason, self.url.shown)
 
-    def _keep_alive(self, ended: threading.Event) -> None:
-        """Answer the server's heartbeats while the owner is busy with a job, say."""
-        while not ended.wait(self.url.heartbeat / _LOOKS):
-            if not self._lock.acquire(blocking=False):
-                continue
+    def _keep_alive(self, ended: threading.Event, stirred: threading.Event) -> None:
+        """Answer the server's heartbeats while the owner is busy with a job, say; and receive for one who waits."""
+        while not ended.is_set():
+            stirred.wait(self.url.heartbeat / _LOOKS)
+            stirred.clear()
+            watch = self._watched
+            if watch is not None:
+                self._receive(watch)
+            elif self._lock.acquire(blocking=False):
+                self._turn_once(ended)
+
+    def _receive(self, watch: tuple[Callable[[], object], Callable[[], None]]) -> None:
+        until, wake = watch
+        came = False
+        with self._lock:
             try:
-                if self._connection is not None and self._reason is None and not ended.is_set():
-                    self.turn(lambda: False, 0.0)
+                while self._watched is watch and not came and self._reason is None:
+                    came = self.turn(lambda: self._watched is not watch or until(), self.url.heartbeat)
             except (StoreError, pika.exceptions.AMQPError, OSError) as error:
                 self.gave_up(error)
-            finally:
-                self._lock.release()
+                came = True
+            if came := came and self._watched is watch:
+                self._watched = None
+        if came:
+            wake()
+
+    def _turn_once(self, ended: threading.Event) -> None:
+        try:
+            if self._connection is not None and self._reason is None and not ended.is_set():
+                self.turn(lambda: False, 0.0)
+        except (StoreError, pika.exceptions.AMQPError, OSError) as error:
+            self.gave_up(error)
+        finally:
+            self._lock.release()
+
+
+def _nothing() -> None:
+    """What is called to end the sleep of a loop."""
 
 
 def _tls(url: AmqpUrl, host: str) -> Any:

@@ -15,6 +15,8 @@ from penstock.brokers.base import Broker
 from penstock.errors import StoreError
 
 _PAUSE = 0.5
+#: Seconds from a ring to the wake: who stands by has had its job sent by then, and needs no other process to look for it in vain.
+_AFTER = 0.005
 #: Seconds after which the listening thread looks whether it is to stop, at most.
 _LOOK = 0.25
 
@@ -76,7 +78,7 @@ class _Listener:
             except StoreError:
                 self._stopping.wait(_PAUSE)
                 continue
-            if heard and not self._stopping.is_set():
+            if heard and not self._stopping.wait(_AFTER):
                 self._wake()
         with suppress(StoreError):
             self._link.close()
