@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from penstock.batching.collector import Collector, Collectors, grouped
+from penstock.batching.collector import SPACING, Collector, Collectors, grouped
 from penstock.core.adaptive import Adaptive
 from penstock.core.bundle import Bundle, bundle
 from penstock.core.job import Lease
@@ -134,12 +134,14 @@ class TestAppetite:
 class TaskOf:
     """What the collectors know of a batch task."""
 
-    def __init__(self, sizing: type[Sizing] | None = None, size: int = 3, wait: float = 0.05) -> None:
+    def __init__(self, size: int = 3, wait: float = 0.05, spacing: float = SPACING) -> None:
         self.max_size = size
         self.wait = wait
+        self.spacing = spacing
 
     def collector(self, slots: int) -> Collector:
-        return Collector(Fixed(self.max_size, wait=self.wait, batches=slots), self.max_size, slots)
+        sizing = Fixed(self.max_size, wait=self.wait, batches=slots)
+        return Collector(sizing, self.max_size, slots, spacing=self.spacing)
 
 
 @pytest.fixture
@@ -199,6 +201,15 @@ class TestCollectors:
         assert len(collectors.ready(0.0)) == 1
         assert [each.key for each in collectors.unbundled([suspect])] == [1]
         assert collectors.ready(0.0) == []
+
+    def test_claims_are_spaced_while_jobs_come_one_by_one(self) -> None:
+        collectors = Collectors({"store": TaskOf(spacing=0.025), "mail": TaskOf()}, 1)
+        spacings = []
+        for came in (leases(2), leases(5), [], [*leases(2), *leases(1, "mail")], [*leases(2), lease(9, "other")]):
+            collectors.sort(came, 0.0, room=5)
+            spacings.append(collectors.spacing)
+        # A claim that is full, empty or of others as well says that there is no waiting for more.
+        assert spacings == [0.025, 0.0, 0.0, SPACING, 0.0]
 
     def test_the_store_is_looked_into_for_those_that_ask(self, two: Collectors) -> None:
         two.sort([lease(1)], 0.0)

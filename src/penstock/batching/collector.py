@@ -16,6 +16,9 @@ from penstock.core.sizing import MAX_WAIT, Plan, Sizing
 _PATIENCE = 0.1
 #: Seconds after that for which no other is claimed that would have to wait as well.
 _QUIET = 1.0
+#: Seconds between two claims of jobs that come one by one: a call for each would cost those who send them their turn at the store.
+#: As long as an ending may wait.
+SPACING = 0.01
 
 
 class Collector:
@@ -27,9 +30,20 @@ class Collector:
         slots: calls that the process can have under way.
         fill: seconds for which the first job waits for more of them while the claims bring others as well.
         ordered: one call at a time, and the next when it is known what became of it: or a later job could overtake.
+        spacing: seconds that may lie between two claims while jobs come one by one.
     """
 
-    def __init__(self, sizing: Sizing, most: int, slots: int, fill: float = MAX_WAIT, *, ordered: bool = False) -> None:
+    def __init__(
+        self,
+        sizing: Sizing,
+        most: int,
+        slots: int,
+        fill: float = MAX_WAIT,
+        *,
+        ordered: bool = False,
+        spacing: float = SPACING,
+    ) -> None:
+        self.spacing = spacing
         self._sizing = sizing
         self._most = most
         self._slots = slots
@@ -154,8 +168,9 @@ class Collectors:
         #: How many jobs the last claim brought, of others and of batch tasks.
         self._strange = self._own = 0
         self._quiet_until = float("-inf")
-        #: Did the last claim bring jobs of batch tasks only, and fewer than there was room for? Then they come one by one.
-        self.trickle = False
+        #: Seconds to leave between the last claim and the next. Where it brought jobs of batch tasks only, and fewer than there was room for,
+        #: they come one by one; else none.
+        self.spacing = 0.0
 
     @property
     def waiting(self) -> int:
@@ -181,7 +196,8 @@ class Collectors:
                     self._of(lease.task).add(lease, now)
         if leases:
             self._strange, self._own = len(others), len(leases) - len(others)
-        self.trickle = bool(leases) and not others and len(leases) < room
+        trickles = bool(leases) and not others and len(leases) < room
+        self.spacing = min(self._collectors[lease.task].spacing for lease in leases) if trickles else 0.0
         fills = bool(others) and 0 < room <= len(leases)
         for each in self._collectors.values():
             each.fills = fills

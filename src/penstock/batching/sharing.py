@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from penstock.batching.collector import Collector
+from penstock.batching.collector import SPACING, Collector
 from penstock.core.adaptive import Adaptive
 from penstock.core.codec import Signature
 from penstock.core.decide import Policy
@@ -78,7 +78,10 @@ class Sharing:
     def collector(self, slots: int) -> Collector:
         """See `collector.Collected`."""
         fill = MAX_WAIT if self._max_wait is None else self._max_wait
-        return Collector(self._new_sizing(slots), self.max_size, slots, fill, ordered=self.ordered)
+        # What a writer writes, it writes once, however late it is handed in: so claims may be as rare as the wait allows.
+        spaced = self.writer is not None and self._sizing is None
+        spacing = max(SPACING, fill / 2) if spaced else SPACING
+        return Collector(self._new_sizing(slots), self.max_size, slots, fill, ordered=self.ordered, spacing=spacing)
 
     def _new_sizing(self, calls: int) -> Sizing:
         if self._sizing is not None:

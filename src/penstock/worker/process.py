@@ -44,9 +44,6 @@ _SLOW = 0.01
 #: Seconds between two exchanges of a busy process of many slots. Half of what an ending may wait, and with it 10,000
 #: jobs of 100 ms took 1,000 slots 1.2 s instead of 2.5.
 _GATHER = 0.005
-#: Seconds between two claims of batch jobs that come one by one: a call for each would cost those who send them their turn at the
-#: store. As long as an ending may wait.
-_TRICKLE = 0.01
 _SHORTEST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _HAND_IN_AGAIN = 0.2
@@ -128,8 +125,8 @@ class Process:
         while not self._stopping:
             if not self._pool.inline or (not took and self._collectors.due_in(time.monotonic())):
                 self._gather()
-            elif took and self._collectors.trickle:
-                time.sleep(max(0.0, self._exchanged_at + _TRICKLE - time.monotonic()))
+            elif took and self._collectors.spacing:
+                time.sleep(max(0.0, self._exchanged_at + self._collectors.spacing - time.monotonic()))
             self._wake.clear()
             room = self._room()
             took = self._tick(room)
