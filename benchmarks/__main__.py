@@ -39,6 +39,7 @@ SUBJECTS = (
     "moving",
     "topics",
     "waiting",
+    "schedules",
 )
 _HEAD = ("what", "measured", "(least - most)", "raw", "ratio (least - most)", "goal", "met")
 

@@ -11,8 +11,11 @@ from pymongo import monitoring
 
 from penstock.brokers import connect
 from penstock.brokers.inspect import Selection
+from penstock.brokers.mongodb import intents
 from penstock.brokers.mongodb.broker import MongoBroker
+from penstock.brokers.timetable import Timetable
 from penstock.core.outcome import Ending, Outcome, Step
+from penstock.core.schedule import Schedule, run_of
 from penstock.core.states import State
 from penstock.errors import StoreUnavailable
 from penstock.testing.contract.harness import ALICE, BOB, NOW, claim, hand_in, ids, job, jobs, new_id, state
@@ -86,9 +89,9 @@ def killed_at(number: int) -> Iterator[list[bool]]:
 
 def settle(broker: MongoBroker) -> None:
     """What a worker does when a minute has passed."""
-    intents = broker._opened.storing.intents
-    for token in intents._begun():
-        intents.settle(token)
+    found = broker._opened.storing.intents
+    for token in found._begun():
+        found.settle(token)
 
 
 def nothing_is_left_over(broker: MongoBroker) -> bool:
@@ -213,6 +216,55 @@ def test_cancelled_jobs_of_a_batch(open_one: Callable[[], MongoBroker]) -> None:
             assert number > 2
             return
     raise AssertionError("it was never let through")
+
+
+def test_runs_of_schedules(open_one: Callable[[], MongoBroker], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whoever began something has died over it, for whoever comes next.
+    monkeypatch.setattr(intents, "_PATIENCE", -1.0)
+    survivor = open_one()
+    schedules = [Schedule(name, "app.task", b"payload", every=30.0) for name in ("a", "b", "c")]
+    timetable = Timetable(survivor.schedules())
+    began = NOW - NOW % 30
+    timetable.declare(schedules, now=began)
+    for number in range(20):
+        due = began + 30 * (number + 1)
+        victim = open_one()
+        with killed_at(number) as killed:
+            Timetable(victim.schedules()).fire(now=due)
+        victim.close()
+        # What is there runs and ends: nothing but the schedules themselves tells any more that it did.
+        ran = claim(survivor)
+        hand_in(survivor, *map(Outcome, ran))
+        timetable.fire(now=due)
+        ran += claim(survivor)
+        assert sorted(ids(ran)) == sorted(run_of(one, due).id for one in schedules)
+        hand_in(survivor, *map(Outcome, ran[-3:]))
+        assert timetable.fire(now=due + 1).runs == 0
+        settle(survivor)
+        assert nothing_is_left_over(survivor)
+        assert survivor._opened.layout.schedules.count_documents({"mark": {"$exists": True}}) == 0
+        assert claim(survivor) == []
+        if not killed:
+            assert number > 4
+            return
+    raise AssertionError("it was never let through")
+
+
+def test_a_pause_waits_for_runs_that_are_being_stored(
+    open_one: Callable[[], MongoBroker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survivor = open_one()
+    schedule = Schedule("a", "app.task", b"payload", every=30.0)
+    Timetable(survivor.schedules()).declare([schedule], now=NOW)
+    due = NOW - NOW % 30 + 30
+    with killed_at(2) as killed:
+        Timetable(open_one().schedules()).fire(now=due)
+    assert killed
+    assert Timetable(survivor.schedules()).fire(now=due).next_in == pytest.approx(0.02)
+    monkeypatch.setattr(intents, "_PATIENCE", -1.0)
+    assert Timetable(survivor.schedules()).pause(["a"], now=due) == 1
+    assert Timetable(survivor.schedules()).fire(now=due + 60).next_in is None
+    assert nothing_is_left_over(survivor)
 
 
 def test_a_slow_owner_that_was_taken_for_dead_does_nothing(open_one: Callable[[], MongoBroker]) -> None:

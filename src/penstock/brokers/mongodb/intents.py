@@ -231,11 +231,12 @@ class Intents:
             load(layout, plan.shipment, mark)
         if plan.arrival is not None:
             arrive(layout, plan.arrival)
-        reschedule(layout, plan.schedules, mark)
         write(layout, done, None)
         count_once(layout, plan.steps, token)
         if hidden:
             layout.jobs.update_many({"birth": token}, [*_OFF_THE_SHELF, {"$unset": ["birth", "shelf"]}])
+        # Not before their jobs are there: whoever finds the mark on a schedule that is due does all of this again.
+        reschedule(layout, plan.schedules, mark)
         if plan.shipment is not None:
             # Not before all of it is in it.
             known = {"_id": plan.shipment["_id"]}

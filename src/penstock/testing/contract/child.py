@@ -103,11 +103,12 @@ def publish(url: str, size: str, times: str) -> None:
 
 
 def fire(url: str, start: str, step: str, times: str) -> None:
-    """Make jobs of what is due, as time goes on in steps; each line is one step that is done."""
+    """Make jobs of what is due, as time goes on in steps, each of which waits for a line; each line said is one step that is done."""
     broker = opened(url)
     timetable = Timetable(broker.schedules())
     get_set()
     for number in range(int(times)):
+        sys.stdin.readline()
         timetable.fire(now=float(start) + number * float(step))
         say(str(number))
     broker.close()

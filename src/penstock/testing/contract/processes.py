@@ -35,10 +35,10 @@ class Child:
         """Return when it is set up."""
         assert self.line() == "ready", "the child process failed; what it wrote to standard error says why"
 
-    def go(self) -> None:
-        """Let it begin."""
+    def go(self, times: int = 1) -> None:
+        """Let it begin; or go on, so many times, where it waits each time."""
         assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
+        self.process.stdin.write("go\n" * times)
         self.process.stdin.flush()
 
     def finish(self) -> list[str]:

@@ -291,6 +291,8 @@ class ScheduleContract(ProcessContract, ContractBase):
         timetable.declare(schedules, now=START)
         children = [start("fire", url, START, 10, 1000) for _ in range(2)]
         together(children)
+        for child in children:
+            child.go(1000)
         seen = [int(child.line()) for child in children for _ in range(chance.randrange(1, 6))]
         for child in children:
             seen += [int(line) for line in child.kill()]
