@@ -115,15 +115,16 @@ def test_a_row_is_the_same_by_one_statement_as_by_copy(place: PostgresPlace, lef
     ("record", "at_once", "reason"),
     [
         ({"id": 1}, True, 'duplicate key value violates unique constraint "orders_pkey": Key (id)=(1) already exists.'),
+        ({"id": 2, "note": "a\0b"}, True, 'invalid byte sequence for encoding "UTF8": 0x00'),
         ({"id": "one"}, False, 'invalid input syntax for type integer: "one"'),
         ({"id": 2, "other": 1}, False, "the table has no column for the field 'other'"),
     ],
-    ids=["duplicate", "text", "unknown"],
+    ids=["duplicate", "zero", "text", "unknown"],
 )
 def test_a_row_that_is_refused_ends_by_a_transaction_with_the_reason(
     place: PostgresPlace, record: dict[str, Any], at_once: bool, reason: str
 ) -> None:
-    place.run("create table orders (id integer primary key); insert into orders values (1)")
+    place.run("create table orders (id integer primary key, note text); insert into orders values (1)")
     told = Told()
     with sink(place) as writing:
         written = writing.write_with(pack(record), told)

@@ -38,17 +38,16 @@ class Single:
         Raises:
             psycopg.Error: the connection was lost; either all is done or nothing.
         """
-        values = self._values(batch)
-        text = self._text(tuple(values), pending.query or _NOTHING)
-        given = {f"c{index}": value for index, value in values.items()}
         try:
-            self._cursor.execute(
-                text, {**given, **pending.parameters, "version": self._copier.table.version}, prepare=False
-            )
-        except psycopg.Error as error:
-            if error.sqlstate is None or self._cursor.connection.closed:
+            values = self._values(batch)
+            text = self._text(tuple(values), pending.query or _NOTHING)
+            parameters: dict[str, object] = {f"c{index}": value for index, value in values.items()}
+            parameters |= {**pending.parameters, "version": self._copier.table.version}
+            self._cursor.execute(text, parameters, prepare=False)
+        except (psycopg.Error, ValueError, TypeError, OverflowError) as error:
+            if self._cursor.connection.closed or (isinstance(error, psycopg.OperationalError) and not error.sqlstate):
                 raise
-            # Whatever the server has against it, a transaction finds out.
+            # Whatever there is against it, a transaction finds out.
             return False
         return self._cursor.rowcount == 1
 
