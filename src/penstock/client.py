@@ -17,6 +17,7 @@ from penstock.core.codec import decode_value
 from penstock.core.ids import format_id, made_at, uuid7, uuid7s
 from penstock.core.job import JobRecord, NewJob
 from penstock.core.memo import PROGRESS, Progress, memo_id
+from penstock.core.standing import Explanation, explain
 from penstock.core.states import LIVE, State
 from penstock.core.topics import Event
 from penstock.errors import (
@@ -296,6 +297,14 @@ class Client:
         """How far a job said it was, last."""
         value = self._read(lambda inspector: inspector.result(memo_id(id, PROGRESS)))
         return None if value is None else decode_value(value, Progress)
+
+    def explain(self, id: bytes) -> Explanation:
+        """Why a job is not running."""
+        from penstock.facts import (
+            facts_of,  # with what it takes from workers, which a program that sends jobs does not need
+        )
+
+        return explain(self._read(lambda inspector: facts_of(inspector, id, time.time())))
 
     def batch(self, id: bytes) -> BatchRecord:
         """A batch's counters."""

@@ -11,6 +11,7 @@ from penstock.core.codec import decode_value, encode_value
 from penstock.core.decide import DEFAULT_RESULT_TTL
 from penstock.core.ids import format_id
 from penstock.core.memo import Progress
+from penstock.core.standing import Explanation
 from penstock.core.states import State
 from penstock.errors import ConfigError
 
@@ -84,6 +85,10 @@ class Job(Generic[R]):
     def progress(self) -> Progress | None:
         """How far the job said it was, last; None where it said nothing, or has ended well."""
         return self._client.progress(self.key)
+
+    def explain(self) -> Explanation:
+        """Why the job is not running, or where it runs; `str()` of it is a sentence."""
+        return self._client.explain(self.key)
 
     def cancel(self) -> bool:
         """Cancel the job: at once where it waits; where it runs it is interrupted, soon. False when it has ended."""

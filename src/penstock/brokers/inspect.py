@@ -9,6 +9,7 @@ import msgspec
 
 from penstock.core.job import JobRecord
 from penstock.core.metrics import FINE, Sample
+from penstock.core.standing import Standing
 from penstock.core.states import State
 
 
@@ -123,6 +124,9 @@ class Inspector(Protocol):
 
     def moved_to(self, id: bytes) -> str | None:
         """Where a job or batch went that was moved from here within the last day and did not come back: a URL without a password."""
+
+    def standing(self, id: bytes) -> Standing | None:
+        """Where a job stands among those that are ready; None where it is not ready."""
 
     def cancel(self, selection: Selection) -> int:
         """Cancel jobs that have not started, and have those that run cancelled; returns how many of both.

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "health": ("penstock.cli.health:health", "Say whether a worker does its work."),
     "jobs": ("penstock.cli.jobs:jobs", "List jobs."),
     "show": ("penstock.cli.jobs:show", "Show all there is to know of a job."),
+    "explain": ("penstock.cli.explain:explain", "Say why a job is not running."),
     "wait": ("penstock.cli.wait:wait", "Wait until jobs have ended."),
     "retry": ("penstock.cli.repair:retry", "Run dead and cancelled jobs again."),
     "cancel": ("penstock.cli.repair:cancel", "Cancel jobs that wait or run."),

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from penstock.brokers.inspect import BatchRecord, Inspector, QueueCounts, Selection, WorkerRecord
 from penstock.core.job import JobRecord
 from penstock.core.metrics import FINE, Sample
+from penstock.core.standing import Standing
 
 
 class AmqpInspector:
@@ -57,6 +58,10 @@ class AmqpInspector:
     def moved_to(self, id: bytes) -> str | None:
         """See `Inspector.moved_to`."""
         return self._backend.moved_to(id)
+
+    def standing(self, id: bytes) -> Standing | None:
+        """See `Inspector.standing`."""
+        return self._backend.standing(id)
 
     def cancel(self, selection: Selection) -> int:
         """See `Inspector.cancel`."""

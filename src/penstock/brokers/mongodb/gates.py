@@ -22,6 +22,7 @@ from penstock.core import limiter
 from penstock.core.job import Lease, NewJob
 from penstock.core.limiter import Limit, OpenGate
 from penstock.core.outcome import AGAIN, Ending, Outcome
+from penstock.core.standing import GateState, gate_state
 from penstock.stores.mongodb import Document
 from penstock.stores.mongodb_clock import ServerClock
 
@@ -258,6 +259,17 @@ class Gates:
             else:
                 assert found is not None
                 return found
+
+    def states(self, names: Iterable[str | None], now: float) -> tuple[GateState, ...]:
+        """How gates stand at which a limit holds."""
+        limits = self._look()
+        known = {name: limit for name in names if name and (limit := limits.get(limiter.limit_name(name))) is not None}
+        return tuple(gate_state(name, self._seen(name, limit, now), now) for name, limit in known.items())
+
+    def _seen(self, name: str, limit: Limit, now: float) -> OpenGate:
+        found = self._gates.find_one({"_id": name}) or {}
+        running = self._running(name) if limit.concurrency is not None else 0
+        return OpenGate(limit, float(found.get("paid_until", 0.0)), running, now)
 
     def _running(self, gate: str) -> int:
         if not gate.startswith(","):

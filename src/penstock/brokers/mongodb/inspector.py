@@ -20,8 +20,9 @@ from penstock.brokers.mongodb.metrics import samples
 from penstock.brokers.mongodb.repairs import Repair
 from penstock.brokers.mongodb.storing import Storing
 from penstock.core.job import JobRecord
-from penstock.core.limiter import queue_of
+from penstock.core.limiter import gate_of, queue_gate, queue_of
 from penstock.core.metrics import FINE, Sample
+from penstock.core.standing import COUNTED, Standing
 from penstock.core.states import State
 from penstock.stores.mongodb import Document, translating
 from penstock.stores.mongodb_clock import ServerClock
@@ -133,6 +134,22 @@ class MongoInspector:
             went = {"place": {"$gte": ""}, "$or": [{"ids": id}, {"steps": {"$elemMatch": {"0": id}}}]}
             found = self._layout.shipments.find_one(went, {"place": 1}, sort=[("_id", -1)])
         return None if found is None else str(found["place"])
+
+    def standing(self, id: bytes) -> Standing | None:
+        """See `Inspector.standing`."""
+        jobs = self._layout.jobs
+        with translating(self._shown):
+            found = jobs.find_one({"_id": id, "place": {"$gte": 0}}, {"queue": 1, "place": 1, "turn": 1})
+            if found is None:
+                return None
+            queue, first = found["queue"], None
+            before, hint = {"place": {"$gte": 0, "$lt": found["place"]}}, "ready"
+            if "turn" in found:
+                before, hint = {"turn": {"$gte": 0, "$lt": found["turn"]}}, "order"
+                first = jobs.find_one({"queue": queue, **before}, {"_id": 1}, sort=[("turn", 1)], hint="order")
+            ahead = jobs.count_documents({"queue": queue, **before}, hint=hint, limit=COUNTED + 1)
+            gates = self._storing.gates.states((gate_of(queue), queue_gate(queue_of(queue))), self._clock.now())
+        return Standing(ahead, None if first is None else first["_id"], gates)
 
     def cancel(self, selection: Selection) -> int:
         """See `Inspector.cancel`."""

@@ -14,8 +14,9 @@ from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, Worker
 from penstock.brokers.postgres.arrays import Array
 from penstock.brokers.postgres.link import Link
 from penstock.core.job import Failure, JobRecord
-from penstock.core.limiter import gate_of, queue_of
+from penstock.core.limiter import Limit, OpenGate, gate_of, limit_name, queue_gate, queue_of
 from penstock.core.metrics import FINE, Sample, decoded_sample
+from penstock.core.standing import COUNTED, Standing, gate_state
 from penstock.core.states import State
 
 #: state -> (its number in the table, whether a claim holds the job, where that makes a difference).
@@ -83,6 +84,28 @@ class PostgresInspector:
         """See `Inspector.moved_to`."""
         rows = self._link.run("moved_get", id=id)
         return str(rows[0][0]) if rows else None
+
+    def standing(self, id: bytes) -> Standing | None:
+        """See `Inspector.standing`."""
+        rows = self._link.run("standing", id=id.hex(), most=COUNTED + 1)
+        if not rows:
+            return None
+        queue, ahead, first, now = rows[0]
+        names = [name for name in (gate_of(queue), queue_gate(queue_of(queue))) if name is not None]
+        terms: dict[str, bytes] = dict(
+            self._link.run("standing_limits", names=Array("text", [limit_name(name) for name in names]))
+        )
+        limits = {
+            name: msgspec.msgpack.decode(terms[limit_name(name)], type=Limit)
+            for name in names
+            if limit_name(name) in terms
+        }
+        states = self._link.run("lock_gates", names=Array("text", list(limits))) if limits else []
+        gates = (
+            gate_state(name, OpenGate(limits[name], paid_until, running, now), now)
+            for name, paid_until, running in states
+        )
+        return Standing(ahead, None if first == id else first, tuple(gates))
 
     def cancel(self, selection: Selection) -> int:
         """See `Inspector.cancel`."""

@@ -15,6 +15,7 @@ from penstock.brokers.redis.link import Link, moment
 from penstock.brokers.redis.record import STATES, job_record
 from penstock.core.job import JobRecord
 from penstock.core.metrics import FINE, Sample, decoded_sample
+from penstock.core.standing import COUNTED, GateState, Standing
 from penstock.core.states import State
 
 #: Jobs that one script reads or moves, at most.
@@ -85,6 +86,18 @@ class RedisInspector:
         """See `Inspector.moved_to`."""
         place = self._link.run("moved", id)
         return None if place is None else str(place, "utf-8")
+
+    def standing(self, id: bytes) -> Standing | None:
+        """See `Inspector.standing`."""
+        found = self._link.run("standing", id, COUNTED + 1)
+        if not found:
+            return None
+        ahead, first, gates = found
+        states = (
+            GateState(name.decode(), running, int(most) if most != b"" else None, float(opens_in))
+            for name, running, most, opens_in in gates
+        )
+        return Standing(ahead, None if first is None or first == id else first, tuple(states))
 
     def cancel(self, selection: Selection) -> int:
         """See `Inspector.cancel`."""

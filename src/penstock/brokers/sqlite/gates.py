@@ -13,6 +13,7 @@ from penstock.core.job import Lease, NewJob
 from penstock.core.limiter import Limit, OpenGate
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.shipment import MovedJob
+from penstock.core.standing import GateState, gate_state
 from penstock.stores.statements import Statements
 
 #: Lines of a queue that one claim looks at.
@@ -179,6 +180,12 @@ class Gates:
         else:
             gate = source.gate or limiter.queue_gate(source.queue)
             connection.execute(self._sql["line_look"], (source.name, source.queue, gate, due))
+
+    def states(self, connection: sqlite3.Connection, names: Iterable[str], now: float) -> tuple[GateState, ...]:
+        """How gates stand at which a limit holds."""
+        limits = self.limits(connection)
+        known = {name: limit for name in names if (limit := limits.get(limiter.limit_name(name))) is not None}
+        return tuple(gate_state(name, self._gate(connection, name, limit, now), now) for name, limit in known.items())
 
     def _gate(self, connection: sqlite3.Connection, name: str, limit: Limit, now: float) -> OpenGate:
         running = paid_until = None

@@ -18,8 +18,9 @@ from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, Worker
 from penstock.brokers.sqlite.ends import Ends
 from penstock.brokers.sqlite.moves import Moves
 from penstock.core.job import Failure, JobRecord
-from penstock.core.limiter import gate_of, queue_of
+from penstock.core.limiter import gate_of, queue_gate, queue_of
 from penstock.core.metrics import FINE, Sample, decoded_sample
+from penstock.core.standing import COUNTED, Standing
 from penstock.core.states import State
 from penstock.stores import sqlite
 from penstock.stores.statements import Statements
@@ -105,6 +106,19 @@ class SqliteInspector:
         with sqlite.translating(self._path):
             row = self._connection.execute(self._sql["moved_get"], (id,)).fetchone()
         return None if row is None else str(row[0])
+
+    def standing(self, id: bytes) -> Standing | None:
+        """See `Inspector.standing`."""
+        now = time.time()
+        with sqlite.translating(self._path):
+            row = self._connection.execute(self._sql["standing"], (id, COUNTED + 1)).fetchone()
+            if row is None:
+                return None
+            queue, line, turn, ahead = row
+            first = self._connection.execute(self._sql["standing_first"], (line,)).fetchone() if turn else None
+            names = [gate_of(queue), queue_gate(queue_of(queue))]
+            gates = self._moves.gates.states(self._connection, [name for name in names if name is not None], now)
+        return Standing(ahead, None if first is None or first[0] == id else first[0], gates)
 
     def cancel(self, selection: Selection) -> int:
         """See `Inspector.cancel`."""

@@ -47,6 +47,7 @@ from penstock.testing.contract.ordering import OrderContract
 from penstock.testing.contract.rescuing import RescueContract
 from penstock.testing.contract.results import ResultContract
 from penstock.testing.contract.schedules import ScheduleContract
+from penstock.testing.contract.standing import StandingContract
 from penstock.testing.contract.topics import TopicContract
 from penstock.testing.contract.uniqueness import UniqueContract
 
@@ -76,6 +77,7 @@ class BrokerContract(
     ListenContract,
     EndContract,
     MemoContract,
+    StandingContract,
     ConcurrencyContract,
     CrashContract,
 ):
