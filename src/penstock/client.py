@@ -344,6 +344,16 @@ class Client:
         with self.inspector() as inspector:
             return inspector.cancel(selection)
 
+    def cancel_job(self, id: bytes) -> bool:
+        """Cancel a job; False when it has ended."""
+        if self.cancel(Selection(ids=(id,))):
+            return True
+        if self._read(lambda inspector: inspector.get(id)) is None and self._read(lambda one: one.result(id)) is None:
+            self.needs_records(
+                "a job that runs can't be cancelled or told from one that has ended: give its task unique=True"
+            )
+        return False
+
     def _polls(self, timeout: float | None) -> Iterator[None]:
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = _SHORTEST_POLL

@@ -91,8 +91,12 @@ class Job(Generic[R]):
         return self._client.explain(self.key)
 
     def cancel(self) -> bool:
-        """Cancel the job: at once where it waits; where it runs it is interrupted, soon. False when it has ended."""
-        return self._client.cancel(Selection(ids=(self.key,))) == 1
+        """Cancel the job: at once where it waits; where it runs it is interrupted, soon. False when it has ended.
+
+        Raises:
+            MissingFeature: it runs or has ended, and the broker does not tell which.
+        """
+        return self._client.cancel_job(self.key)
 
     def __repr__(self) -> str:
         return f"<Job {self.id}>"

@@ -99,11 +99,3 @@ def test_where_the_backend_is_away_messages_stay(
         with pytest.raises(StoreUnavailable, match="restarts"):
             claim(store)
     assert sorted(ids(open_store().exchange((), ["mail"], 10, BOB).leases)) == sorted(ids(sent))
-
-
-def test_a_purge_takes_what_is_delayed_and_leaves_other_queues(store: AmqpBroker) -> None:
-    late = job(queue="other", delay=600.0)
-    store.enqueue([job(queue="mail"), *jobs(5, queue="mail", delay=600.0), *jobs(3, queue="mail", delay=1000.0), late])
-    assert store.purge("mail") == 9
-    assert store.purge("mail") == 0
-    assert store.purge("other") == 1

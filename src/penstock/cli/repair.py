@@ -137,9 +137,10 @@ class _Repair:
         ids = job_ids(rest) or None
         state = None if choice.state is None else State(choice.state)
         selection = Selection(ids=ids, state=state, queue=choice.queue, task=choice.task)
-        with find_place(where).inspector() as inspector:
+        with find_place(where).broker() as broker:
+            inspector = broker.inspector()
             if ids is None and ask:
-                self._confirm(inspector, selection)
+                self._confirm(inspector, selection, listed=broker.keeps_records or self._verb == "retry")
             count = self._do(inspector, selection)
             why = "" if count else self._why_none(inspector, selection)
         if choice.as_json:
@@ -161,7 +162,7 @@ class _Repair:
             case _:
                 return inspector.delete(selection)
 
-    def _confirm(self, inspector: Inspector, selection: Selection) -> None:
+    def _confirm(self, inspector: Inspector, selection: Selection, *, listed: bool) -> None:
         if not sys.stdin.isatty():
             raise click.UsageError(f"to {self._verb} jobs that are not named by their ids, add --yes")
         import msgspec
@@ -173,10 +174,9 @@ class _Repair:
         for state in states:
             one = msgspec.structs.replace(selection, state=State(state))
             found += len(inspector.list(one, limit=_COUNTED + 1 - found)) if found <= _COUNTED else 0
-        if found:
-            many = f"more than {_COUNTED} jobs" if found > _COUNTED else _jobs(found)
-            if not click.confirm(f"{self._verb} {many} ({self._which(selection)})?", err=True):
-                raise click.exceptions.Exit(1)
+        many = f"more than {_COUNTED} jobs" if found > _COUNTED else _jobs(found) if listed else "all jobs"
+        if (found or not listed) and not click.confirm(f"{self._verb} {many} ({self._which(selection)})?", err=True):
+            raise click.exceptions.Exit(1)
 
     def _which(self, selection: Selection) -> str:
         given = [

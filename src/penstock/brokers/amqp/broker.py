@@ -27,6 +27,7 @@ from penstock.brokers.amqp.listen import listening
 from penstock.brokers.amqp.memos import AmqpMemos
 from penstock.brokers.amqp.message import Message, is_plain, message_of
 from penstock.brokers.amqp.names import Names
+from penstock.brokers.amqp.sifting import Sifting
 from penstock.brokers.amqp.taking import Taking
 from penstock.brokers.amqp.transfer import AmqpTransfer
 from penstock.brokers.amqp.url import parse
@@ -42,7 +43,7 @@ from penstock.errors import StoreError
 class AmqpBroker(Backed):
     """A queue in RabbitMQ: `amqp://localhost:5672/vhost?namespace=penstock&backend=postgresql://...`."""
 
-    # What waits as a message can be counted, and neither listed nor taken out.
+    # What waits as a message can be counted and cancelled, and not listed; what runs as one goes on.
     features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.INSPECT, Feature.CANCEL}
     keeps_records: ClassVar[bool] = False
 
@@ -53,6 +54,7 @@ class AmqpBroker(Backed):
         self._keeper = Keeper(self._url.backend, given=self._url.given)
         self._link = Link(self._url, self._opened, self._lost)
         self._drawing = Drawing(self._wires, self._names, self._layout, self._keeper)
+        self._sifting = Sifting(self._drawing, self._wires, self._layout, self._keeper)
         self._leaving = Leaving(self._drawing, self._wires, self._names, self._layout, self._keeper)
         self._taking = Taking(
             self._wires, self._names, self._layout, self._keeper, self._drawing, self._leaving, self._publish
@@ -91,7 +93,7 @@ class AmqpBroker(Backed):
     def inspector(self) -> AmqpInspector:
         """The reading side: all that the backend has, and the numbers of messages that wait."""
         with self._link.held():
-            return AmqpInspector(self._keeper.open().inspector(), self._counts)
+            return AmqpInspector(self._keeper.open().inspector(), self._counts, self._sifting, self._link.held)
 
     def transfer(self) -> AmqpTransfer:
         """See `Broker.transfer`."""
@@ -232,7 +234,7 @@ class AmqpBroker(Backed):
     def purge(self, queue: str) -> int:
         """See `Broker.purge`."""
         with self._link.held():
-            return self._drawing.purge(queue) + self._leaving.purge(queue) + self._keeper.open().purge(queue)
+            return self._sifting.purge(queue) + self._keeper.open().purge(queue)
 
     def rescue(self, *, dead_after: float, now: float | None = None) -> int:
         """See `Broker.rescue`. What a queue gave up delivering becomes a dead letter."""

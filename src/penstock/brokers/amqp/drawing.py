@@ -6,7 +6,7 @@ by its id for as long as it has not ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -23,6 +23,8 @@ from penstock.errors import StoreError
 
 #: Messages of a lane that go over together, at most.
 _AT_ONCE = 500
+#: Messages that are looked at together, unless told otherwise.
+_CHUNK = 2000
 _HOLDER = Holder("drawing")
 
 
@@ -39,10 +41,10 @@ class Drawn(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """Messages that were taken together, and the claims of those among them that are to be given back."""
+    """Messages that were taken together, and the claims of those among them that are neither acknowledged nor given back yet."""
 
     messages: list[Drawn]
-    unwanted: set[int]
+    kept: set[int]
 
 
 class Drawing:
@@ -106,9 +108,13 @@ class Drawing:
         return self._wires()[1].counts(map(self._names.lane, lanes))
 
     @contextmanager
-    def taken(self, shares: Mapping[Lane, int]) -> Iterator[Taken]:
-        """Take messages; those that are wanted are acknowledged when the context ends well, and all others given back."""
-        work, _, deliveries = self._wires()
+    def taken(self, shares: Mapping[Lane, int], before: Sequence[int] = ()) -> Iterator[Taken]:
+        """Take messages; they are acknowledged when the context ends well, but for those that are kept, and given back when it does not.
+
+        Parameters:
+            before: claims that are then given back before them, to come in their order again.
+        """
+        deliveries = self._wires()[2]
         # No consumer may stand that has had all it was made for: it would be sent nothing now, and more afterwards.
         deliveries.plan({}, ())
         came = deliveries.take(shares, _HOLDER, self._count)
@@ -121,17 +127,51 @@ class Drawing:
                     taken.messages.append(Drawn(claim, message, delivery.redelivered))
             yield taken
         except BaseException:
-            # Where the connection is gone, they have gone back with it.
-            with suppress(StoreError):
-                self._give_back(claims)
-                work.ring(self._names.bell)
+            self._give_back([*before, *claims])
             raise
-        deliveries.plan({}, claims)
-        deliveries.end([claim for claim in claims if claim not in taken.unwanted])
-        self._give_back(taken.unwanted)
+        ended = [claim for claim in claims if claim not in taken.kept]
+        deliveries.plan({}, ended)
+        deliveries.end(ended)
         deliveries.settle()
 
-    def _give_back(self, claims: Collection[int]) -> None:
-        _, _, deliveries = self._wires()
-        deliveries.plan({}, [*claims])
-        deliveries.give_back([*claims])
+    def sift(
+        self,
+        lanes: Iterable[Lane],
+        fits: Callable[[Message], bool],
+        act: Callable[[Sequence[Drawn]], None],
+        most: int,
+        chunk: int = _CHUNK,
+    ) -> int:
+        """Go through the messages of some lanes for those that fit; returns how many there were.
+
+        The others are held until the end, since what is given back comes first again.
+
+        Parameters:
+            act: called with some of those that fit, before they are acknowledged.
+            most: end when so many were found, or a few more.
+            chunk: messages that are looked at together.
+        """
+        found, others = 0, list[int]()
+        try:
+            for lane in lanes:
+                while found < most and (shares := self.waiting([lane], chunk)):
+                    with self.taken(shares, others) as taken:
+                        fitting = [one for one in taken.messages if fits(one.message)]
+                        taken.kept.update({one.claim for one in taken.messages} - {one.claim for one in fitting})
+                        act(fitting)
+                    found += len(fitting)
+                    others += taken.kept
+        finally:
+            self._give_back(others)
+        return found
+
+    def _give_back(self, claims: Sequence[int]) -> None:
+        """Return messages to where they were. Where the connection is gone, they have gone back with it."""
+        if not claims:
+            return
+        with suppress(StoreError):
+            work, _, deliveries = self._wires()
+            mine = [claim for claim in claims if claim in deliveries.held]
+            deliveries.plan({}, mine)
+            deliveries.give_back(mine)
+            work.ring(self._names.bell)

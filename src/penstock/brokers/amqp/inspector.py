@@ -1,11 +1,13 @@
-"""What can be read of a queue in RabbitMQ: all that its backend has, and how many messages wait."""
+"""What can be read and repaired of a queue in RabbitMQ: all that its backend has, and of messages how many wait; these can be cancelled and deleted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from msgspec.structs import replace
 
+from penstock.brokers.amqp.sifting import Sifting
 from penstock.brokers.inspect import BatchRecord, Inspector, QueueCounts, Selection, WorkerRecord
 from penstock.core.job import JobRecord
 from penstock.core.metrics import FINE, Sample
@@ -18,11 +20,21 @@ class AmqpInspector:
     Parameters:
         backend: reads the backend.
         waiting: how many messages wait, of each queue that is known.
+        sifting: looks for messages.
+        held: has the connection for oneself.
     """
 
-    def __init__(self, backend: Inspector, waiting: Callable[[], dict[str, int]]) -> None:
+    def __init__(
+        self,
+        backend: Inspector,
+        waiting: Callable[[], dict[str, int]],
+        sifting: Sifting,
+        held: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         self._backend = backend
         self._waiting = waiting
+        self._sifting = sifting
+        self._held = held
 
     def get(self, id: bytes) -> JobRecord | None:
         """See `Inspector.get`."""
@@ -64,13 +76,15 @@ class AmqpInspector:
         return self._backend.standing(id)
 
     def cancel(self, selection: Selection) -> int:
-        """See `Inspector.cancel`."""
-        return self._backend.cancel(selection)
+        """See `Inspector.cancel`. Messages that wait are gone through; those that run go on."""
+        with self._held():
+            return self._sifting.cancel(selection) + self._backend.cancel(selection)
 
     def retry(self, selection: Selection) -> int:
         """See `Inspector.retry`."""
         return self._backend.retry(selection)
 
     def delete(self, selection: Selection) -> int:
-        """See `Inspector.delete`."""
-        return self._backend.delete(selection)
+        """See `Inspector.delete`. Messages that wait are gone through."""
+        with self._held():
+            return self._sifting.delete(selection) + self._backend.delete(selection)

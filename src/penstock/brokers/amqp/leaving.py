@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 from msgspec.structs import replace
 
@@ -31,8 +30,6 @@ LEAVING = "penstock.leaving:"
 _QUIET, _BEAT = 0.5, 3.0
 #: Seconds of silence after which a worker runs nothing.
 _SILENT = 6.0
-#: Messages that are deleted together, at most.
-_AT_ONCE = 2000
 
 
 class Leaving:
@@ -82,23 +79,10 @@ class Leaving:
         return shares
 
     def _draw_delayed(self, queues: Sequence[str] | None, most: int) -> bool:
-        with ExitStack() as stack:
-            found = self._delayed(stack, queues, most)
-            self._hand_over(found)
-        return bool(found)
-
-    def _delayed(self, stack: ExitStack, queues: Sequence[str] | None, most: int) -> list[Drawn]:
-        """Messages that wait for their time; they stand in no one queue, so others are held until the stack is left."""
-        found: list[Drawn] = []
-        for level in self._layout.all_levels(self._wires()[1]):
-            while len(found) < most and (shares := self._drawing.waiting([level], most)):
-                taken = stack.enter_context(self._drawing.taken(shares))
-                for one in taken.messages:
-                    if queues is None or one.message.queue in queues:
-                        found.append(one)
-                    else:
-                        taken.unwanted.add(one.claim)
-        return found
+        """Messages that wait for their time stand in no one queue."""
+        levels = self._layout.all_levels(self._wires()[1])
+        fits = (lambda _: True) if queues is None else (lambda one: one.queue in queues)
+        return self._drawing.sift(levels, fits, self._hand_over, most, chunk=most) > 0
 
     def _hand_over(self, drawn: Sequence[Drawn]) -> None:
         """Store jobs in the backend, but for those that have left it before."""
@@ -116,16 +100,6 @@ class Leaving:
             transfer.receive(shipment)
             # Nobody tries to have it arrive again: these jobs come again as messages, if at all.
             transfer.settle([shipment.id])
-
-    def purge(self, queue: str) -> int:
-        """Delete the delayed messages of a queue; returns how many."""
-        count = 0
-        while True:
-            with ExitStack() as stack:
-                found = self._delayed(stack, [queue], _AT_ONCE)
-            if not found:
-                return count
-            count += len(found)
 
     def waiting(self, queues: Sequence[str] | None) -> tuple[int, int]:
         """How many messages wait, and how many jobs are run that may be messages; those that are delayed are counted where no queues are named."""
