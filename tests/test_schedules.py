@@ -161,6 +161,18 @@ def test_schedules_are_added_and_changed_while_it_runs(app: Penstock) -> None:
     assert list(schedules.list()) == [say.name]
 
 
+def test_another_queue_knows_the_schedules_as_well(app: Penstock, tmp_path: Path) -> None:
+    @app.schedule(every=60)
+    @app.task
+    def tick() -> None: ...
+
+    with app.elsewhere(f"sqlite:///{tmp_path}/other.db"):
+        due = app.schedules.get(tick.name).due
+        assert due is not None
+        assert app.schedules.fire(now=due) == app.drain() == 1
+    assert app.schedules.list() == {}
+
+
 def test_the_arguments_of_a_task_elsewhere_can_not_be_changed(app: Penstock, tmp_path: Path) -> None:
     @app.schedule(every=60)
     @app.task

@@ -305,10 +305,11 @@ class Penstock(Topics, Scheduling):
         before = self.settings
         self._settle(settings.Settings(url or before.url, inline))
         try:
-            if url is not None and self.subscriptions:
+            if url is not None and (self.subscriptions or self._declared):
                 # No worker starts there that would.
                 with self._client.broker() as broker:
                     self.register(broker)
+                    self.declare_schedules(broker)
             yield
         finally:
             self._settle(before)

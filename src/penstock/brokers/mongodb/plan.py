@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from pymongo import DeleteOne, ReplaceOne, UpdateMany, UpdateOne
+from pymongo import ReplaceOne, UpdateMany, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 
@@ -30,8 +30,7 @@ class Plan(msgspec.Struct):
     `deletes` has ids and their guard; `updates` has ids, their guard and the update; `births` are jobs to be stored,
     `grows` says that their items add to the totals of their batches; `results` are documents of results, `steps` what
     to add to the counters of batches, and `inbox` says that the messages taken have become jobs. With a `shipment`, its document, the jobs
-    that are deleted leave by it; `arrival` is the id of one that has arrived. `schedules` has the names of schedules and what they become, or None
-    where they are deleted.
+    that are deleted leave by it; `arrival` is the id of one that has arrived. `schedules` has the names of schedules and what they become.
     """
 
     deletes: list[tuple[list[bytes], Guard]] = []
@@ -43,7 +42,7 @@ class Plan(msgspec.Struct):
     inbox: bool = False
     shipment: Document | None = None
     arrival: bytes | None = None
-    schedules: dict[str, Document | None] = {}
+    schedules: dict[str, Document] = {}
 
     def count(self, steps: Iterable[Step]) -> None:
         """Add to the counters of batches."""
@@ -63,14 +62,13 @@ def arrive(layout: Layout, shipment: bytes) -> None:
     layout.arrivals.update_one({"_id": shipment}, {"$setOnInsert": {"_id": shipment}}, upsert=True)
 
 
-def reschedule(layout: Layout, schedules: Mapping[str, Document | None], guard: Guard) -> None:
+def reschedule(layout: Layout, schedules: Mapping[str, Document], guard: Guard) -> None:
     """Change schedules that fit their guard, which they do not any more then."""
-    changes = [
-        DeleteOne({"_id": name, **guard}) if made is None else ReplaceOne({"_id": name, **guard}, made)
-        for name, made in schedules.items()
-    ]
-    if changes:
-        layout.schedules.bulk_write(changes, ordered=False)
+    if schedules:
+        made, names = {"$literal": list(schedules.values())}, {"$literal": list(schedules)}
+        # By one update: of 100, it takes a third of the time of one for each.
+        one = {"$arrayElemAt": [made, {"$indexOfArray": [names, "$_id"]}]}
+        layout.schedules.update_many({"_id": {"$in": list(schedules)}, **guard}, [{"$replaceWith": one}])
 
 
 def load(layout: Layout, shipment: Document, guard: Guard) -> None:

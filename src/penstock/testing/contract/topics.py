@@ -172,7 +172,7 @@ class TopicContract(ProcessContract, ContractBase):
         assert (store.depth("ledger"), store.depth("mail")) == (0, 0)
 
     @pytest.mark.parametrize("text", ["почта/📦", "quote'\"\\%_", "{}[]:,", "a b"])
-    def test_names_may_be_any_text(self, store: Broker, text: str) -> None:
+    def test_a_topic_may_have_any_name(self, store: Broker, text: str) -> None:
         odd = Subscription(text, text, f"{text}.*", text)
         store.subscribe([odd])
         assert store.subscriptions() == [odd]
