@@ -270,6 +270,22 @@ def test_all_queues_are_counted(store: Broker, url: str, opened: Callable[[str],
     assert {one.queue: one.ready for one in counted} == {"a": 1, "b": 2}
 
 
+def test_many_count_the_queues_at_once(store: Broker, url: str, opened: Callable[[str], Broker]) -> None:
+    store.enqueue([job(queue=f"q{number}") for number in range(10)])
+    others = [opened(url) for _ in range(4)]
+    counted: list[int] = []
+
+    def count(broker: Broker) -> None:
+        counted.extend(len(broker.inspector().count()) for _ in range(5))
+
+    threads = [threading.Thread(target=count, args=(broker,)) for broker in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counted == [10] * 20
+
+
 def test_the_doctor_tells_of_messages_that_a_killed_mover_left(
     store: Broker, url: str, opened: Callable[[str], Broker]
 ) -> None:

@@ -263,10 +263,9 @@ class AmqpBroker(Backed):
     def _counts(self) -> dict[str, int]:
         """How many messages wait in each queue."""
         with self._link.held():
-            side = self._wires()[1]
-            lanes = self._layout.all_lanes(side)
+            lanes = self._drawing.all_lanes()
             counts = Counter[str]()
-            for lane, count in zip(lanes, side.counts(map(self._names.lane, lanes)), strict=True):
+            for lane, count in zip(lanes, self._wires()[1].counts(map(self._names.lane, lanes)), strict=True):
                 counts[lane.queue] += count
             return counts
 

@@ -6,6 +6,8 @@ by its id for as long as it has not ended.
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -19,12 +21,15 @@ from penstock.brokers.amqp.names import Lane, Names
 from penstock.brokers.amqp.wire import Wire
 from penstock.core.job import Holder
 from penstock.core.limiter import Limit, queue_gate
-from penstock.errors import StoreError
+from penstock.errors import StoreError, StoreUnavailable
 
 #: Messages of a lane that go over together, at most.
 _AT_ONCE = 500
 #: Messages that are looked at together, unless told otherwise.
 _CHUNK = 2000
+#: Seconds for which a lock is asked for that each has for some milliseconds, and between two times, at least and at most.
+_PATIENCE = 5.0
+_ASK_AGAIN = (0.002, 0.02)
 _HOLDER = Holder("drawing")
 
 
@@ -87,6 +92,18 @@ class Drawing:
                 found = found or bool(taken.messages)
             lanes = [lane for lane, share in shares.items() if share == _AT_ONCE]
         return found
+
+    def all_lanes(self) -> list[Lane]:
+        """Every lane that there is; whoever else asks just now is waited for."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            side = self._wires()[1]
+            try:
+                return self._layout.all_lanes(side)
+            except StoreUnavailable:
+                if not side.was_locked_out or time.monotonic() >= deadline:
+                    raise
+            time.sleep(random.uniform(*_ASK_AGAIN))
 
     def depth(self, queue: str) -> int:
         """How many messages of a queue wait in its lanes."""

@@ -103,8 +103,8 @@ class Leaving:
 
     def waiting(self, queues: Sequence[str] | None) -> tuple[int, int]:
         """How many messages wait, and how many jobs are run that may be messages; those that are delayed are counted where no queues are named."""
-        _, side, _ = self._wires()
-        self._lanes = self._layout.all_lanes(side)
+        self._lanes = self._drawing.all_lanes()
+        side = self._wires()[1]
         names = [self._names.lane(lane) for lane in self._lanes if queues is None or lane.queue in queues]
         if queues is None:
             names += [self._names.lane(level) for level in self._layout.all_levels(side)]

@@ -62,12 +62,12 @@ class Sifting:
         return self._drawing.sift(self._places(selection), _fitting(selection), act, most)
 
     def _places(self, selection: Selection) -> list[Lane]:
-        side, places = self._wires()[1], list[Lane]()
+        places: list[Lane] = []
         if selection.state in (None, State.READY):
-            lanes = self._layout.all_lanes(side)
+            lanes = self._drawing.all_lanes()
             places += [lane for lane in lanes if selection.queue is None or lane.queue == selection.queue]
         if selection.state in (None, State.DELAYED):
-            places += self._layout.all_levels(side)
+            places += self._layout.all_levels(self._wires()[1])
         return places
 
     def _cancel(self, drawn: Sequence[Drawn]) -> None:

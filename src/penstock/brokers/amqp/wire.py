@@ -16,6 +16,7 @@ _TIMES = 1000
 _PERSISTENT = pika.BasicProperties(delivery_mode=2, content_type="application/msgpack")
 _PASSING = pika.BasicProperties(delivery_mode=1)
 _UNROUTED = 312
+_LOCKED = 405
 
 
 class Post(NamedTuple):
@@ -48,6 +49,11 @@ class Wire:
         self.channel.confirm_delivery(self._confirmed, selected.append)
         self.channel.add_on_return_callback(self._came_back)
         self._wait(lambda: selected)
+
+    @property
+    def was_locked_out(self) -> bool:
+        """Was it closed since another connection has for itself what was asked for?"""
+        return getattr(self.reason, "reply_code", None) == _LOCKED
 
     def _end(self, reason: object) -> None:
         self.reason = reason

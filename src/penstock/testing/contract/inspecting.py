@@ -186,7 +186,6 @@ class InspectorContract(ContractBase):
         assert claim(store, now=NOW + 1000) == []
         assert store.inspector().cancel(Selection(ids=(new_id(),))) == 0
 
-    @by_record
     def test_cancel_takes_a_selection(self, store: Broker) -> None:
         keep, drop = job(), job(task="drop")
         store.enqueue([keep, drop], now=NOW)
