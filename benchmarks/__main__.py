@@ -40,6 +40,7 @@ SUBJECTS = (
     "topics",
     "waiting",
     "schedules",
+    "workflows",
 )
 _HEAD = ("what", "measured", "(least - most)", "raw", "ratio (least - most)", "goal", "met")
 

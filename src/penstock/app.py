@@ -26,6 +26,7 @@ from penstock.handles import Job
 from penstock.schedules import Scheduling
 from penstock.sinks import check_scheme, open_sink
 from penstock.sinks.base import OnConflict, Target
+from penstock.started import StartedWorkflow, found
 from penstock.task import Task
 from penstock.topics import Topics
 
@@ -202,6 +203,10 @@ class Penstock(Topics, Scheduling):
             raise ConfigError(f"there is a task {task.name!r} already: give one of them another name=")
         self.tasks[task.name] = task
 
+    def workflow(self, id: str) -> StartedWorkflow[Any]:
+        """A handle on a workflow that was started, by its id; `UnknownWorkflow` where it is not stored (any more)."""
+        return found(self._client, parse_id(id))
+
     def _find_client(self) -> Client:
         return self._client
 
@@ -340,6 +345,8 @@ class Penstock(Topics, Scheduling):
         if failure is not None:
             raise JobFailed(str(failure), failure.traceback)
         self._client.inline_results[job.id] = outcome.result
+        for follow_up in outcome.follow_ups:
+            self._run_inline(follow_up)
 
 
 def load_app(target: str, arguments: dict[str, str] | None = None) -> Penstock:

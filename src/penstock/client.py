@@ -20,6 +20,7 @@ from penstock.core.memo import PROGRESS, Progress, memo_id
 from penstock.core.standing import Explanation, explain
 from penstock.core.states import LIVE, State
 from penstock.core.topics import Event
+from penstock.core.workflow import CALLED_OFF
 from penstock.errors import (
     JobCancelled,
     JobFailed,
@@ -208,7 +209,8 @@ class Client:
             failure = record.failure
             raise JobFailed(str(failure), "" if failure is None else failure.traceback)
         if record.state is State.CANCELLED:
-            raise JobCancelled("the job was cancelled")
+            why = record.failure
+            raise JobCancelled(why.message if why is not None and why.kind == CALLED_OFF else "the job was cancelled")
         return None
 
     def wait(self, id: bytes, timeout: float | None, kept: float = _FOREVER) -> bytes | None:

@@ -8,6 +8,7 @@
     │   ├── UnknownTask        no task of that name
     │   ├── UnknownJob         no job of that id
     │   ├── UnknownSchedule    no schedule of that name
+    │   ├── UnknownWorkflow    no workflow of that id
     │   ├── JobMoved           it is in another store since `penstock move`
     │   ├── JobFailed          waited for a job that became a dead letter
     │   ├── JobCancelled       waited for a job that was cancelled; raised in one that runs, too
@@ -66,6 +67,10 @@ class UnknownJob(TaskError):
 
 class UnknownSchedule(TaskError):
     """The store keeps no schedule of that name."""
+
+
+class UnknownWorkflow(TaskError):
+    """No workflow of that id is stored."""
 
 
 class JobMoved(TaskError):

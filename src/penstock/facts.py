@@ -19,7 +19,7 @@ def facts_of(inspector: Inspector, id: bytes, now: float) -> Facts:
     if record is None:
         has_result = inspector.result(id) is not None
         return Facts(now, DEAD_AFTER, has_result=has_result, moved_to=None if has_result else inspector.moved_to(id))
-    standing = inspector.standing(id) if record.state is State.READY else None
+    standing = inspector.standing(id) if record.state in (State.READY, State.WAITING) else None
     first = None if standing is None or standing.first is None else inspector.get(standing.first)
     workers = tuple(_watcher(worker, record) for worker in inspector.workers())
     return Facts(now, DEAD_AFTER, record, standing=standing, first=first, workers=workers)

@@ -13,8 +13,10 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import msgspec
 
 from penstock.batching.sharing import Sharing
+from penstock.canvas import Signature
 from penstock.client import Client, new_id, new_ids
-from penstock.core.codec import Signature, encode_value
+from penstock.core.codec import Signature as Codec
+from penstock.core.codec import encode_value
 from penstock.core.decide import JobOptions, Policy, Terms
 from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, PRIORITIES, NewJob
 from penstock.core.limiter import Limit, gate
@@ -52,7 +54,7 @@ class Task(Generic[P, R]):
     """
 
     #: How the arguments of its jobs travel.
-    signature_type: type[Signature] = Signature
+    signature_type: type[Codec] = Codec
     #: Whose events it handles; see `Penstock.subscribe`.
     subscriptions: tuple[Subscription, ...] = ()
 
@@ -124,6 +126,20 @@ class Task(Generic[P, R]):
             return self._send([job])[0]
         ids = await self._client.enqueue_async([job])
         return Job(self._client, ids[0], self._returns, self._kept)
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature[R]:
+        """A signature for workflows: results come before these arguments."""
+        return self._sign(args, kwargs, immutable=False)
+
+    def si(self, *args: P.args, **kwargs: P.kwargs) -> Signature[R]:
+        """As `s`, for a call that takes no results."""
+        return self._sign(args, kwargs, immutable=True)
+
+    def _sign(self, args: Sequence[Any], kwargs: Mapping[str, Any], *, immutable: bool) -> Signature[R]:
+        def handle(client: Client, id: bytes) -> Job[R]:
+            return Job(client, id, self._returns, self._kept)
+
+        return Signature(self, args, kwargs, immutable=immutable, find_client=self._find_client, handle=handle)
 
     def delay_many(self, calls: Iterable[Sequence[Any]]) -> list[Job[R]]:
         """Store one job for each tuple of positional arguments, in few commits; returns their handles in order."""

@@ -20,7 +20,16 @@ def test_queues_without_a_worker_are_marked(penstock):
     status = penstock("status", "shop:app", "--json").json
     assert status["url"] == "sqlite:///jobs.db"
     assert status["workers"] == []
-    base = {"ready": 0, "running": 0, "delayed": 0, "parked": 0, "dead": 0, "workers": 0, "stranded": True}
+    base = {
+        "ready": 0,
+        "running": 0,
+        "delayed": 0,
+        "parked": 0,
+        "waiting": 0,
+        "dead": 0,
+        "workers": 0,
+        "stranded": True,
+    }
     assert status["queues"] == [base | {"queue": "default", "ready": 1}, base | {"queue": "later", "delayed": 1}]
     shown = penstock("status", "shop:app").out
     assert "none!" in shown

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from penstock.core.ids import uuid7
 from penstock.core.job import Failure, JobRecord
 from penstock.core.limiter import Limit, OpenGate
-from penstock.core.standing import COUNTED, Facts, GateState, Standing, Watcher, explain, gate_state
+from penstock.core.standing import COUNTED, Awaited, Facts, GateState, Standing, Watcher, explain, gate_state
 from penstock.core.states import State
 
 NOW = 1_700_000_000.0
@@ -44,6 +44,16 @@ def test_what_has_ended() -> None:
         ("dead", "it failed for good: ValueError: no such customer: penstock retry makes it ready again")
     ]
     assert why(replace(JOB, state=State.CANCELLED))[0][0] == "cancelled"
+
+
+def test_what_waits_for_others() -> None:
+    waiting = replace(JOB, state=State.WAITING)
+    some = tuple(Awaited(f"shop.step{number}", number, 9) for number in range(7))
+    ((kind, text),) = why(waiting, standing=Standing(awaits=some))
+    assert kind == "workflow"
+    assert text.startswith("it waits for others of its workflow: shop.step0 (0 of 9 have ended), shop.step1 (1 of 9")
+    assert text.endswith(", 2 more")
+    assert why(waiting)[0][1].endswith("they have ended just now")
 
 
 def test_what_is_delayed() -> None:

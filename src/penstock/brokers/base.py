@@ -20,6 +20,7 @@ from penstock.brokers.inspect import Inspector, LaneRecord, RunningJob
 from penstock.brokers.memos import MemoStore
 from penstock.brokers.schedules import ScheduleStore
 from penstock.brokers.transfer import Transfer
+from penstock.brokers.workflows import Workflows
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
 from penstock.core.metrics import Point
@@ -48,6 +49,7 @@ class Feature(StrEnum):
     LIMITS = "limits"
     TOPICS = "topics"
     SCHEDULES = "schedules"
+    WORKFLOWS = "workflows"
 
 
 class Exchange(msgspec.Struct, frozen=True, gc=False):
@@ -308,6 +310,12 @@ class Broker(ABC):
     def memos(self) -> MemoStore:
         """The side that keeps what running jobs note, for as long as the broker is open."""
         raise MissingFeature(f"{type(self).__name__} keeps no memos: use a broker that does")
+
+    def workflows(self) -> Workflows:
+        """The side that keeps workflows, for as long as the broker is open."""
+        raise MissingFeature(
+            f"{type(self).__name__} keeps no workflows ({Feature.WORKFLOWS}): keep the queue in a broker that does"
+        )
 
     def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
         """While the context is open, call `wake` from a thread when there may be work: new, given back, or due.

@@ -32,6 +32,7 @@ class QueueCounts(msgspec.Struct, frozen=True):
     delayed: int = 0
     parked: int = 0
     dead: int = 0
+    waiting: int = 0
 
 
 class RunningJob(msgspec.Struct, frozen=True):

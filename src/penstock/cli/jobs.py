@@ -11,14 +11,15 @@ from penstock.cli import output
 from penstock.cli.options import examples, filters, job_ids, json_option, only_where, split_where, where_option
 from penstock.cli.output import STATE_STYLES, Cell, Column, Row
 from penstock.core.text import shown, shown_lines
-from penstock.errors import UnknownJob
+from penstock.errors import UnknownJob, UnknownWorkflow
 
 if TYPE_CHECKING:
+    from penstock.brokers.workflows import WorkflowRecord
     from penstock.cli.place import Place
     from penstock.core.job import JobRecord
     from penstock.core.memo import Progress
 
-_STATES = ["ready", "running", "delayed", "parked", "dead", "cancelled"]
+_STATES = ["ready", "running", "delayed", "parked", "waiting", "dead", "cancelled"]
 _ITEMS_SHOWN = 3
 
 
@@ -125,13 +126,15 @@ def _now() -> float:
     epilog=examples(
         "show shop:app 0197b3a4-6c1e-7000-8000-000000000000",
         "show 0197b3a4-6c1e-7000-8000-000000000000 --json",
+        "show shop:app 0197b3a4-6c1e-7000-8000-000000000000 --mermaid   # of a workflow",
     )
 )
 @click.argument("words", nargs=-1, metavar="[WHERE] JOB")
 @where_option
+@click.option("--mermaid", is_flag=True, help="Print a workflow as a Mermaid diagram.")
 @json_option
-def show(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
-    """Show a job whole: where it stands, its arguments, and the traceback of its last failure.
+def show(words: tuple[str, ...], where: str | None, mermaid: bool, as_json: bool) -> None:
+    """Show a job whole: where it stands, its arguments, and the traceback of its last failure. Or draw a workflow, by its id.
 
     With an app as WHERE, arguments are shown with their names. Of a job that ended well, the result is shown while it
     is kept.
@@ -140,7 +143,12 @@ def show(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
     parameters; of a packed row, one for each item), `progress` (`done`, `total`, `note` and `at`, as the job said last), `parameters` (their names, if WHERE is an app that has the task),
     `problem` (why the arguments can't be decoded) and `payload_bytes`. A job that ended well has `id`, `state` and
     `result` alone.
+
+    JSON of a workflow: `id`, `workflow` (its name), `state`, `created_at`, `total`, `done` and `failed` (jobs; those that were
+    cancelled are failed), and `stages`: each has `id`, `task`, `state`, `after` (the ids of those it waits for), `starts_when` (those are "done",
+    have "ended", or one has "failed"), `total`, `done`, `failed`, `retried`, `first_job`, `started_at`, `ended_at` and `reason` (why it was cancelled).
     """
+    from penstock.brokers.base import Feature
     from penstock.cli.place import find_place
     from penstock.cli.progress import progress_fields, read_progress
 
@@ -149,11 +157,17 @@ def show(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
         raise click.UsageError("name one job by its id")
     (id,) = job_ids(rest)
     place = find_place(where)
-    with place.inspector() as inspector:
+    with place.broker() as broker:
+        inspector = broker.inspector()
         record = inspector.get(id)
         result = inspector.result(id) if record is None else None
         progress = read_progress(inspector, id) if record is not None else None
-    if record is not None:
+        found = broker.workflows().get(id) if record is None and Feature.WORKFLOWS in broker.features else None
+    if found is not None:
+        _show_workflow(found, as_json=as_json, as_diagram=mermaid)
+    elif mermaid:
+        raise UnknownWorkflow(f"{rest[0]} is no workflow that is stored")
+    elif record is not None:
         names = _names(place, record)
         if as_json:
             output.print_json({**_fields(record, names), "progress": progress_fields(progress)})
@@ -163,6 +177,17 @@ def show(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
         _show_result(id, result, as_json)
     else:
         raise UnknownJob(f"{rest[0]} is not stored: it ended well and left no result, or it was never here")
+
+
+def _show_workflow(record: WorkflowRecord, *, as_json: bool, as_diagram: bool) -> None:
+    from penstock.cli import workflow
+
+    if as_diagram:
+        click.echo(workflow.mermaid(record))
+    elif as_json:
+        output.print_json(workflow.fields(record))
+    else:
+        workflow.show(record)
 
 
 def _names(place: Place, record: JobRecord) -> list[str] | None:

@@ -21,6 +21,7 @@ STATE_STYLES = {
     "running": "green",
     "delayed": "blue",
     "parked": "yellow",
+    "waiting": "blue",
     "dead": "red",
     "cancelled": "dim",
     "done": "green",

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from penstock.core import handing
 from penstock.core.codec import decode_value
 from penstock.core.ids import format_id
 from penstock.core.job import JobRecord
@@ -77,8 +78,8 @@ def arguments(record: JobRecord) -> Arguments:
         event = opened(record.payload)
         if event is not None:
             return Arguments([decode_value(event.content)])
-        values = decode_value(record.payload)
-    except (PayloadError, IndexError) as error:
+        values = handing.own(record.payload) if handing.takes_results(record.payload) else decode_value(record.payload)
+    except (PayloadError, IndexError, ValueError) as error:
         return Arguments(problem=f"{len(record.payload):,} bytes that can't be decoded: {error}")
     if not isinstance(values, list):
         return Arguments(problem=f"not a list of arguments: {readable(values)}")

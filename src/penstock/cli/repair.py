@@ -15,10 +15,11 @@ from penstock.cli.options import examples, filters, job_ids, json_option, split_
 from penstock.core.text import shown
 
 if TYPE_CHECKING:
+    from penstock.brokers.base import Broker
     from penstock.brokers.inspect import Inspector, Selection
 
 _ENDED = ["dead", "cancelled"]
-_WAITING = ["ready", "delayed", "parked"]
+_WAITING = ["ready", "delayed", "parked", "waiting"]
 _UNENDED = ("running", *_WAITING)
 _COUNTED = 100
 
@@ -68,7 +69,7 @@ def _choosing(states: Sequence[str]) -> Callable[[Callable[[_Choice], int]], Cal
 )
 @_choosing(_ENDED)
 def retry(choice: _Choice) -> int:
-    """Make dead and cancelled jobs ready again, with all their attempts.
+    """Make dead and cancelled jobs ready again, with all their attempts; or go on with a workflow from where it failed, by its id.
 
     Name jobs by their ids, or say which with --state, --queue and --task; with neither, it asks. Prints how many; when
     no job fits, the exit code is 1. JSON: an object of `retried`, how many.
@@ -85,7 +86,7 @@ def retry(choice: _Choice) -> int:
 )
 @_choosing(_UNENDED)
 def cancel(choice: _Choice) -> int:
-    """Cancel jobs. They are kept, and can be retried.
+    """Cancel jobs, or a workflow by its id. They are kept, and can be retried.
 
     One that runs is interrupted, and its process killed when it does not end within its task's kill_after; one that
     returns all the same is done. It counts here when it is asked to end.
@@ -141,17 +142,31 @@ class _Repair:
             inspector = broker.inspector()
             if ids is None and ask:
                 self._confirm(inspector, selection, listed=broker.keeps_records or self._verb == "retry")
-            count = self._do(inspector, selection)
+            count, left_over = self._do_workflows(broker, ids)
+            if ids is None or left_over:
+                selection = msgspec.structs.replace(selection, ids=left_over)
+                count += self._do(inspector, selection)
             why = "" if count else self._why_none(inspector, selection)
         if choice.as_json:
             output.print_json({self._done: count})
         elif count:
-            missed = 0 if ids is None else len(set(ids)) - count
+            missed = max(0, len(set(ids)) - count) if ids else 0
             left = f"; {missed} could not be" if missed else ""
             click.echo(f"{self._done} {_jobs(count)}{left}")
         if not count:
             click.echo(f"penstock: {why}", err=True)
         return 0 if count else 1
+
+    def _do_workflows(self, broker: Broker, ids: tuple[bytes, ...] | None) -> tuple[int, tuple[bytes, ...] | None]:
+        """Do it to those that are workflows; returns to how many jobs, and the ids that are left."""
+        from penstock.brokers.base import Feature
+
+        if ids is None or self._verb == "purge" or Feature.WORKFLOWS not in broker.features:
+            return 0, ids
+        flows = broker.workflows()
+        found = [id for id in ids if flows.get(id) is not None]
+        done = sum(flows.resume(id) if self._verb == "retry" else flows.cancel(id) for id in found)
+        return done, tuple(id for id in ids if id not in found)
 
     def _do(self, inspector: Inspector, selection: Selection) -> int:
         match self._verb:

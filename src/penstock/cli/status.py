@@ -18,7 +18,7 @@ from penstock.core.text import shown
 if TYPE_CHECKING:
     from penstock.brokers.inspect import QueueCounts, WorkerRecord
 
-_COUNTS = ("ready", "running", "delayed", "parked", "dead")
+_COUNTS = ("ready", "running", "delayed", "parked", "waiting", "dead")
 
 
 @click.command(epilog=examples("status shop:app", "status shop:app --watch", "status sqlite:///jobs.db --json"))
@@ -36,7 +36,7 @@ def status(words: tuple[str, ...], where: str | None, watch: bool, last: float, 
     WHERE is an app (package.module:app) or a queue's URL. A queue where jobs wait and that no live worker takes from is
     marked. A packed row, of many items, counts as one job.
 
-    JSON: an object of `url`, `queues` and `workers`. Each queue has `queue`, `ready`, `running`, `delayed`, `parked`,
+    JSON: an object of `url`, `queues` and `workers`. Each queue has `queue`, `ready`, `running`, `delayed`, `parked`, `waiting` (in workflows),
     `dead`, `workers` (live ones that take from it) and `stranded` (jobs wait, and there is none). Each worker has `id`,
     `host`, `pid`, `pool`, `slots`, `running`, `queues`, `started_at`, `silent_for` (seconds since its last heartbeat)
     `alive`, `trouble` (why it is not ready, as penstock health says) and `lanes`. Each lane has `queues`, `pool`,
@@ -130,10 +130,12 @@ def _show_queues(queues: Sequence[QueueCounts], live: Sequence[WorkerRecord]) ->
     if not queues:
         click.echo("no jobs")
         return
-    columns = [Column("queue"), *(Column(name, right=True) for name in _COUNTS), Column("workers", right=True)]
+    # Most queues have no workflows: a column for those that wait in one would be in the way.
+    names = [name for name in _COUNTS if name != "waiting" or any(queue.waiting for queue in queues)]
+    columns = [Column("queue"), *(Column(name, right=True) for name in names), Column("workers", right=True)]
     rows: list[Row] = []
     for queue in queues:
-        counts = [_count(getattr(queue, name), STATE_STYLES[name]) for name in _COUNTS]
+        counts = [_count(getattr(queue, name), STATE_STYLES[name]) for name in names]
         takers = Cell("none!", "bold red") if _stranded(queue, live) else _count(_takers(queue.queue, live))
         rows.append([shown(queue.queue), *counts, takers])
     output.print_table(columns, rows)

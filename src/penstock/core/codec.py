@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import msgspec
 
+from penstock.core import handing
 from penstock.core.job import Failure
 from penstock.core.text import storable
 from penstock.errors import ConfigError, PayloadError
@@ -109,11 +110,30 @@ class Signature:
                 return self._decode_json(payload)
             if payload[:1] == b"\x82":
                 return self._decode_event(payload)
+            if payload[:1] == handing.MARK:
+                payload = self._handed(payload)
         try:
             arguments: msgspec.Struct = self._decoder.decode(payload)
         except _UNFIT as error:
             raise PayloadError(self._explain(error)) from None
         return arguments
+
+    def _handed(self, payload: bytes) -> bytes:
+        """The payload of a job that was handed results, as if it had been sent with them."""
+        try:
+            args, kwargs = handing.read(payload)
+            return _encoder.encode(self.bind(args, kwargs))
+        except _UNENCODABLE as error:
+            raise PayloadError(f"{self._name}(): {error}") from None
+
+    def encode_open(self, args: Sequence[Any], kwargs: Mapping[str, Any], shape: Sequence[int]) -> bytes:
+        """The arguments as bytes, before which the job is handed results when it starts; `TypeError` when they do not fit or can't be encoded.
+
+        Parameters:
+            shape: see `penstock.core.handing.opened`.
+        """
+        self.encode([*[None] * len(shape), *args], kwargs)
+        return handing.opened(args, kwargs, shape)
 
     def _decode_json(self, payload: bytes) -> msgspec.Struct:
         try:

@@ -8,6 +8,7 @@ import msgspec
 
 from penstock.core.backoff import Backoff
 from penstock.core.control import Continue, Control, GiveUp, Retry, Snooze
+from penstock.core.handing import NIL
 from penstock.core.job import Failure, Lease
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.text import storable
@@ -33,6 +34,7 @@ class Terms(msgspec.Struct, frozen=True):
         kill_after: seconds that it has from then on until its process is killed.
         memory: bytes that the job's process may have while it runs.
         batched: many of its jobs share a call.
+        passes: the result is handed on to jobs of the same workflow: None is stored, too.
     """
 
     retries: int = DEFAULT_RETRIES
@@ -43,6 +45,7 @@ class Terms(msgspec.Struct, frozen=True):
     kill_after: float = DEFAULT_KILL_AFTER
     memory: int | None = None
     batched: bool = False
+    passes: bool = False
 
 
 class Policy(Terms, frozen=True):
@@ -65,10 +68,11 @@ class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     result_ttl: float | None = None
     timeout: float | None = None
     due: float | None = None
+    passes: bool | None = None
 
     def applied_to(self, terms: AnyTerms) -> AnyTerms:
         """The terms with this job's own values in place."""
-        names = ("retries", "result_ttl", "timeout")
+        names = ("retries", "result_ttl", "timeout", "passes")
         own = {name: value for name in names if (value := getattr(self, name)) is not None}
         return msgspec.structs.replace(terms, **own)
 
@@ -80,6 +84,9 @@ def succeeded(lease: Lease, policy: Terms, result: bytes | None = None) -> Outco
             return Outcome(lease)
         return Outcome(lease, result=result, result_ttl=policy.result_ttl)
     steps = (Step(lease.batch, done=lease.items),)
+    if policy.passes:
+        kept = NIL if result is None else result
+        return Outcome(lease, result=kept, result_ttl=policy.result_ttl, steps=steps, passes=True)
     return Outcome(lease, result=result, result_ttl=policy.result_ttl, steps=steps)
 
 

@@ -47,7 +47,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     of a packed row, say). `follow_ups` are stored in the same transaction, and so are the counter `steps`.
     `committed` says that all this is in the store already, by a transaction that did more than end the lease.
     The outcome of a bundle is no more than its `parts`, one for each of its leases. Where `crashes` are given they are
-    counted, in place of a failed attempt: the job did not fail, its process died.
+    counted, in place of a failed attempt: the job did not fail, its process died. A result that `passes` is kept until those have started that take it.
     """
 
     lease: Lease
@@ -63,6 +63,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     committed: bool = False
     parts: tuple[Outcome, ...] = ()
     crashes: int | None = None
+    passes: bool = False
 
     @property
     def counts(self) -> tuple[int, int]:

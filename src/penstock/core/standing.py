@@ -11,6 +11,8 @@ from penstock.core.states import State
 
 #: Jobs before one that are counted, at most.
 COUNTED = 10_000
+#: Stages that are named, of those that a job waits for.
+_NAMED = 5
 
 
 class GateState(msgspec.Struct, frozen=True):
@@ -34,10 +36,19 @@ class GateState(msgspec.Struct, frozen=True):
         return self.concurrency is not None and self.running >= self.concurrency
 
 
+class Awaited(msgspec.Struct, frozen=True):
+    """A stage that others wait for, and how many of its jobs have ended."""
+
+    name: str
+    ended: int
+    total: int
+
+
 class Standing(msgspec.Struct, frozen=True):
     """Where a job stands that waits.
 
     Parameters:
+        awaits: the stages of its workflow that it waits for; nothing where these have ended.
         ahead: jobs that are ready before it in its queue or, where its task is limited, before the same gate; `COUNTED` + 1 where there are more.
         first: the job of the same key that is ahead of it, where jobs of a key keep their order.
         gates: the limits that it has to pass.
@@ -46,6 +57,7 @@ class Standing(msgspec.Struct, frozen=True):
     ahead: int = 0
     first: bytes | None = None
     gates: tuple[GateState, ...] = ()
+    awaits: tuple[Awaited, ...] = ()
 
 
 class Watcher(msgspec.Struct, frozen=True):
@@ -122,11 +134,21 @@ def explain(facts: Facts) -> Explanation:
         case State.PARKED:
             text = f"no worker so far has known its task {record.task}: start one whose app has it"
             reasons = [Reason("parked", text), *_workers(record, facts)]
+        case State.WAITING:
+            reasons = [_waiting(facts.standing or Standing())]
         case State.DELAYED:
             reasons = [_delayed(record, facts), *_overdue(record, facts)]
         case _:
             reasons = _ready(record, facts)
     return Explanation(record.state, tuple(reasons))
+
+
+def _waiting(standing: Standing) -> Reason:
+    told = [f"{one.name} ({one.ended:,} of {one.total:,} have ended)" for one in standing.awaits[:_NAMED]]
+    more = len(standing.awaits) - len(told)
+    if more:
+        told.append(f"{more:,} more")
+    return Reason("workflow", f"it waits for others of its workflow: {', '.join(told) or 'they have ended just now'}")
 
 
 def _gone(facts: Facts) -> Explanation:

@@ -15,10 +15,11 @@ class State(StrEnum):
     RUNNING = "running"
     DELAYED = "delayed"
     PARKED = "parked"
+    WAITING = "waiting"
     DEAD = "dead"
     CANCELLED = "cancelled"
     DONE = "done"
 
 
 #: Jobs in these states will run, or are running.
-LIVE = frozenset({State.READY, State.RUNNING, State.DELAYED, State.PARKED})
+LIVE = frozenset({State.READY, State.RUNNING, State.DELAYED, State.PARKED, State.WAITING})

@@ -17,6 +17,7 @@ from penstock.core.ids import format_id
 from penstock.core.job import Lease
 from penstock.core.memo import CHECKPOINT, LARGEST, PROGRESS, Memo, Progress, memo_id, step_name, subject, too_large
 from penstock.errors import PayloadError
+from penstock.worker.growing import CurrentWorkflow
 
 if TYPE_CHECKING:
     from penstock.worker.scribe import Scribe
@@ -99,6 +100,14 @@ class CurrentJob:
         """When the run of a schedule that this job is was due, in UTC; None for other jobs. A late run is still that of its time."""
         options = None if self._lease.options is None else decode_value(self._lease.options, JobOptions)
         return None if options is None or options.due is None else datetime.fromtimestamp(options.due, UTC)
+
+    @property
+    def workflow(self) -> CurrentWorkflow:
+        """The workflow that the job is of; `RuntimeError` where it is of none."""
+        lease = self._lease
+        if lease.batch is None or lease.packed or lease.item is not None:
+            raise RuntimeError("this job is of no workflow: start it by task.s(...).delay(), or in a chain or group")
+        return CurrentWorkflow(lease)
 
     def progress(self, done: float, total: float = 0.0, note: str = "") -> None:
         """Say how far the job is; `job.progress()`, `penstock status` and `penstock show` tell it. As cheap as may be called often: it is written

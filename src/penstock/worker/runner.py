@@ -23,6 +23,7 @@ from penstock.core.tracebacks import format_traceback
 from penstock.errors import PayloadError
 from penstock.worker.bundles import Bundles, value_of
 from penstock.worker.context import current_lease, current_row
+from penstock.worker.growing import added, forget, grown
 
 if TYPE_CHECKING:
     from penstock.worker.limits import Limit, Limits
@@ -104,7 +105,8 @@ class Runner:
                 value = task.signature.call(arguments) if call is None else call(task.signature.call, arguments)
             except self.judged as error:
                 return self._failed(policy, lease, error)
-            return succeeded(lease, policy) if value is None else _kept(task, policy, lease, value)
+            outcome = succeeded(lease, policy) if value is None else _kept(task, policy, lease, value)
+            return grown(outcome) if added else outcome
         except PayloadError as error:
             return dead(lease, Failure("PayloadError", str(error)))
         except self.judged as error:
@@ -246,6 +248,7 @@ class Runner:
             loops.close()
 
     def _failed(self, policy: Policy, lease: Lease, error: BaseException, text: str | None = None) -> Outcome:
+        forget(lease)
         if lease.id in self.cancelled:
             return cancelled(lease)
         return failed(lease, policy, error, format_traceback(error) if text is None else text, random.random())
@@ -287,7 +290,7 @@ class Runner:
             )
         except self.judged as error:
             return self._failed(policy, lease, error)
-        return succeeded(lease, policy) if value is None else _kept(task, policy, lease, value)
+        return grown(succeeded(lease, policy) if value is None else _kept(task, policy, lease, value))
 
     def _call(self, signature: Signature, arguments: Any) -> Any:
         if self.call is None:

@@ -70,7 +70,7 @@ class _Parts(NamedTuple):
 class MongoBroker(Broker):
     """A queue in a database: `mongodb://host/shop?replicaSet=rs0&namespace=penstock`."""
 
-    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.WORKFLOWS}
     tells_within: ClassVar[bool] = False
 
     def __init__(self, url: str) -> None:

@@ -45,7 +45,7 @@ _INTERRUPTED = encode_failure(INTERRUPTED)
 class PostgresBroker(Sides):
     """A queue in a database: `postgresql://user:password@host:5432/database?schema=penstock`."""
 
-    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.WORKFLOWS}
 
     def __init__(self, url: str) -> None:
         self._url = postgres.parse(url, ("schema",))

@@ -60,7 +60,7 @@ _INTERRUPTED = msgspec.msgpack.encode(INTERRUPTED)
 class RedisBroker(Broker):
     """A queue in Redis: `redis://localhost:6379/0?namespace=penstock`."""
 
-    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.WORKFLOWS}
 
     def __init__(self, url: str) -> None:
         self._link = Link(store.parse(url))

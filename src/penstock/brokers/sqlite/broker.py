@@ -16,15 +16,17 @@ from typing import ClassVar
 
 import msgspec
 
-from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Exchange, Feature, WorkerInfo
+from penstock.brokers.base import COUNTED, Backlog, Exchange, Feature, WorkerInfo
 from penstock.brokers.sqlite.ends import Ends
-from penstock.brokers.sqlite.moves import Moves, leases
+from penstock.brokers.sqlite.moves import Moves
+from penstock.brokers.sqlite.pruning import prune
 from penstock.brokers.sqlite.sides import Sides
+from penstock.brokers.sqlite.taken import leases
 from penstock.brokers.sqlite.topics import Topics
 from penstock.core import limiter
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
-from penstock.core.metrics import COARSE, KEPT, Point
+from penstock.core.metrics import Point
 from penstock.core.outcome import Ending, Outcome, ended
 from penstock.core.topics import Event, Subscription
 from penstock.errors import ConfigError
@@ -94,11 +96,6 @@ class SqliteBroker(Sides):
         self._ring(listeners)
         return ids
 
-    def _joined(self, tx: object) -> sqlite3.Connection:
-        if not isinstance(tx, sqlite3.Connection):
-            raise ConfigError(f"tx must be a sqlite3.Connection to {self._path}, not {type(tx).__name__}")
-        return tx
-
     def exchange(
         self,
         outcomes: Sequence[Outcome],
@@ -117,15 +114,15 @@ class SqliteBroker(Sides):
             return Exchange([], [])
         with self._transaction() as connection:
             good, stale = self._moves.fence(connection, outcomes)
-            opened = self._moves.apply(connection, good, now)
+            opened, settled = self._moves.apply(connection, good, now)
             taken = self._moves.claim(connection, queues, limit, holder, now) if limit > 0 else []
-            news = any(outcome.follow_ups or outcome.ending is Ending.RELEASED for outcome in good)
+            news = settled.started or any(outcome.follow_ups or outcome.ending is Ending.RELEASED for outcome in good)
             # Who found a key held, and is idle, has not heard of what waits behind it.
             news |= opened and sum(len(rows) for _, _, rows in taken) >= limit
             listeners = self._moves.listeners(connection) if news else []
         self._ring(listeners)
         if good and self._ends.is_watched():
-            self._ends.tell(ended(good))
+            self._ends.tell(() if settled.stopped else ended(good))
         return Exchange(leases(taken), stale)
 
     def _end_within(self, tx: sqlite3.Connection, outcomes: Sequence[Outcome], now: float | None) -> Exchange:
@@ -152,12 +149,7 @@ class SqliteBroker(Sides):
 
     def purge(self, queue: str) -> int:
         """See `Broker.purge`."""
-        with self._transaction() as connection:
-            rows = connection.execute(self._sql["queued"], (queue,)).fetchall()
-            keys = json.dumps([seq for (seq,) in rows])
-            for statement in ("batch_shrink", "undelay", "unready", "order_unready", "delete_jobs"):
-                connection.execute(self._sql[statement], (keys,))
-        return len(rows)
+        return self.inspector().purge(queue)
 
     def heartbeat(self, worker: WorkerInfo, *, now: float | None = None) -> None:
         """See `Broker.heartbeat`; `now` is on the machine's monotonic clock, which no one can set."""
@@ -330,12 +322,7 @@ class SqliteBroker(Sides):
         """See `Broker.prune`."""
         now = time.time() if now is None else now
         with self._transaction() as connection:
-            connection.execute(self._sql["prune_gates"], (now,))
-            connection.execute(self._sql["prune_batches"], (now, SOME_BATCHES))
-            connection.execute(self._sql["look_at_batches"], (now, SOME_BATCHES, EVERY_BATCH))
-            for span, kept in KEPT.items():
-                connection.execute(self._sql["prune_metrics"], (span, now - kept, now + COARSE))
-            return connection.execute(self._sql["prune_results"], (now,)).rowcount
+            return prune(connection, self._sql, self._moves.flows, now)
 
     def depth(self, queue: str) -> int:
         """See `Broker.depth`."""

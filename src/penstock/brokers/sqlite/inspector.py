@@ -16,16 +16,17 @@ import msgspec
 from penstock.brokers.base import WorkerInfo
 from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, WorkerRecord
 from penstock.brokers.sqlite.ends import Ends
+from penstock.brokers.sqlite.flows import Settled
 from penstock.brokers.sqlite.moves import Moves
 from penstock.core.job import Failure, JobRecord
 from penstock.core.limiter import gate_of, queue_gate, queue_of
 from penstock.core.metrics import FINE, Sample, decoded_sample
-from penstock.core.standing import COUNTED, Standing
+from penstock.core.standing import COUNTED, Awaited, Standing
 from penstock.core.states import State
 from penstock.stores import sqlite
 from penstock.stores.statements import Statements
 
-_COUNTED = ("ready", "running", "delayed", "parked", "dead")
+_COUNTED = ("ready", "running", "delayed", "parked", "waiting", "dead")
 
 
 class SqliteInspector:
@@ -43,7 +44,8 @@ class SqliteInspector:
     ) -> None:
         self._path = path
         self._connection = connection
-        self._transaction = transaction
+        #: Begins a transaction on the connection.
+        self.transaction = transaction
         self._moves = moves
         self._sql = sql
         self._ring = ring
@@ -113,58 +115,96 @@ class SqliteInspector:
         with sqlite.translating(self._path):
             row = self._connection.execute(self._sql["standing"], (id, COUNTED + 1)).fetchone()
             if row is None:
-                return None
+                awaits = self._connection.execute(self._sql["standing_awaits"], (id,)).fetchall()
+                return Standing(awaits=tuple(Awaited(*one) for one in awaits)) if awaits else None
             queue, line, turn, ahead = row
             first = self._connection.execute(self._sql["standing_first"], (line,)).fetchone() if turn else None
             names = [gate_of(queue), queue_gate(queue_of(queue))]
             gates = self._moves.gates.states(self._connection, [name for name in names if name is not None], now)
+            awaits = self._connection.execute(self._sql["standing_awaits"], (id,)).fetchall()
         return Standing(ahead, None if first is None or first[0] == id else first[0], gates)
 
     def cancel(self, selection: Selection) -> int:
         """See `Inspector.cancel`."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             seqs = self._in_states(selection, _WAITING)
             keys = json.dumps(seqs)
             lines = self._moves.order.lines(connection, keys)
-            for statement in ("undelay", "unready", "order_unready", "unpark_jobs", "cancel_jobs"):
+            for statement in ("undelay", "unready", "order_unready", "unpark_jobs", "wait_over", "cancel_jobs"):
                 connection.execute(self._sql[statement], (keys,))
             self._moves.order.open(connection, lines)
             connection.execute(self._sql["end_all"], (keys, "cancelled", time.time()))
             connection.execute(self._sql["batch_failed"], (keys, 1))
+            settled = self._moves.flows.settle(connection, self._batches(keys), time.time())
             running = json.dumps(self._in_states(selection, (State.RUNNING,)))
             marked = connection.execute(self._sql["mark_cancelled"], (running,)).rowcount
-            listeners = self._moves.listeners(connection) if marked or lines else []
+            listeners = self._moves.listeners(connection) if marked or lines or settled.started else []
         self._ring(listeners)
         self._ends.tell(())
         return len(seqs) + marked
 
     def retry(self, selection: Selection) -> int:
         """See `Inspector.retry`."""
-        with self._transaction() as connection:
-            seqs = self._in_states(selection, _ENDED)
-            keys = json.dumps(seqs)
-            for statement in ("unend", "fresh_attempts"):
-                connection.execute(self._sql[statement], (keys,))
-            self._moves.to_the_back(connection, keys, time.time())
-            connection.execute(self._sql["batch_failed"], (keys, -1))
-            listeners = self._moves.listeners(connection) if seqs else []
+        with self.transaction() as connection:
+            count = self.again(connection, self._in_states(selection, _ENDED), time.time())
+            listeners = self._moves.listeners(connection) if count else []
         self._ring(listeners)
-        return len(seqs)
+        return count
+
+    def again(self, connection: sqlite3.Connection, seqs: Sequence[int], now: float) -> int:
+        """Within a transaction, have jobs that ended run again, or wait where their stage has not started; returns how many."""
+        ready, waiting = self._moves.flows.sort(connection, seqs)
+        keys = json.dumps([*ready, *waiting])
+        for statement in ("unend", "fresh_attempts", "stages_unended"):
+            connection.execute(self._sql[statement], (keys,))
+        self._moves.to_the_back(connection, json.dumps(ready), now)
+        connection.execute(self._sql["wait_again"], (json.dumps(waiting),))
+        connection.execute(self._sql["note_failure"], (json.dumps(waiting), None))
+        connection.execute(self._sql["batch_failed"], (keys, -1))
+        return len(ready) + len(waiting)
+
+    def purge(self, queue: str) -> int:
+        """See `Broker.purge`."""
+        with self.transaction() as connection:
+            rows = connection.execute(self._sql["queued"], (queue,)).fetchall()
+            keys = json.dumps([seq for (seq,) in rows])
+            settled = self._uncount(connection, keys)
+            for statement in ("undelay", "unready", "order_unready", "delete_jobs"):
+                connection.execute(self._sql[statement], (keys,))
+            listeners = self._moves.listeners(connection) if settled.started else []
+        self._ring(listeners)
+        return len(rows)
+
+    def _uncount(self, connection: sqlite3.Connection, keys: str) -> Settled:
+        """Jobs that have not ended are about to be deleted: their batches have no such items; of a workflow, they count as failed."""
+        connection.execute(self._sql["batch_shrink"], (keys,))
+        return self._moves.flows.settle(connection, self._batches(keys), time.time())
+
+    def _batches(self, keys: str) -> builtins.list[bytes]:
+        return [bytes(id) for (id,) in self._connection.execute(self._sql["batches_of"], (keys,)).fetchall()]
 
     def delete(self, selection: Selection) -> int:
         """See `Inspector.delete`."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             found = json.dumps(self._seqs(selection, -1, None))
             keys = connection.execute(self._sql["not_running"], (found,)).fetchone()[0]
             ended = [seq for state in _ENDED for seq in self._seqs(Selection(state=state), -1, None)]
             gone = set(json.loads(keys))
             # A job that ended is counted in its batch already; one that waits takes its items with it.
-            connection.execute(self._sql["batch_shrink"], (json.dumps(sorted(gone.difference(ended))),))
+            settled = self._uncount(connection, json.dumps(sorted(gone.difference(ended))))
             lines = self._moves.order.lines(connection, keys)
-            for statement in ("undelay", "unready", "order_unready", "unpark_jobs", "unend", "delete_jobs"):
+            for statement in (
+                "undelay",
+                "unready",
+                "order_unready",
+                "unpark_jobs",
+                "wait_over",
+                "unend",
+                "delete_jobs",
+            ):
                 connection.execute(self._sql[statement], (keys,))
             self._moves.order.open(connection, lines)
-            listeners = self._moves.listeners(connection) if lines else []
+            listeners = self._moves.listeners(connection) if lines or settled.started else []
         self._ring(listeners)
         self._ends.tell(())
         return len(gone)
@@ -195,7 +235,7 @@ class SqliteInspector:
         return [seq for (seq,) in self._connection.execute(self._sql[statement], values).fetchall()]
 
 
-_WAITING = (State.READY, State.DELAYED, State.PARKED)
+_WAITING = (State.READY, State.DELAYED, State.PARKED, State.WAITING)
 _ENDED = (State.DEAD, State.CANCELLED)
 
 

@@ -5,23 +5,22 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 import msgspec
 
+from penstock.brokers.sqlite.flows import Flows, Settled
 from penstock.brokers.sqlite.gates import Gates
 from penstock.brokers.sqlite.order import Order, ordered_lines
+from penstock.brokers.sqlite.taken import Taken
 from penstock.core.codec import encode_failure
 from penstock.core.decide import INTERRUPTED
-from penstock.core.job import Holder, Lease, NewJob, due_at
-from penstock.core.limiter import gate_of, line, queue_gate, queue_of
+from penstock.core.job import Holder, NewJob, due_at
+from penstock.core.limiter import line, queue_gate
 from penstock.core.outcome import AGAIN, Ending, Outcome, Step, called_off
 from penstock.stores.statements import Statements
-
-#: A stored queue or, where the rows tell it themselves in their last column, None; the number of the claim; the rows of `claim_select`.
-Taken = tuple[str | None, int, list[tuple[Any, ...]]]
 
 
 class Moves:
@@ -32,6 +31,7 @@ class Moves:
         self._turn = 0
         self.gates = Gates(sql)
         self.order = Order(sql)
+        self.flows = Flows(sql, self.to_the_back)
 
     def enqueue(
         self, connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float
@@ -89,6 +89,15 @@ class Moves:
             connection.execute(self._sql["dead_new"], (last, now))
         self.order.open(connection, lines.values())
         return before, sockets.split("/") if sockets else []
+
+    def insert_waiting(self, connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float) -> None:
+        """Store jobs that wait for their stages to start."""
+        before, _ = connection.execute(self._sql["frontier"]).fetchone()
+        rows = [_row(seq, job, job.run_at, now) for seq, job in enumerate(jobs, before + 1)]
+        self._insert(connection, rows, ordered_lines(jobs), placed=False)
+        connection.execute(self._sql["wait_new"], (before,))
+        delays = [(job.id, job.delay) for job in jobs if job.run_at is None and job.delay]
+        connection.executemany(self._sql["wait_delay"], delays)
 
     def _insert(
         self,
@@ -158,8 +167,12 @@ class Moves:
             ended.discard(mark)
         return good, stale
 
-    def apply(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome], now: float) -> bool:
-        """Write down outcomes whose leases were in force; returns whether others of their keys may start now, where these keep an order."""
+    def apply(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome], now: float) -> tuple[bool, Settled]:
+        """Write down outcomes whose leases were in force.
+
+        Returns:
+            Whether others of their keys may start now, where these keep an order, and what became of stages that waited for them.
+        """
         lines = self.order.ended(connection, outcomes)
         done: list[int] = []
         released: list[int] = []
@@ -170,7 +183,8 @@ class Moves:
                 done.append(outcome.lease.key)
                 if outcome.result is not None:
                     expiry = now + outcome.result_ttl
-                    connection.execute(self._sql["keep_result"], (outcome.lease.id, outcome.result, expiry))
+                    stage = outcome.lease.batch if outcome.passes else None
+                    connection.execute(self._sql["keep_result"], (outcome.lease.id, outcome.result, expiry, stage))
             else:
                 if outcome.payload is not None:
                     new = (outcome.lease.key, outcome.payload, outcome.items)
@@ -191,9 +205,17 @@ class Moves:
         self.order.open(connection, lines)
         if born:
             self.insert(connection, born, now)
-        for step in steps.values():
-            connection.execute(self._sql["batch_step"], (step.batch, step.done, step.failed, step.retried, step.total))
-        return bool(lines)
+        return bool(lines), self._step(connection, steps.values(), now) if steps else Settled()
+
+    def _step(self, connection: sqlite3.Connection, steps: Iterable[Step], now: float) -> Settled:
+        """Count steps, and settle what follows from the end of a batch, or from a failure."""
+        changed: list[bytes] = []
+        for step in steps:
+            counted = (step.batch, step.done, step.failed, step.retried, step.total)
+            (is_over,) = connection.execute(self._sql["batch_step"], counted).fetchone()
+            if is_over or step.failed:
+                changed.append(step.batch)
+        return self.flows.settle(connection, changed, now) if changed else Settled()
 
     def _apply_slow(self, connection: sqlite3.Connection, outcome: Outcome, now: float) -> None:
         """The endings that are rarer, one statement or two each."""
@@ -297,13 +319,15 @@ class Moves:
         connection.execute(self._sql["count_crash"], (json.dumps([row[0] for row in rows if row[1] in crashed]),))
         self._release(connection, json.dumps([row[0] for row in rows if not (row[2] or row[3])]))
         self.gates.open(connection, (gate for row in rows for gate in (row[6], row[7] and queue_gate(row[7]))))
+        steps: list[Step] = []
         for seq, _, at_most_once, cancelled, batch, items, *_ in rows:
             if at_most_once or cancelled:
                 failure = msgspec.msgpack.encode(INTERRUPTED) if at_most_once else None
                 connection.execute(self._sql["end_job"], (seq, 1 if at_most_once else 0, failure, 0))
                 connection.execute(self._sql["ended"], (seq, "dead" if at_most_once else "cancelled", now))
                 if batch is not None:
-                    connection.execute(self._sql["batch_step"], (batch, 0, items, 0, 0))
+                    steps.append(Step(batch, failed=items))
+        self._step(connection, steps, now)
         self.order.open(connection, {row[8] for row in rows if row[8] is not None})
         return len(rows)
 
@@ -357,26 +381,3 @@ def _turn(row: tuple[Any, ...], line: int | None, *, placed: bool) -> tuple[int 
         return None, None
     seq, run_at = row[0], row[14]
     return line, seq if placed and run_at is None else 0
-
-
-def leases(taken: Sequence[Taken]) -> list[Lease]:
-    """What was claimed, for its holder. Made after the commit, so that others can write meanwhile."""
-    made: list[Lease] = []
-    for name, claim, rows in taken:
-        if name is None:
-            places = {stored: (queue_of(stored), gate_of(stored)) for stored in {row[-1] for row in rows}}
-            for row in rows:
-                queue, gate = places[row[-1]]
-                made.append(_lease(row[:15], queue, claim, gate))
-        else:
-            queue, gate = queue_of(name), gate_of(name)
-            made += [_lease(row, queue, claim, gate) for row in rows]
-    return made
-
-
-def _lease(row: tuple[Any, ...], queue: str, claim: int, gate: str | None) -> Lease:
-    seq, id, task, payload, priority, attempt, crashes, options, batch, items, packed, item, at_most_once, _, _ = row
-    return Lease(
-        id, seq, claim, task, payload, queue, priority, attempt, crashes, options, batch, items, bool(packed), item,
-        bool(at_most_once), gate,
-    )  # fmt: skip

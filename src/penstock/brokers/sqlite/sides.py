@@ -14,7 +14,8 @@ from penstock.brokers.sqlite.memos import SqliteMemos
 from penstock.brokers.sqlite.moves import Moves
 from penstock.brokers.sqlite.schedules import SqliteSchedules
 from penstock.brokers.sqlite.transfer import SqliteTransfer
-from penstock.errors import StoreError
+from penstock.brokers.sqlite.workflows import SqliteWorkflows
+from penstock.errors import ConfigError, StoreError
 from penstock.stores import doorbell, sqlite
 from penstock.stores.statements import Statements
 
@@ -61,6 +62,17 @@ class Sides(Broker):
     def memos(self) -> SqliteMemos:
         """See `Broker.memos`; on this broker's connection."""
         return SqliteMemos(self._transaction, self._sql)
+
+    def workflows(self) -> SqliteWorkflows:
+        """See `Broker.workflows`; on this broker's connection."""
+        return SqliteWorkflows(
+            self._path, self._open, self._moves, self._sql, self._ring, self.inspector(), self._joined
+        )
+
+    def _joined(self, tx: object) -> sqlite3.Connection:
+        if not isinstance(tx, sqlite3.Connection):
+            raise ConfigError(f"tx must be a sqlite3.Connection to {self._path}, not {type(tx).__name__}")
+        return tx
 
     @property
     def _open(self) -> sqlite3.Connection:

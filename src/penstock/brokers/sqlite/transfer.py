@@ -26,6 +26,7 @@ from penstock.core.shipment import (
     uncounted,
 )
 from penstock.core.states import State
+from penstock.errors import MissingFeature
 from penstock.stores import sqlite
 from penstock.stores.statements import Statements
 
@@ -69,6 +70,7 @@ class SqliteTransfer:
         """See `Transfer.ship`."""
         now = time.time() if now is None else now
         with self._transaction():
+            self._refuse_workflows()
             chosen = self._chosen(queues, most)
             seqs = chosen[: fitting(self._rows("ship_sizes", json.dumps(chosen)))]
             keys = json.dumps(seqs)
@@ -94,6 +96,13 @@ class SqliteTransfer:
             self._rows("moved_prune", now - REMEMBERED)
             ((number,),) = self._rows("ship_add", bound_for, encode_shipment(shipment))
         return number, shipment
+
+    def _refuse_workflows(self) -> None:
+        """The stages of workflows that are under way stay, and so must the jobs that they wait for."""
+        if self._rows("workflows_open"):
+            raise MissingFeature(
+                "workflows are under way here, and can't move: let them end, or cancel them, and move then"
+            )
 
     def _chosen(self, queues: Sequence[str] | None, most: int) -> list[int]:
         """The seqs of jobs that may leave, in the order in which they go."""

@@ -50,6 +50,8 @@ from penstock.testing.contract.schedules import ScheduleContract
 from penstock.testing.contract.standing import StandingContract
 from penstock.testing.contract.topics import TopicContract
 from penstock.testing.contract.uniqueness import UniqueContract
+from penstock.testing.contract.workflows import WorkflowContract
+from penstock.testing.contract.workflows_failing import WorkflowFailureContract
 
 
 class BrokerContract(
@@ -73,6 +75,8 @@ class BrokerContract(
     MovingContract,
     TopicContract,
     ScheduleContract,
+    WorkflowContract,
+    WorkflowFailureContract,
     NamespaceContract,
     ListenContract,
     EndContract,

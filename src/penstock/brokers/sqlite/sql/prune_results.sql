@@ -1,2 +1,4 @@
--- Delete expired results. In: now.
-delete from penstock_result where expires_at <= ?1
+-- Delete expired results, but for those that a stage takes which has not started. In: now.
+delete from penstock_result
+where expires_at <= ?1
+  and (batch is null or not exists (select 1 from penstock_stage where id = penstock_result.batch and wanted > 0))

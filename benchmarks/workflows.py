@@ -1,0 +1,53 @@
+"""A large group with a callback beside the same jobs without, and the steps of a chain."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+
+from benchmarks.figures import Figure, alone, alternate, at_least
+from benchmarks.places import cleared, emptied, fill, folder, fresh_copy, url, worker
+from benchmarks.tasks import app, noop
+from penstock import chain, chord
+from penstock.brokers import connect
+
+#: What a step of a chain may take at an idle worker, in milliseconds.
+_STEP = 3.0
+
+
+def run(quick: bool) -> list[Figure]:
+    """On SQLite."""
+    count, steps, repeats = (20_000, 200, 3) if quick else (100_000, 1_000, 5)
+    with folder() as place:
+        plain, grouped = place / "plain.db", place / "grouped.db"
+        with closing(connect(url(plain))) as broker:
+            fill(broker, count)
+        with app.elsewhere(url(grouped)):
+            chord([noop.si(number) for number in range(count)], noop.si(0)).delay()
+
+        def drained(source: str) -> Callable[[], float]:
+            def drain() -> float:
+                copy = fresh_copy(place / f"{source}.db", place / "copy.db")
+                with worker(url(copy), "-c", "2"):
+                    return count / emptied(copy)
+
+            return drain
+
+        samples = alternate(repeats, drained("grouped"), drained("plain"))
+        times = [_chained(url(cleared(place / "chain.db")), steps) for _ in range(repeats)]
+    what = f"SQLite: drain of a group of {count:,} no-op jobs with a callback, beside the same jobs alone, prefork 2"
+    step = f"SQLite: a step of a chain of {steps:,}, idle worker"
+    return [
+        samples.figure(what, "jobs/s", ">= 0.7 of the jobs alone", at_least(0.7)),
+        alone(step, "ms", times, f"< {_STEP:g} ms", lambda least: least < _STEP),
+    ]
+
+
+def _chained(where: str, steps: int) -> float:
+    """Milliseconds that a step takes."""
+    with app.elsewhere(where), worker(where, "-c", "1"):
+        chain(noop.si(0) for _ in range(20)).delay().result()
+        began = time.perf_counter()
+        chain(noop.si(0) for _ in range(steps)).delay().result()
+        return (time.perf_counter() - began) / steps * 1e3
