@@ -254,6 +254,14 @@ def test_a_killed_server_loses_nothing_that_it_confirmed(tmp_path: Path) -> None
         assert set(taken) <= set(ids(sent))
 
 
+def test_what_lanes_are_known_by_is_not_away_with_one_node(store: AmqpBroker, url: str, server_channel: Any) -> None:
+    store.enqueue([job()])
+    # Of another type, the server would refuse it.
+    server_channel.queue_declare(
+        f"{parse(url).namespace}.known", durable=True, arguments={"x-queue-type": "quorum", "x-max-length": 0}
+    )
+
+
 def test_higher_priorities_of_others_are_found(store: AmqpBroker, url: str) -> None:
     store.enqueue([low := job(priority=1)])
     with closing(AmqpBroker(url)) as sender:

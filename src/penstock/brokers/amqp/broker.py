@@ -160,7 +160,7 @@ class AmqpBroker(Backed):
             if again:
                 raise unroutable(self._url.shown, list(returned))
             # Somebody deleted a queue since it was declared: it is declared again.
-            self._layout.forget()
+            self._layout.doubt()
             messages = [
                 pair for pair, post in zip(messages, posts, strict=True) if (post.exchange, post.key) in returned
             ]  # fmt: skip

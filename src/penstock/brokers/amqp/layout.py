@@ -33,6 +33,8 @@ _GUARD = 60_000
 _LOOKED_AT = {**_QUORUM, "x-delivery-limit": 1 << 30}
 #: The key by which it is known that jobs were moved away from here: a lane's has a ~ in it.
 _MOVED = "moved"
+#: The key by which it is known that what every queue needs is there.
+_BASE = "base"
 
 
 class Layout:
@@ -47,11 +49,16 @@ class Layout:
         self._declared: set[Lane] = set()
         self._reached: set[Lane] = set()
         self._levels = 0
-        self._moved = False
+        self._moved = self._doubted = False
 
     def forget(self) -> None:
         """It may all be gone: the connection was lost, or a queue deleted."""
         self._declared, self._reached, self._levels = set(), set(), 0
+
+    def doubt(self) -> None:
+        """A queue was deleted that is known to be there: it will be new."""
+        self.forget()
+        self._doubted = True
 
     def lanes(self, queue: str) -> list[Lane]:
         """The lanes of a queue that are known to be there, higher priorities first."""
@@ -63,18 +70,18 @@ class Layout:
         wire.exchange(names.bell, "fanout")
         wire.exchange(names.known, "direct")
         wire.exchange(names.dropped, "fanout")
-        # It routes what was declared, and keeps nothing of what comes.
-        wire.queue(names.known, {"x-max-length": 0})
+        # It routes what was declared, and keeps nothing of what comes; a classic queue would be away with its node, and all lanes with it.
+        wire.queue(names.known, {**_QUORUM, "x-max-length": 0})
         wire.queue(names.dropped, _QUORUM)
-        # There is a word in it as soon as there is any lane.
-        if wire.queue(names.lanes, _LOOKED_AT):
-            self._guard(wire)
+        wire.queue(names.lanes, _LOOKED_AT)
         wire.bind(names.dropped, names.dropped, "")
+        if self._write_down(wire, [_BASE]):
+            wire.bind(names.known, names.known, _BASE)
 
     def ensure(self, wire: Wire, lanes: Iterable[Lane]) -> None:
         """Declare lanes that this connection has not seen yet."""
         missing = set(lanes) - self._declared
-        new: list[Lane] = []
+        perhaps_new: list[Lane] = []
         for lane in missing:
             if lane.priority not in PRIORITIES:
                 raise ValueError(f"a priority is 0 to 9, not {lane.priority}")
@@ -83,20 +90,23 @@ class Layout:
                 "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish",
             }  # fmt: skip
             if wire.queue(self._names.lane(lane), arguments):
-                new.append(lane)
-        if new:
-            self._guard(wire)
-            self._note(wire, new)
+                perhaps_new.append(lane)
+        new = self._write_down(wire, [lane.key for lane in perhaps_new])
+        # RabbitMQ itself lists no queues.
+        wire.publish(
+            [Post("", self._names.lanes, msgspec.msgpack.encode(lane)) for lane in perhaps_new if lane.key in new]
+        )
         for lane in missing:
-            # Known when it is there, not before.
             wire.bind(self._names.known, self._names.known, lane.key)
             self._declared.add(lane)
 
-    def _note(self, wire: Wire, lanes: Sequence[Lane]) -> None:
-        """Keep a word about lanes that nobody has known before: RabbitMQ itself lists no queues."""
-        known = self._known(wire, [lane.key for lane in lanes])
-        posts = [Post("", self._names.lanes, msgspec.msgpack.encode(lane)) for lane in lanes if lane.key not in known]
-        wire.publish(posts)
+    def _write_down(self, wire: Wire, keys: Sequence[str]) -> set[str]:
+        """Have what was declared survive a kill, before it is known by these keys; returns those that it was not known by."""
+        new = set(keys) - self._known(wire, keys)
+        if new or (keys and self._doubted):
+            self._guard(wire)
+            self._doubted = False
+        return new
 
     def _guard(self, wire: Wire) -> None:
         """Have the server write down the quorum queues that were declared until now.
@@ -184,8 +194,8 @@ class Layout:
             wire.exchange(names.due, "topic")
             # Whoever listens hears of what falls due.
             wire.chain(names.bell, names.due, "#")
-        new = False
-        for digit in range(self._levels, count):
+        digits = range(self._levels, count)
+        for digit in digits:
             level, following = names.level(digit), names.level(digit - 1) if digit else names.due
             before = "*." * (DIGITS - 1 - digit)
             arguments: dict[str, Any] = {
@@ -193,12 +203,11 @@ class Layout:
                 "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish",
             }  # fmt: skip
             wire.exchange(level, "topic")
-            new |= wire.queue(level, arguments)
+            wire.queue(level, arguments)
             wire.bind(level, level, f"{before}1.#")
             wire.chain(following, level, f"{before}0.#")
-            wire.bind(names.known, names.known, _level(digit))
-        if new:
-            self._guard(wire)
+        for key in self._write_down(wire, [_level(digit) for digit in digits]):
+            wire.bind(names.known, names.known, key)
         self._levels = max(self._levels, count)
 
 

@@ -33,6 +33,7 @@ class RabbitServer(Server):
         self._scripts = _find()
         self._process = ServerProcess("rabbitmq", durable=durable)
         self._joins = joins
+        self._joined = False
         self._epmd: int = joins._epmd if joins is not None else free_port()
         self._dist = free_port()
         folder = self._process.folder
@@ -68,13 +69,14 @@ class RabbitServer(Server):
         return f"amqp://guest:guest@{LOOPBACK}:{self.port}/{vhost}"
 
     def start(self) -> Self:
-        """Start it, and return when it answers; returns itself."""
+        """Start it, and return when it answers; returns itself. The first time, it enters the cluster."""
         words = [f"{name}={value}" for name, value in self._environment.items()]
         self._process.start(["env", *words, str(self._scripts / "rabbitmq-server")], self._answers)
-        if self._joins is not None:
+        if self._joins is not None and not self._joined:
             self.control("stop_app")
             self.control("join_cluster", self._joins._name)
             self.control("start_app")
+            self._joined = True
         return self
 
     def control(self, *words: str) -> None:
@@ -91,12 +93,6 @@ class RabbitServer(Server):
     def kill(self) -> None:
         """kill -9."""
         self._process.kill()
-
-    def restart(self) -> None:
-        """Stop and start; it is in the cluster that it has entered."""
-        joins, self._joins = self._joins, None
-        super().restart()
-        self._joins = joins
 
     def remove(self) -> None:
         """End it for good, and delete its folder."""
