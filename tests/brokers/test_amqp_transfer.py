@@ -206,6 +206,9 @@ def test_its_own_backend_is_another_place(
     behind = opened(backend)
     plain, keyed, late = jobs(5), job(unique="k"), job(delay=600.0)
     store.enqueue([*plain, keyed, late])
+    # Crashes are counted in the backend, and stay there.
+    store.abandon(BOB, [plain[0].id])
+    assert move(store, behind, ["none"]).moved == 0
     assert move(store, behind, at_once=2).moved == 6
     assert sorted(claim(behind)) == sorted(ids([*plain, keyed]))
     assert {one.queue for one in behind.inspector().count()} == {"default"}

@@ -56,10 +56,11 @@ class AmqpTransfer:
 
     def _names(self, queues: Sequence[str] | None) -> list[str] | None:
         """The queues of the backend that are to leave."""
-        if queues is not None:
-            leaving = [LEAVING + queue for queue in queues]
-            return leaving if self._to_backend else [*queues, *leaving]
-        return self._leaving.queues() if self._to_backend else None
+        if self._to_backend:
+            # Only those that have jobs: counters leave with whatever is named, and would come back for ever.
+            there = self._leaving.queues()
+            return [queue for queue in there if queues is None or queue.removeprefix(LEAVING) in queues]
+        return None if queues is None else [*queues, *(LEAVING + queue for queue in queues)]
 
     def pending(self) -> Sequence[Pending]:
         """See `Transfer.pending`."""
