@@ -19,10 +19,12 @@ from penstock.brokers import connect
 from penstock.brokers.base import Broker
 from penstock.brokers.diagnosis import Grade
 from penstock.brokers.inspect import Selection
+from penstock.brokers.timetable import Timetable
 from penstock.brokers.transfer import Left
 from penstock.core.job import Failure, Holder, JobRecord, NewJob
 from penstock.core.limiter import Limit, gate
 from penstock.core.outcome import Ending, Outcome, Step
+from penstock.core.schedule import Schedule
 from penstock.core.topics import Subscription
 from penstock.errors import ConfigError, JobMoved, StoreError, StoreUnavailable
 from penstock.handles import Job
@@ -449,3 +451,16 @@ def test_who_waits_at_the_old_place_is_told_the_new_one(
     assert there.result(timeout=5) == 8
     for app in (old, new):
         app.close()
+
+
+def test_schedules_go_with_all_queues_and_not_with_some(
+    new_url: Callable[[str], str], opened: Callable[[str], Broker]
+) -> None:
+    source, destination = opened(new_url("sqlite")), opened(new_url("sqlite"))
+    Timetable(source.schedules()).add(Schedule("nightly", "app.task", b"\x90", cron="0 2 * * *"))
+    source.enqueue(jobs(2))
+    assert Mover(source, destination, "there", ["default"]).run(lambda standing: None).schedules == 0
+    summary = Mover(source, destination, "there").run(lambda standing: None)
+    assert (summary.schedules, summary.complete) == (1, True)
+    assert Timetable(source.schedules()).entries() == []
+    assert Timetable(destination.schedules()).get("nightly").next_at is not None

@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import msgspec
 
-from penstock.brokers.base import Broker
+from penstock.brokers.base import Broker, Feature
+from penstock.brokers.relocation import Relocation
 from penstock.brokers.transfer import Left, Transfer, beside
 from penstock.core.shipment import Shipment
 from penstock.errors import ConfigError, StoreError, StoreUnavailable
@@ -47,7 +48,7 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """How a move ended. `complete` says that the source has nothing more of what was to be moved."""
+    """How a move ended. `schedules` have moved as well. `complete` says that the source has nothing more of what was to be moved."""
 
     complete: bool
     moved: int
@@ -56,6 +57,7 @@ class Summary(msgspec.Struct, frozen=True):
     running: int
     seconds: float
     jobs_per_second: float
+    schedules: int = 0
 
 
 class Mover:
@@ -85,6 +87,8 @@ class Mover:
         self._source: Transfer = source.transfer()
         self._there = destination
         self._destination: Transfer = destination.transfer()
+        both = Feature.SCHEDULES in source.features & destination.features
+        self._relocation = Relocation(source.schedules(), destination.schedules()) if both and queues is None else None
         self._place = place
         self._queues = queues
         self._once = once
@@ -94,7 +98,7 @@ class Mover:
         self._began = time.monotonic()
         self._answers_since = self._began
         self._bound_for = b""
-        self._moved = self._known = 0
+        self._moved = self._known = self._schedules = 0
         self._left = Left()
         self._settled: list[bytes] = []
         #: What this mover itself let leave, and need not read again.
@@ -136,6 +140,8 @@ class Mover:
         else:
             self._patiently(show, self._deliver_all)
             self._patiently(show, self._look)
+        # Those that a worker of the source has declared again as it started meanwhile.
+        self._patiently(show, self._relocate)
         self._settle(1)
         return self._summary()
 
@@ -148,6 +154,12 @@ class Mover:
             raise ConfigError("the source is the destination's backend: its jobs are there already")
         self._left = self._source.left(self._queues)
         self._copy_subscriptions()
+        return self._relocate()
+
+    def _relocate(self) -> bool:
+        """Have the schedules leave, before the jobs: from then on, workers of the destination start what is due."""
+        if self._relocation is not None:
+            self._schedules += self._relocation.run()
         return True
 
     def _copy_subscriptions(self) -> None:
@@ -245,4 +257,5 @@ class Mover:
         return Summary(
             complete=left == 0 and running == 0, moved=self._moved, known=self._known, left=left, running=running,
             seconds=round(seconds, 3), jobs_per_second=round(self._moved / seconds, 1) if seconds > 0 else 0.0,
+            schedules=self._schedules,
         )  # fmt: skip

@@ -6,6 +6,7 @@ are stored if and only if that one succeeded. What is in a row is `penstock.brok
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -63,3 +64,8 @@ class ScheduleStore(Protocol):
 
         Each is made whole or not at all, its jobs included; a job whose id is stored, or whose unique key is taken, is left out.
         """
+
+
+def new_version() -> int:
+    """A number that no row ever had: one that was removed and made again must not be taken for the old one."""
+    return secrets.randbits(62) + 1

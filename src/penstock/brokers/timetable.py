@@ -5,13 +5,12 @@ There is no leader. Every worker asks what is due, works out what comes next, an
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
-from penstock.brokers.schedules import ABSENT, Change, Row, ScheduleStore
+from penstock.brokers.schedules import ABSENT, Change, Row, ScheduleStore, new_version
 from penstock.core.job import NewJob
 from penstock.core.schedule import Entry, Schedule, begin, decode_entry, encode_entry, plan, revise, run_of
 from penstock.errors import ConfigError, StoreUnavailable, UnknownSchedule
@@ -192,7 +191,7 @@ def _fired(row: Row, now: float, troubles: list[Trouble]) -> Change:
     except ConfigError as error:
         # Another worker may know more: it is left as it is, and nobody's due rows wait behind it.
         troubles.append(Trouble(row.name, str(error)))
-        later = Row(row.name, _new_version(), now + _LATER, row.body)
+        later = Row(row.name, new_version(), now + _LATER, row.body)
         return Change(row.name, row.version, later)
     last = planned.runs[-1] if planned.runs else entry.last
     jobs = tuple(run_of(entry.schedule, due) for due in planned.runs)
@@ -200,13 +199,8 @@ def _fired(row: Row, now: float, troubles: list[Trouble]) -> Change:
 
 
 def _change(name: str, row: Row | None, entry: Entry, jobs: tuple[NewJob, ...] = ()) -> Change:
-    made = Row(name, _new_version(), entry.next_at, encode_entry(entry))
+    made = Row(name, new_version(), entry.next_at, encode_entry(entry))
     return Change(name, ABSENT if row is None else row.version, made, jobs)
-
-
-def _new_version() -> int:
-    """A number that no row ever had: one that was removed and made again must not be taken for the old one."""
-    return secrets.randbits(62) + 1
 
 
 def _declared(schedule: Schedule, entry: Entry | None, now: float) -> Entry:

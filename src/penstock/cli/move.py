@@ -48,7 +48,8 @@ def move(source: str, destination: str, queues: str | None, once: bool, adopt: b
 
     Workers may go on with either queue, and programs may fill DST. Everything goes that does not run: jobs that are
     ready, delayed, parked, dead or cancelled, in their order and with their history, unique keys, batches' counters, and
-    results. A job that runs stays with its worker, and goes if it comes back; the command ends when SRC is empty.
+    results; and, without --queues, the schedules. A job that runs stays with its worker, and goes if it comes back; the
+    command ends when SRC is empty.
 
     Killed at any moment and started again, it goes on where it was: no job is lost and none is there twice. So it is when
     several run at once, or when either database restarts. Interrupted, it ends after what is on its way.
@@ -56,7 +57,7 @@ def move(source: str, destination: str, queues: str | None, once: bool, adopt: b
     A job whose id or unique key DST has already is not stored there again. Exit code 130: it was interrupted.
 
     JSON: an object of `complete`, `moved` (jobs), `known` (those of them that DST had already), `left` and `running` (jobs
-    still in SRC), `seconds` and `jobs_per_second`.
+    still in SRC), `seconds`, `jobs_per_second` and `schedules` (how many were moved).
     """
     from penstock.cli.place import find_place
     from penstock.moving import Mover
@@ -157,6 +158,8 @@ def _summarise(summary: Summary) -> None:
     rows = [("moved", f"{summary.moved:,} jobs")]
     if summary.known:
         rows.append(("known", f"{summary.known:,} of them were there already, by their id or unique key"))
+    if summary.schedules:
+        rows.append(("schedules", f"{summary.schedules:,}"))
     if summary.running:
         rows.append(("running", f"{summary.running:,} stay with the workers of the source for now"))
     if summary.left:
