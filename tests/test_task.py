@@ -12,7 +12,7 @@ import pytest
 
 from penstock import Penstock, State
 from penstock.brokers.inspect import Selection
-from penstock.errors import ConfigError
+from penstock.errors import ConfigError, UnknownJob
 
 TYPED = Path(__file__).parent / "typing"
 
@@ -137,7 +137,8 @@ def test_results_live_as_long_as_they_are_to(app: Penstock, ran: list[int]) -> N
     kept, gone = note.delay(1), note.options(result_ttl=0).delay(2)
     app.drain()
     assert kept.result(0) == 1
-    assert gone.result(0) is None
+    with pytest.raises(UnknownJob, match="its result has expired"):
+        gone.result(0)
 
 
 def test_a_retry_limit_of_its_own(app: Penstock) -> None:

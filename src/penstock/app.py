@@ -81,7 +81,7 @@ class Penstock(Topics, Scheduling):
             retries: attempts after a first one that failed.
             backoff: the wait before each of them, or the first wait in seconds; see `penstock.Backoff`.
             give_up: exceptions that make the job a dead letter at once.
-            unique: of jobs with the same arguments, only one may wait or run at a time.
+            unique: of jobs with the same arguments, only one may wait or run; `Task.options` tells of unique_for, unique_until, replace and expires.
             result_ttl: seconds for which a return value (of at most 64 MiB) is kept; None is never stored.
             at_most_once: rather lose the job's run than run it twice: no retries, and a job whose worker died while
                 it held it becomes a dead letter.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, ParamSpec, TypedDict, TypeVar, overload
+from typing import Any, Literal, ParamSpec, TypedDict, TypeVar, overload
 
 from penstock.client import Client
 from penstock.core.backoff import Backoff
@@ -19,7 +19,8 @@ from penstock.core.decide import (
 from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE
 from penstock.core.limiter import Limit
 from penstock.core.sizes import parse_bytes
-from penstock.task import Sending, Task, check_limits, check_sending
+from penstock.sending import Sending, check_limits, check_sending
+from penstock.task import Task
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,6 +37,10 @@ class TaskOptions(TypedDict, total=False):
     backoff: Backoff | float | None
     give_up: Sequence[type[BaseException]]
     unique: bool
+    unique_for: float | None
+    unique_until: Literal["started", "finished"]
+    replace: bool
+    expires: float | None
     result_ttl: float
     at_most_once: bool
     crash_limit: int
@@ -59,6 +64,10 @@ def declare(
     backoff: Backoff | float | None = None,
     give_up: Sequence[type[BaseException]] = (),
     unique: bool = False,
+    unique_for: float | None = None,
+    unique_until: Literal["started", "finished"] = "finished",
+    replace: bool = False,
+    expires: float | None = None,
     result_ttl: float = DEFAULT_RESULT_TTL,
     at_most_once: bool = False,
     crash_limit: int = DEFAULT_CRASH_LIMIT,
@@ -83,8 +92,9 @@ def declare(
         ConfigError: an option makes no sense.
     """
     sending = Sending(
-        queue=queue, priority=priority, unique=unique or None, at_most_once=at_most_once, job=JobOptions()
-    )
+        queue=queue, priority=priority, unique=unique or None, at_most_once=at_most_once, job=JobOptions(),
+        unique_for=unique_for, unique_until=unique_until, replace=replace, expires=expires,
+    )  # fmt: skip
     check_sending(sending)
     wait = Backoff(first=backoff) if isinstance(backoff, (int, float)) else backoff or Backoff()
     policy = Policy(

@@ -11,7 +11,8 @@ from penstock.core.job import DEFAULT_QUEUE
 from penstock.core.limiter import gate
 from penstock.core.topics import Subscription, check_pattern
 from penstock.errors import ConfigError
-from penstock.task import Task, check_sending
+from penstock.sending import check_sending
+from penstock.task import Task
 
 P = ParamSpec("P")
 R = TypeVar("R")

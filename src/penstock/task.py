@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import inspect
+import time
 import typing
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, update_wrapper
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
 import msgspec
 
@@ -17,13 +18,14 @@ from penstock.canvas import Signature
 from penstock.client import Client, new_id, new_ids
 from penstock.core.codec import Signature as Codec
 from penstock.core.codec import encode_value
-from penstock.core.decide import JobOptions, Policy, Terms
-from penstock.core.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, PRIORITIES, NewJob
+from penstock.core.decide import JobOptions, Policy
+from penstock.core.job import NewJob
 from penstock.core.limiter import Limit, gate
 from penstock.core.packed import pack, row_size, rows
 from penstock.core.topics import Subscription
 from penstock.errors import ConfigError
 from penstock.handles import Batch, Job
+from penstock.sending import Sending, check_limit, check_sending
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,19 +34,6 @@ R = TypeVar("R")
 _MAP_WORKERS = 8
 _ROWS_PER_COMMIT = 50
 _FOREVER = float("inf")
-
-
-class Sending(msgspec.Struct, frozen=True):
-    """How a job is to be sent: a task's own settings, changed by `.options(...)` for one call."""
-
-    queue: str = DEFAULT_QUEUE
-    priority: int = DEFAULT_PRIORITY
-    delay: float | None = None
-    at: float | None = None
-    unique: str | bool | None = None
-    at_most_once: bool = False
-    job: JobOptions = JobOptions()
-    tx: object | None = None
 
 
 class Task(Generic[P, R]):
@@ -198,6 +187,10 @@ class Task(Generic[P, R]):
         result_ttl: float | None = None,
         timeout: float | None = None,
         tx: object | None = None,
+        unique_for: float | None = None,
+        unique_until: Literal["started", "finished"] | None = None,
+        replace: bool | None = None,
+        expires: float | None = None,
     ) -> Task[P, R]:
         """This task with other settings for what is sent through the task that is returned.
 
@@ -207,6 +200,10 @@ class Task(Generic[P, R]):
             unique: a key of which only one job may wait or run at a time, or True for a key made of the arguments.
             timeout: seconds after which `TimeLimitExceeded` is raised in the job.
             tx: a connection of your own whose transaction the job is stored in.
+            unique_for: seconds from the enqueue for which the unique key is held, whatever becomes of the job.
+            unique_until: holds the key until the job is "started", or "finished".
+            replace: a job with the key that waits takes over the arguments and the time of this one.
+            expires: seconds from when it is due within which the job has to start; else it ends as a dead letter that says so.
         """
         if at is not None and at.tzinfo is None:
             raise ConfigError("at= takes a datetime with a time zone: datetime.now(timezone.utc), say")
@@ -214,6 +211,7 @@ class Task(Generic[P, R]):
             name: value
             for name, value in {
                 "queue": queue, "priority": priority, "delay": delay, "unique": unique, "tx": tx,
+                "unique_for": unique_for, "unique_until": unique_until, "replace": replace, "expires": expires,
                 "at": None if at is None else at.timestamp(),
             }.items()
             if value is not None
@@ -252,10 +250,18 @@ class Task(Generic[P, R]):
             sending.delay,
             sending.at,
             unique or None,
-            None if sending.job == _NO_OPTIONS else encode_value(sending.job),
+            self._options(sending),
             at_most_once=sending.at_most_once,
             gate=None if self.limit is None else self._gate(args, kwargs),
+            dedup=sending.dedup if unique else None,
         )
+
+    def _options(self, sending: Sending) -> bytes | None:
+        """What a job that is sent now has otherwise than its task, encoded."""
+        if sending.expires is None:
+            return None if sending.job == _NO_OPTIONS else encode_value(sending.job)
+        due = time.time() + (sending.delay or 0.0) if sending.at is None else sending.at
+        return encode_value(msgspec.structs.replace(sending.job, expires=due + sending.expires))
 
     def gate_of(self, arguments: msgspec.Struct) -> str | None:
         """The gate of a job with these arguments, where the task is limited; `TypeError` where the key of them can't be had."""
@@ -293,7 +299,7 @@ class Task(Generic[P, R]):
             priority=self.sending.priority,
             delay=self.sending.delay,
             run_at=self.sending.at,
-            options=None if self.sending.job == _NO_OPTIONS else encode_value(self.sending.job),
+            options=self._options(self.sending),
             batch=batch,
             items=len(arguments),
             packed=True,
@@ -338,49 +344,6 @@ class Task(Generic[P, R]):
 
 _NO_OPTIONS = JobOptions()
 _UNPACKABLE = (TypeError, ValueError, OverflowError, RecursionError)
-
-
-def check_sending(sending: Sending) -> None:
-    """Raise `ConfigError` for settings that make no sense."""
-    if sending.priority not in PRIORITIES:
-        raise ConfigError(f"priority is 0 to 9, higher first, not {sending.priority!r}")
-    for name in ("delay", "at"):
-        seconds = getattr(sending, name)
-        if seconds is not None and not -_FOREVER < seconds < _FOREVER:
-            raise ConfigError(f"{name}= is a finite time, not {seconds!r}")
-    if sending.job.result_ttl is not None and not 0 <= sending.job.result_ttl < _FOREVER:
-        raise ConfigError(f"result_ttl= is a number of seconds, 0 or more, not {sending.job.result_ttl!r}")
-    if sending.job.timeout is not None:
-        _check_timeout(sending.job.timeout)
-    if not sending.queue or not sending.queue.isprintable() or "," in sending.queue:
-        raise ConfigError(f"a queue's name is printable text without commas, not {sending.queue!r}")
-
-
-def check_limits(terms: Terms) -> None:
-    """Raise `ConfigError` for limits that make no sense."""
-    if terms.timeout is not None:
-        _check_timeout(terms.timeout)
-    if not 0 <= terms.kill_after < _FOREVER:
-        raise ConfigError(f"kill_after= is a number of seconds, 0 or more, not {terms.kill_after!r}")
-
-
-def check_limit(name: str, limit: Limit | None, limit_key: Callable[..., object] | None) -> None:
-    """Raise `ConfigError` for a limit of a task that can't be kept."""
-    if limit is None:
-        if limit_key is not None:
-            raise ConfigError(f"{name}: limit_key= goes with a rate_limit= or a concurrency=")
-        return
-    if "," in name or name.startswith("="):
-        raise ConfigError(
-            f"a task that is limited has a name without commas, which does not begin with =, not {name!r}"
-        )
-    if limit_key is not None and not callable(limit_key):
-        raise ConfigError(f"{name}: limit_key= is a function of the task's arguments, not {limit_key!r}")
-
-
-def _check_timeout(seconds: float) -> None:
-    if not 0 < seconds < _FOREVER:
-        raise ConfigError(f"timeout= is a number of seconds, more than 0, not {seconds!r}; leave it out for never")
 
 
 def chunks(items: Iterable[Any], size: int) -> Iterable[list[Any]]:

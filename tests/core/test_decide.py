@@ -7,7 +7,7 @@ import pytest
 
 from penstock.core.backoff import Backoff
 from penstock.core.control import Continue, GiveUp, Retry, Snooze
-from penstock.core.decide import DEFAULT_RETRIES, JobOptions, Policy, dead, failed, succeeded
+from penstock.core.decide import DEFAULT_RETRIES, JobOptions, Policy, dead, expired, failed, succeeded
 from penstock.core.job import Failure, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.text import storable
@@ -129,3 +129,20 @@ def test_a_jobs_own_options_replace_the_tasks() -> None:
     assert JobOptions().applied_to(policy) == policy
     assert JobOptions(retries=0).applied_to(policy) == Policy(retries=0, result_ttl=10)
     assert JobOptions(result_ttl=0).applied_to(policy) == Policy(retries=3, result_ttl=0)
+
+
+def test_a_job_that_is_to_start_later_than_it_may() -> None:
+    late = expired(LEASE, JobOptions(expires=100.0), 112.5)
+    assert late is not None
+    assert (late.ending, late.counts) == (Ending.DEAD, (0, 0))
+    assert late.failure == Failure(
+        "Expired", "it was to start within its time (expires), and its turn came 12.5 s later: send it anew"
+    )
+    assert expired(LEASE, JobOptions(expires=100.0), 100.0) is None
+    assert expired(LEASE, JobOptions(), 100.0) is None
+    # What has failed, or crashed, had started.
+    for started in (msgspec.structs.replace(LEASE, attempt=1), msgspec.structs.replace(LEASE, crashes=1)):
+        assert expired(started, JobOptions(expires=100.0), 200.0) is None
+    row = expired(ROW, JobOptions(expires=100.0), 200.0)
+    assert row is not None
+    assert row.steps == (Step(b"b" * 16, failed=3),)

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 @click.option("--delay", type=click.FloatRange(0), metavar="SECONDS", help="Wait so long before the job may run.")
 @click.option("--unique", metavar="KEY", help="Store it only if no job with this key waits or runs.")
 @click.option(
+    "--expires",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="It has to start so soon after it is due.",
+)
+@click.option(
     "--wait", type=click.FloatRange(0), metavar="SECONDS", help="Wait so long for its end, and print its result."
 )
 @json_option
@@ -43,6 +49,7 @@ def enqueue(
     priority: int | None,
     delay: float | None,
     unique: str | None,
+    expires: float | None,
     wait: float | None,
     as_json: bool,
 ) -> None:
@@ -61,7 +68,7 @@ def enqueue(
 
     target, task, args = target_of(target, task, args)
     app = import_app(target)
-    found = app.find(task).options(queue=queue, priority=priority, delay=delay, unique=unique)
+    found = app.find(task).options(queue=queue, priority=priority, delay=delay, unique=unique, expires=expires)
     values, named = converted(found, json_value(args, "ARGS", list, []), json_value(kwargs, "--kwargs", dict, {}))
     try:
         new = found.job(values, named)

@@ -62,13 +62,16 @@ AnyTerms = TypeVar("AnyTerms", bound=Terms)
 
 
 class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one job has otherwise than its task: travels with the job. `due` is when a run of a schedule was due, in epoch seconds."""
+    """What one job has otherwise than its task: travels with the job. `due` is when a run of a schedule was due, `expires` by when it is to have
+    started, both in epoch seconds.
+    """
 
     retries: int | None = None
     result_ttl: float | None = None
     timeout: float | None = None
     due: float | None = None
     passes: bool | None = None
+    expires: float | None = None
 
     def applied_to(self, terms: AnyTerms) -> AnyTerms:
         """The terms with this job's own values in place."""
@@ -125,6 +128,18 @@ def dead(lease: Lease, failure: Failure, crashes: int | None = None) -> Outcome:
     """
     steps = () if lease.batch is None else (Step(lease.batch, failed=lease.items),)
     return Outcome(lease, Ending.DEAD, failure=failure, steps=steps, crashes=crashes)
+
+
+def expired(lease: Lease, options: JobOptions, now: float) -> Outcome | None:
+    """The outcome of a job that is about to start later than it may; None for any other. One that has failed, or whose process died, had started.
+
+    Parameters:
+        now: in epoch seconds.
+    """
+    if options.expires is None or now <= options.expires or lease.attempt or lease.crashes:
+        return None
+    late = f"it was to start within its time (expires), and its turn came {now - options.expires:,.1f} s later: send it anew"
+    return dead(lease, Failure("Expired", late), crashes=0)
 
 
 def cancelled(lease: Lease) -> Outcome:

@@ -22,6 +22,20 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
         return f"{self.kind}: {self.message}" if self.message else self.kind
 
 
+class Dedup(msgspec.Struct, frozen=True, gc=False):
+    """How a unique key counts, where it is not simply held from the enqueue to the end.
+
+    Parameters:
+        window: seconds for which the key is held from the enqueue on, whatever becomes of the job.
+        started: it is held until the job is started.
+        replace: a job that waits gives way to the later one, which is stored under its id.
+    """
+
+    window: float | None = None
+    started: bool = False
+    replace: bool = False
+
+
 class NewJob(msgspec.Struct, frozen=True, gc=False):
     """A job to be stored.
 
@@ -30,7 +44,7 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
     counts where both are given. Without either the job is ready at once. `items` > 1 or a `numbers` list in the payload
     marks a packed row (see `penstock.core.packed`); `item` is the number of a single item that left one.
     A `failure` is what went wrong on the attempts so far; with `dead` the job is stored as a dead letter. Before a `gate`
-    jobs wait that are limited together (see `penstock.core.limiter`).
+    jobs wait that are limited together (see `penstock.core.limiter`). `dedup` goes with a `unique` key.
     """
 
     id: bytes
@@ -51,6 +65,7 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
     failure: Failure | None = None
     dead: bool = False
     gate: str | None = None
+    dedup: Dedup | None = None
 
 
 def due_at(job: NewJob, now: float) -> float | None:

@@ -68,6 +68,11 @@ def memo_id(of: bytes, name: str) -> bytes:
     return blake2b(of + name.encode(), digest_size=16, person=b"penstock.memo").digest()
 
 
+def window_id(key: str) -> bytes:
+    """Under which id it is kept which job holds a unique key for a time."""
+    return memo_id(b"", f"unique:{key}")
+
+
 def step_name(name: str) -> str:
     """The memo of a step."""
     return f"step:{name}"

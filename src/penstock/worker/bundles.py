@@ -11,6 +11,7 @@ from penstock.batching.call import Calls, Fate, fates
 from penstock.batching.rows import RunningRow
 from penstock.batching.sharing import Sharing
 from penstock.core.bundle import Bundle
+from penstock.core.bundle import bundle as bundle_up
 from penstock.core.codec import Signature
 from penstock.core.decide import Policy, dead
 from penstock.core.job import Failure, Lease
@@ -18,6 +19,7 @@ from penstock.core.joining import Joining
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.tracebacks import format_traceback
 from penstock.errors import PayloadError
+from penstock.worker.expiry import refusal
 
 #: Calls the function of a lease's task with a list.
 CallWith = Callable[[Lease, list[Any]], Awaitable[Any]]
@@ -61,6 +63,13 @@ class Bundles:
         Parameters:
             restart: is told that another call begins.
         """
+        refused = {lease.id: outcome for lease in bundle.leases if (outcome := refusal(lease)) is not None}
+        if refused:
+            rest = [lease for lease in bundle.leases if lease.id not in refused]
+            if rest:
+                ran = await self.run(sharing, item, bundle_up(rest), policy, joining, restart)
+                refused |= {part.lease.id: part for part in ran.parts}
+            return Outcome(bundle, parts=tuple(refused[lease.id] for lease in bundle.leases))
         if bundle.crashes >= policy.crash_limit:
             failure = Failure("Crashed", f"the process that ran it died, {bundle.crashes} times over")
             return Outcome(bundle, parts=tuple(dead(lease, failure, crashes=0) for lease in bundle.leases))

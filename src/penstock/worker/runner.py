@@ -23,6 +23,7 @@ from penstock.core.tracebacks import format_traceback
 from penstock.errors import PayloadError
 from penstock.worker.bundles import Bundles, value_of
 from penstock.worker.context import current_lease, current_row
+from penstock.worker.expiry import refusal
 from penstock.worker.growing import added, forget, grown
 
 if TYPE_CHECKING:
@@ -132,10 +133,9 @@ class Runner:
     async def run_async(self, lease: Lease, slot: int = 0) -> Outcome:
         """As `run`, in an event loop; awaits nothing for a task that is not async."""
         task = self._tasks.get(lease.task)
-        try:
-            policy = self.policy(lease)
-        except PayloadError as error:
-            return dead(lease, Failure("PayloadError", f"options: {error}"))
+        if task is not None and (refused := refusal(lease)) is not None:
+            return refused
+        policy = self.policy(lease)
         if task is None or policy is None:
             return Outcome(lease, Ending.DONE if lease.task == canary.TASK else Ending.PARKED)
         if task.sharing is not None and not lease.packed:

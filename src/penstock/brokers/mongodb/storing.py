@@ -21,6 +21,7 @@ from penstock.brokers.mongodb.documents import RING, document, to_the_back
 from penstock.brokers.mongodb.ends import Ends
 from penstock.brokers.mongodb.gates import Gates, lines_of
 from penstock.brokers.mongodb.intents import Intents
+from penstock.brokers.mongodb.keys import Keys
 from penstock.brokers.mongodb.layout import Layout
 from penstock.brokers.mongodb.order import Order
 from penstock.brokers.mongodb.plan import Plan, duplicates, write
@@ -49,6 +50,7 @@ class Storing:
         self.order = Order(layout)
         self.intents = Intents(layout, clock)
         self.ends = Ends(layout, clock)
+        self.keys = Keys(layout, clock, self._took_place)
         self._replicated = replicated
         #: The start of the tokens of what is done for no worker.
         self.name = f"sender/{secrets.token_hex(8)}"
@@ -86,6 +88,8 @@ class Storing:
         """Store jobs, and count them in their batches; returns the ids that stand for them."""
         if not jobs:
             return []
+        if any(job.dedup is not None for job in jobs):
+            return [self._enqueue_by_key(job, now, session) for job in jobs]
         first = self._layout.next_places(len(jobs))
         births = distinct(document(job, first + n, now) for n, job in enumerate(jobs))
         lines = lines_of(jobs)
@@ -94,6 +98,23 @@ class Storing:
         stored = {born["_id"] for born in self._store(births, session)}
         self.gates.open(lines)
         return self._standing_for(jobs, stored, session)
+
+    def _enqueue_by_key(self, job: NewJob, now: float, session: ClientSession | None) -> bytes:
+        """Store a job whose key counts in a way of its own; returns the id that stands for it."""
+        settled = self.keys.settle(job, now, session)
+        if isinstance(settled, bytes):
+            return settled
+        (stands,) = self.enqueue([settled], now, session)
+        self.keys.settled(job, session)
+        return stands
+
+    def _took_place(self, job: NewJob, session: ClientSession | None) -> None:
+        """A job was stored in the place of another."""
+        lines = lines_of([job])
+        self.order.met([job])
+        self.gates.expect(lines, within=session is not None)
+        self.gates.open(lines)
+        self.ring(session)
 
     def _store(self, births: list[Document], session: ClientSession | None) -> Sequence[Document]:
         batched = any("batch" in born for born in births)

@@ -9,6 +9,7 @@ import msgspec
 from penstock.brokers.redis.record import COUNTED, EXTRAS, FAILED, UNIQUE, maybe_raw, new_body, new_tail, place_of, raw
 from penstock.core.codec import encode_failure
 from penstock.core.job import NewJob
+from penstock.core.memo import window_id
 from penstock.core.outcome import Ending, Outcome
 
 encode = msgspec.msgpack.Encoder().encode
@@ -29,10 +30,17 @@ def is_plain(job: NewJob) -> bool:
 
 
 def new_job(job: NewJob) -> tuple[object, ...]:
-    """A job as `lua/shared/store.lua` takes it."""
+    """A job as `lua/shared/store.lua` takes it, and how its unique key counts as `lua/shared/keys.lua` does."""
+    dedup = job.dedup
+    rule: tuple[object, ...] | None = None
+    if dedup is not None and job.unique is not None:
+        rule = (False, 0, dedup.started, dedup.replace)
+        if dedup.window is not None:
+            rule = (raw(window_id(job.unique)), dedup.window, False, False)
+            job = msgspec.structs.replace(job, unique=None)
     return (
         raw(job.id), raw(new_tail(job)), job.queue, job.priority, job.gate, job.delay, job.run_at, job.unique,
-        maybe_raw(encode_failure(job.failure)), job.dead, maybe_raw(job.batch), job.items,
+        maybe_raw(encode_failure(job.failure)), job.dead, maybe_raw(job.batch), job.items, rule,
     )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -34,4 +33,4 @@ class SqliteMemos:
     def discard(self, ids: Sequence[bytes]) -> None:
         """See `MemoStore.discard`."""
         with self._transaction() as connection:
-            connection.execute(self._sql["memo_discard"], (json.dumps([id.hex() for id in ids]),))
+            connection.executemany(self._sql["memo_discard"], [(id,) for id in ids])

@@ -13,6 +13,7 @@ import msgspec
 
 from penstock.brokers.sqlite.flows import Flows, Settled
 from penstock.brokers.sqlite.gates import Gates
+from penstock.brokers.sqlite.keys import Keys
 from penstock.brokers.sqlite.order import Order, ordered_lines
 from penstock.brokers.sqlite.taken import Taken
 from penstock.core.codec import encode_failure
@@ -32,6 +33,7 @@ class Moves:
         self.gates = Gates(sql)
         self.order = Order(sql)
         self.flows = Flows(sql, self.to_the_back)
+        self.keys = Keys(sql, self.order)
 
     def enqueue(
         self, connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float
@@ -41,6 +43,8 @@ class Moves:
         Returns:
             The ids that stand for them, and the sockets at which workers listen.
         """
+        if any(job.dedup is not None for job in jobs):
+            return self._enqueue_each(connection, jobs, now)
         before, listeners = self.insert(connection, jobs, now)
         ids: list[bytes] = []
         batched = unique = False
@@ -53,6 +57,16 @@ class Moves:
         if unique:
             ids = [self._standing_for(connection, job) for job in jobs]
         return ids, listeners
+
+    def _enqueue_each(
+        self, connection: sqlite3.Connection, jobs: Sequence[NewJob], now: float
+    ) -> tuple[list[bytes], list[str]]:
+        """As `enqueue`, one after the other: what becomes of a key may depend on the job before."""
+        ids: list[bytes] = []
+        for job in jobs:
+            settled = self.keys.settle(connection, job, now)
+            ids += [settled] if isinstance(settled, bytes) else self.enqueue(connection, [settled], now)[0]
+        return ids, self.listeners(connection)
 
     def _standing_for(self, connection: sqlite3.Connection, job: NewJob) -> bytes:
         if job.unique is None:

@@ -27,6 +27,7 @@ from penstock.testing.contract.batches import BatchContract
 from penstock.testing.contract.cancelling import CancelContract
 from penstock.testing.contract.concurrency import ConcurrencyContract
 from penstock.testing.contract.crashes import CrashContract
+from penstock.testing.contract.deduping import DedupContract
 from penstock.testing.contract.delays import DelayContract
 from penstock.testing.contract.endings import EndingContract
 from penstock.testing.contract.ends import EndContract
@@ -62,6 +63,7 @@ class BrokerContract(
     FencingContract,
     DelayContract,
     UniqueContract,
+    DedupContract,
     BatchContract,
     ResultContract,
     RescueContract,

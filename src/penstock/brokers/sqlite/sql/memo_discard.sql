@@ -1,2 +1,2 @@
--- Delete memos. In: JSON array of their ids in hexadecimal.
-delete from penstock_result where hex(id) in (select upper(value) from json_each(?1))
+-- Delete a memo. In: id.
+delete from penstock_result where id = ?1
