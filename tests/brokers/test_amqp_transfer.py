@@ -11,6 +11,7 @@ import pytest
 
 from penstock.brokers import connect
 from penstock.brokers.amqp.broker import AmqpBroker
+from penstock.brokers.amqp.keeper import RESULT
 from penstock.brokers.amqp.leaving import LEAVING
 from penstock.brokers.base import Broker
 from penstock.brokers.inspect import Selection
@@ -299,3 +300,40 @@ def test_the_doctor_tells_of_messages_that_a_killed_mover_left(
         assert check.found.startswith(found)
         if found.startswith("no"):
             broken_off(opened(url))
+
+
+def test_a_result_that_is_being_written_is_no_job_that_leaves(
+    store: Broker, other: Broker, backend: str, opened: Callable[[str], Broker]
+) -> None:
+    (sent,) = jobs(1)
+    store.enqueue([sent])
+    (lease,) = store.exchange((), ["default"], 1, ALICE).leases
+    behind = opened(backend)
+    # As a worker does in the midst of an ending.
+    behind.enqueue([NewJob(sent.id, RESULT, b"", "penstock.results:1")])
+    assert store.transfer().ship(other.transfer().name(), "there", None, 10) is None
+    assert behind.inspector().moved_to(sent.id) is None
+    assert store.exchange([Outcome(lease, result=b"7", result_ttl=60.0)], (), 0, ALICE).stale == []
+    assert move(store, other).complete
+    assert other.inspector().result(sent.id) == b"7"
+    assert other.inspector().list(Selection()) == []
+
+
+@pytest.mark.parametrize("how", ["it is moved", "it becomes a dead letter"])
+def test_a_result_that_was_never_written_does_not_stand_for_its_job(
+    store: Broker, other: Broker, url: str, backend: str, opened: Callable[[str], Broker], how: str
+) -> None:
+    (sent,) = jobs(1)
+    killed = opened(url)
+    killed.enqueue([sent])
+    assert claim(killed) == [sent.id]
+    opened(backend).enqueue([NewJob(sent.id, RESULT, b"", "penstock.results:1")])
+    killed.close()
+    if how == "it is moved":
+        assert move(store, other).moved == 1
+        assert claim(other) == [sent.id]
+        return
+    (lease,) = store.exchange((), ["default"], 1, ALICE).leases
+    assert store.exchange([Outcome(lease, Ending.DEAD, failure=Failure("E", "m"))], (), 0, ALICE).stale == []
+    (record,) = store.inspector().list(Selection())
+    assert (record.id, record.state) == (sent.id, State.DEAD)

@@ -88,6 +88,7 @@ class Drawing:
         found = False
         while lanes and (shares := self.waiting(lanes, _AT_ONCE)):
             with self.taken(shares) as taken:
+                self._keeper.make_way([one.message.id for one in taken.messages if one.redelivered])
                 self._keeper.open().enqueue([job_of(one.message) for one in taken.messages], now=now)
                 found = found or bool(taken.messages)
             lanes = [lane for lane, share in shares.items() if share == _AT_ONCE]

@@ -81,9 +81,10 @@ class Keeper:
         """
         broker = self.open()
         moved = [outcome for outcome in outcomes if outcome.ending in (Ending.DEAD, Ending.PARKED)]
+        off = [outcome for outcome in outcomes if outcome.ending is Ending.CANCELLED]
+        self.make_way([outcome.lease.id for outcome in (*moved, *off)])
         if moved:
             broker.enqueue([kept(outcome) for outcome in moved], now=now)
-        off = [outcome for outcome in outcomes if outcome.ending is Ending.CANCELLED]
         if off:
             # Nobody takes them between the two.
             broker.enqueue([replace(kept(outcome), run_at=_NEVER) for outcome in off], now=now)
@@ -97,6 +98,19 @@ class Keeper:
     def keep(self, id: bytes, value: bytes, ttl: float, now: float | None) -> None:
         """Keep a value under an id for so many seconds, in place of what is there; safe to repeat."""
         self._tell([Told(id, value, ttl, ())], now)
+
+    def make_way(self, ids: Sequence[bytes]) -> None:
+        """Delete the results of these jobs that somebody was about to write and was killed: they would stand for the jobs themselves.
+
+        Raises:
+            StoreUnavailable: one is held by a process that is not known to be dead yet.
+        """
+        if not ids:
+            return
+        inspector = self.open().inspector()
+        inspector.delete(Selection(ids=tuple(ids), task=RESULT))
+        if any(one.task == RESULT for one in inspector.list(Selection(ids=tuple(ids)), limit=len(ids))):
+            raise StoreUnavailable("the backend still waits for a worker that was killed: try again")
 
     def crashed(self, ids: Iterable[bytes]) -> None:
         """Count a crash for each of these jobs: in counters as batches have, under the job's own id, which no batch has."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -22,6 +23,7 @@ from penstock.brokers.amqp.names import Lane, Names
 from penstock.brokers.inspect import Selection
 from penstock.core.shipment import MovedJob, Shipment
 from penstock.core.states import State
+from penstock.errors import StoreUnavailable
 
 #: Before the name of a queue: jobs of it that were messages.
 LEAVING = "penstock.leaving:"
@@ -96,10 +98,16 @@ class Leaving:
         if drawn:
             self._seen_at = time.monotonic()
         if jobs:
+            self._keeper.make_way([one.message.id for one in drawn if one.redelivered or one.message.due])
             shipment = Shipment(os.urandom(16), tuple(jobs))
             transfer.receive(shipment)
             # Nobody tries to have it arrive again: these jobs come again as messages, if at all.
             transfer.settle([shipment.id])
+
+    def forget(self, ids: Sequence[bytes]) -> None:
+        """Delete the results of these jobs that nobody writes any more."""
+        with suppress(StoreUnavailable):
+            self._keeper.make_way(ids)
 
     def waiting(self, queues: Sequence[str] | None) -> tuple[int, int]:
         """How many messages wait, and how many jobs are run that may be messages; those that are delayed are counted where no queues are named."""

@@ -6,14 +6,20 @@ killed would be published again.
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from msgspec.structs import replace
 
+from penstock.brokers.amqp.keeper import RESULT
 from penstock.brokers.amqp.leaving import LEAVING, Leaving, arriving
 from penstock.brokers.transfer import Arrival, Left, Pending, Transfer, beside
 from penstock.core.shipment import Shipment
+
+#: Seconds after which nobody writes a result any more.
+_WRITING = 10.0
 
 
 class AmqpTransfer:
@@ -31,6 +37,8 @@ class AmqpTransfer:
         self._held = held
         #: Do jobs leave for the backend itself? Then what is there already stays.
         self._to_backend = False
+        #: When results were first seen that are being written.
+        self._writing: dict[bytes, float] = {}
 
     def name(self) -> bytes:
         """See `Transfer.name`."""
@@ -43,10 +51,28 @@ class AmqpTransfer:
         """See `Transfer.ship`."""
         with self._held():
             self._to_backend = bound_for == self._backend.name()
-            found = self._ship(bound_for, place, queues, most, now)
-            if found is None and self._leaving.draw(queues, most):
+            for is_first in (True, False):
                 found = self._ship(bound_for, place, queues, most, now)
-            return None if found is None else (found[0], _restored(found[1]))
+                if found is not None:
+                    number, shipment = found[0], self._restored(found[1])
+                    if not shipment.is_empty:
+                        return number, shipment
+                    self._backend.discard(number)
+                if not (is_first and self._leaving.draw(queues, most)):
+                    break
+            return None
+
+    def _restored(self, shipment: Shipment) -> Shipment:
+        """What leaves: jobs of their own queues, and nothing of results that workers just write.
+
+        Those are stored again, which tells that the job of their id has not left. Where the worker was killed they are deleted then.
+        """
+        now = time.monotonic()
+        writing = tuple(job for job in shipment.jobs if job.task == RESULT)
+        if writing:
+            self._backend.receive(Shipment(os.urandom(16), writing))
+            self._leaving.forget([job.id for job in writing if now - self._writing.setdefault(job.id, now) > _WRITING])
+        return replace(shipment, jobs=tuple(arriving(job) for job in shipment.jobs if job.task != RESULT))
 
     def _ship(
         self, bound_for: bytes, place: str, queues: Sequence[str] | None, most: int, now: float | None
@@ -71,7 +97,7 @@ class AmqpTransfer:
         """See `Transfer.shipment`."""
         with self._held():
             found = self._backend.shipment(number)
-            return None if found is None else _restored(found)
+            return None if found is None else self._restored(found)
 
     def receive(self, shipment: Shipment) -> Arrival | None:
         """See `Transfer.receive`."""
@@ -95,7 +121,3 @@ class AmqpTransfer:
             behind = Left() if names == [] else self._backend.left(names, now=now)
             waiting, running = self._leaving.waiting(queues)
             return Left(behind.movable + waiting, max(behind.held, running))
-
-
-def _restored(shipment: Shipment) -> Shipment:
-    return replace(shipment, jobs=tuple(arriving(job) for job in shipment.jobs))
