@@ -9,7 +9,9 @@ from importlib import import_module
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("periodic_report", "mail", "api_client", "third_party", "model_run", "report_page")
+NAMES = (
+    "periodic_report", "mail", "api_client", "third_party", "model_run", "report_page", "thumbnails", "word_count",
+)  # fmt: skip
 
 
 def main() -> int:
