@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -21,6 +22,8 @@ LOOPBACK = "127.0.0.1"
 _PATIENCE = 60.0
 _SHARED_MEMORY = "/dev/shm"
 _ROOM = 4 << 30
+#: The ports that servers get: from where, how many, and how many are tried.
+_FIRST, _PORTS, _TRIES = 10_000, 22_000, 100
 
 
 class ServerProcess:
@@ -134,8 +137,13 @@ def _memory() -> str | None:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of the loopback interface that nobody listens at.
+
+    It is none of those that Linux gives to outgoing connections: while a server boots, one of them might take it.
+    """
+    for _ in range(_TRIES):
+        port = _FIRST + secrets.randbelow(_PORTS)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind((LOOPBACK, port))
+            return port
+    raise StoreUnavailable(f"none of {_TRIES} ports from {_FIRST} on was free: end some servers")
