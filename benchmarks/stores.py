@@ -141,16 +141,20 @@ class RabbitStore:
 
     @contextmanager
     def look(self, url: str) -> Iterator[Any]:
-        """See `Store`. Messages that are delivered are not counted; a worker that finds no more has no consumer."""
+        """See `Store`. Messages that are delivered are not counted, so it ends a look after the last of them was: by then, their helping is run."""
         import pika
 
         queue = f"{url.partition('namespace=')[2].partition('&')[0]}.jobs.default~5"
         connection = pika.BlockingConnection(pika.URLParameters(self.server.url()))
         channel = connection.channel()
 
+        waiting = 0
+
         def ask() -> tuple[bool, bool]:
-            found = channel.queue_declare(queue, passive=True).method
-            return found.consumer_count > 0, found.message_count > 0 or found.consumer_count > 0
+            nonlocal waiting
+            found, before = channel.queue_declare(queue, passive=True).method, waiting
+            waiting = found.message_count
+            return found.consumer_count > 0, waiting > 0 or before > 0
 
         yield ask
         connection.close()

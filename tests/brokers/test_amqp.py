@@ -1,5 +1,7 @@
 """What RabbitMQ does in its own way: messages, their delays and deliveries, and what becomes of them when it fails."""
 
+import socket
+import struct
 import threading
 import time
 from collections import Counter
@@ -298,6 +300,27 @@ def test_what_is_wrong_is_said_in_one_line(kind: str, rabbit_server: RabbitServe
         broker.open()
     assert "\n" not in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_server_that_hangs_up_is_to_be_tried_again(tmp_path: Path) -> None:
+    """As one does that is killed; at whichever moment of the connection's making."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            with suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    client.close()
+
+        thread = threading.Thread(target=hang_up, daemon=True)
+        thread.start()
+        url = f"amqp://guest:guest@127.0.0.1:{listener.getsockname()[1]}/?backend=sqlite:///{tmp_path}/b.db"
+        for _ in range(50):
+            with closing(AmqpBroker(url)) as broker, pytest.raises(StoreUnavailable, match="try again"):
+                broker.open()
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,16 @@ class Harmed(ABC):
         self.server.remove()
 
 
+def start_again(server: Server) -> None:
+    """Start a server that was killed. Clients that try to reach it may have got its own port for a moment."""
+    for _ in range(5):
+        with suppress(StoreUnavailable):
+            server.start()
+            return
+        _pause.wait(0.5)
+    server.start()
+
+
 class HarmedPostgres(Harmed):
     """A PostgreSQL, with a proxy before it."""
 
@@ -166,6 +176,9 @@ class HarmedRabbit(Harmed):
 
     def through_proxy(self, url: str) -> str:
         return url.replace(f":{self.server.port}/", f":{self.proxy.port}/")
+
+    def start(self) -> None:
+        start_again(self.server)
 
     def end_connections(self, dice: random.Random) -> None:
         # All of them: it tells of each by a number that changes with every start.

@@ -27,6 +27,8 @@ LONGEST = UNIT * ((1 << DIGITS) - 1)
 #: Deliveries after which a queue gives a message up, and passes it on to where dead letters are made of such.
 DELIVERIES = 1000
 _QUORUM = {"x-queue-type": "quorum"}
+#: Milliseconds that a job may run, from RabbitMQ 3.12 on, before it is given to another: a month. Workers see to it that jobs end.
+_TIMEOUT = 30 * 86_400_000
 #: Milliseconds after which a queue goes by itself that stands guard, if whoever declared it was killed.
 _GUARD = 60_000
 #: Nothing is given up that is only looked at: without a limit of their own, queues have one from RabbitMQ 4 on.
@@ -87,7 +89,7 @@ class Layout:
                 raise ValueError(f"a priority is 0 to 9, not {lane.priority}")
             arguments = {
                 **_QUORUM, "x-delivery-limit": DELIVERIES, "x-dead-letter-exchange": self._names.dropped,
-                "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish",
+                "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish", "x-consumer-timeout": _TIMEOUT,
             }  # fmt: skip
             if wire.queue(self._names.lane(lane), arguments):
                 perhaps_new.append(lane)

@@ -115,8 +115,7 @@ class Link:
         alarm = loop.call_later(seconds, lambda: None)
         try:
             while True:
-                loop.poll()
-                loop.process_timeouts()
+                self._step(loop)
                 if until():
                     return True
                 if self._reason is not None:
@@ -125,6 +124,14 @@ class Link:
                     return False
         finally:
             loop.remove_timeout(alarm)
+
+    def _step(self, loop: Any) -> None:
+        try:
+            loop.poll()
+            loop.process_timeouts()
+        except (ValueError, AssertionError) as error:
+            # How the client says that a connection has ended while it was made.
+            raise self._broken(error) from error
 
     def wait(self, until: Callable[[], object]) -> None:
         """As `turn`, for an answer that must come: without it the connection is given up."""

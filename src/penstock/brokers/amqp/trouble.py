@@ -25,7 +25,7 @@ _MEANINGS: list[tuple[str, type[StoreError], str]] = [
     (r"[Tt]imed? ?out|[Tt]imeout|StackTimeout", StoreUnavailable, "the server does not answer in time: try again, or check host and port"),
     (r"nack|refused by", StoreUnavailable, "the server did not take the message, for want of a majority of its nodes perhaps: try again"),
     (r"CONNECTION_FORCED|shutdown|\(320", StoreUnavailable, "the server closed the connection: try again"),
-    (r"[Cc]losed|reset|lost|EOF|Broken pipe|heartbeat", StoreUnavailable, "the connection was lost: try again"),
+    (r"[Cc]losed|reset|lost|EOF|Broken pipe|heartbeat|not connected", StoreUnavailable, "the connection was lost: try again"),
 ]  # fmt: skip
 
 
