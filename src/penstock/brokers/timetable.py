@@ -188,9 +188,10 @@ def _fired(row: Row, now: float, troubles: list[Trouble]) -> Change:
     try:
         entry = decode_entry(row.body)
         planned = plan(entry, now, _MADE_UP)
-    except ConfigError as error:
+    except Exception as error:  # noqa: BLE001 - whatever a row holds, it must not end what looks after a worker
         # Another worker may know more: it is left as it is, and nobody's due rows wait behind it.
-        troubles.append(Trouble(row.name, str(error)))
+        told = str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
+        troubles.append(Trouble(row.name, told))
         later = Row(row.name, new_version(), now + _LATER, row.body)
         return Change(row.name, row.version, later)
     last = planned.runs[-1] if planned.runs else entry.last

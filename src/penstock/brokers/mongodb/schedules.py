@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError
 
 from penstock.brokers.mongodb.documents import document
 from penstock.brokers.mongodb.gates import lines_of
 from penstock.brokers.mongodb.layout import Layout
-from penstock.brokers.mongodb.plan import Plan
+from penstock.brokers.mongodb.plan import Plan, duplicates
 from penstock.brokers.mongodb.storing import Storing, distinct
 from penstock.brokers.schedules import ABSENT, Change, Due, Row
 from penstock.stores import mongodb as store
@@ -62,7 +62,9 @@ class MongoSchedules:
         with store.translating(self._shown):
             firing = [change for change in changes if change.jobs and change.row and change.version != ABSENT]
             done = self._fire(firing, self._clock.now() if now is None else now) if firing else set[str]()
-            done |= {change.name for change in changes if change not in firing and self._write(change)}
+            done |= self._add([change.row for change in changes if change.row and change.version == ABSENT])
+            plain = (change for change in changes if change.version != ABSENT and not (change.jobs and change.row))
+            done |= {change.name for change in plain if self._write(change)}
             if done:
                 self._storing.ring()
         return [change.name in done for change in changes]
@@ -95,14 +97,22 @@ class MongoSchedules:
         storing.gates.open(lines)
         return marked
 
+    def _add(self, rows: Sequence[Row]) -> set[str]:
+        """Add schedules; returns the names of those that were not there."""
+        added = {row.name for row in rows}
+        try:
+            if rows:
+                self._layout.schedules.insert_many(map(_document, rows), ordered=False)
+        except BulkWriteError as error:
+            refused = duplicates(error)
+            if refused is None:
+                raise
+            added -= {rows[n].name for n in refused}
+        return added
+
     def _write(self, change: Change) -> bool:
         """A change without jobs, which is one of a single document."""
         schedules, made = self._layout.schedules, None if change.row is None else _document(change.row)
-        if change.version == ABSENT:
-            try:
-                return made is not None and bool(schedules.insert_one(made).inserted_id)
-            except DuplicateKeyError:
-                return False
         guard = {"_id": change.name, "version": change.version}
         while True:
             free = {**guard, "mark": None}

@@ -14,7 +14,7 @@ from penstock.brokers.schedules import ABSENT, Change, Row
 from penstock.brokers.timetable import Timetable
 from penstock.core.limiter import Limit
 from penstock.core.outcome import Outcome
-from penstock.core.schedule import CatchUp, Schedule, run_of
+from penstock.core.schedule import CatchUp, Entry, Schedule, encode_entry, run_of
 from penstock.errors import ConfigError, StoreUnavailable, UnknownSchedule
 from penstock.testing.contract.harness import (
     ALICE,
@@ -182,7 +182,8 @@ class ScheduleContract(ProcessContract, ContractBase):
         timetable.declare([HALF_MINUTE, replace(MINUTELY, name="far", tz="Europe/Paris")], now=START)
         (far,) = rows.read(["far"])
         strange = far.body.replace(b"Europe/Paris", b"Mars/Olympus")
-        broken = [row(f"broken {n}", n + 1, START + 1, strange if n % 2 else b"\xc1") for n in range(120)]
+        senseless = encode_entry(Entry(replace(HALF_MINUTE, every=0.0), due=START + 1))
+        broken = [row(f"broken {n}", n + 1, START + 1, (strange, b"\xc1", senseless)[n % 3]) for n in range(120)]
         assert all(rows.change([Change(one.name, ABSENT, one) for one in broken], now=START))
         fired = timetable.fire(now=START + 60)
         assert (fired.runs, len(fired.troubles), rounded(fired.next_in)) == (2, 120, 30)
@@ -192,7 +193,7 @@ class ScheduleContract(ProcessContract, ContractBase):
             one.name: one.body for one in broken
         }
         assert len(timetable.fire(now=START + 60 + 60).troubles) == 120
-        assert timetable.declare([replace(HALF_MINUTE, name=broken[0].name)], now=START) == 0
+        assert timetable.declare([replace(HALF_MINUTE, name=broken[1].name)], now=START) == 0
         assert timetable.remove([one.name for one in broken]) == 120
 
     def test_of_several_changes_of_a_row_one_succeeds(self, store: Broker, open_store: Callable[..., Broker]) -> None:
