@@ -4,7 +4,7 @@ import math
 import random
 import time
 
-from penstock import Penstock, current_job
+from penstock import Penstock, State, current_job
 from penstock.work import Workers
 
 app = Penstock()
@@ -31,7 +31,7 @@ def train(seed: int) -> dict[str, float]:
 def sample(seed: int) -> list[tuple[float, float, bool]]:
     """Points on both sides of a line."""
     dice = random.Random(seed)
-    points = [(dice.gauss(0, 1), dice.gauss(0, 1)) for _ in range(3000)]
+    points = [(dice.gauss(0, 1), dice.gauss(0, 1)) for _ in range(8000)]
     return [(x, y, 2 * x - y + 0.3 > 0) for x, y in points]
 
 
@@ -44,7 +44,7 @@ def demo() -> str:
     """Stops the workers in the middle of a training, and starts others."""
     job = train.delay(7)
     with Workers(f"{__name__}:app", 1, grace=0, quiet=True):
-        while (seen := job.progress()) is None or seen.fraction < 0.2:
+        while job.progress() is None and job.state() is not State.DONE:
             time.sleep(0.05)
     with Workers(f"{__name__}:app", 1, quiet=True):
         trained = job.result(timeout=60)
