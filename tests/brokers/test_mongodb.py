@@ -19,6 +19,7 @@ from penstock.brokers.diagnosis import Grade, Schema
 from penstock.brokers.inspect import Selection
 from penstock.brokers.mongodb.broker import MongoBroker
 from penstock.brokers.mongodb.layout import VERSION
+from penstock.core.job import Dedup
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.states import State
 from penstock.core.topics import Event, Subscription
@@ -360,6 +361,15 @@ def test_a_job_that_was_taken_and_given_back_since_it_was_read_is_read_again(sto
     assert {one.id for one in claims._mark(read, claims._next_claim(), ALICE, head)} == set(read[1:])
     (again,) = claim(store)
     assert (again.id, again.payload, again.items) == (read[0], b"rest", 2)
+
+
+def test_a_job_that_was_replaced_since_it_was_read_is_read_again(store: MongoBroker) -> None:
+    store.enqueue([job(unique="k", payload=b"old")], now=NOW)
+    claims = store._opened.claims
+    head = claims._ready(QUEUE, 1, 0)
+    store.enqueue([job(unique="k", payload=b"new", dedup=Dedup(replace=True))], now=NOW)
+    assert claims._mark([head[0]["_id"]], claims._next_claim(), ALICE, head) == []
+    assert claim_one(store).payload == b"new"
 
 
 def test_a_restart_in_the_middle_loses_nothing() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pymongo
 
-from penstock.brokers.mongodb.documents import RING, lease, to_its_place
+from penstock.brokers.mongodb.documents import HAD, RING, lease, to_its_place
 from penstock.brokers.mongodb.gates import Gates
 from penstock.brokers.mongodb.layout import Layout
 from penstock.brokers.mongodb.order import Order
@@ -169,9 +169,9 @@ class Claims:
         update = {"$set": running, "$unset": {"place": 1}}
         chosen: Document = {"_id": {"$in": ids}, "place": {"$gte": 0}}
         # A job that nobody has had is as it was stored. One that somebody took and gave back since it was read would be another.
-        fresh = bool(read) and not any("process" in one for one in read)
+        fresh = bool(read) and not any(HAD in one for one in read)
         if fresh:
-            chosen["process"] = None
+            chosen[HAD] = None
         with pymongo.timeout(_LONGEST):
             marked = self._layout.jobs.update_many(chosen, update, hint="_id_").matched_count
         if not marked:

@@ -29,8 +29,10 @@ HIDDEN = "hidden"
 RING = "ring"
 #: The fields that tell where a job stands.
 STANDING = ("state", "place", "due", "parked", "ended", "worker", "process", "claim")
-#: What a job that does not run any more is without. Its `process` stays, and tells that somebody has had it.
+#: What a job that does not run any more is without.
 _RUNNING = ("worker", "claim")
+#: The field that stays, and tells of a job that it is not as it was stored first.
+HAD = "process"
 #: The priority of what keeps an order, whose line is sorted by place.
 _ORDERED = 5
 #: A field of a NewJob that goes into its document where it says anything, by the document's name for it.

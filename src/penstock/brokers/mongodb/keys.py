@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
-from penstock.brokers.mongodb.documents import document
+from penstock.brokers.mongodb.documents import HAD, document
 from penstock.brokers.mongodb.layout import Layout
 from penstock.core.job import Dedup, NewJob
 from penstock.core.memo import window_id
@@ -73,7 +73,8 @@ class Keys:
         if not dedup.replace or state not in _WAITING:
             return job
         heir = replace(job, id=holder)
-        born = document(heir, self._layout.next_places(1), now)
+        # A claim that read the job that was there must read this one.
+        born = {**document(heir, self._layout.next_places(1), now), HAD: 0}
         if not jobs.replace_one({**its, "mark": None}, born, session=session).matched_count:
             return None
         self._stored(heir, session)
