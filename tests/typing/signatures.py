@@ -119,3 +119,14 @@ def writes(rows: list[int]) -> None: ...
 
 
 reveal_type(writes)
+
+
+@app.schedule("0 7 * * *", tz="Europe/Paris", args=("ada",))
+@app.schedule(every=30, name="often")
+@app.task
+def scheduled(to: str) -> int:
+    return len(to)
+
+
+reveal_type(scheduled.delay("ada").result())
+app.schedule(every="30")
