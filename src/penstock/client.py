@@ -14,13 +14,14 @@ from penstock.brokers import connect
 from penstock.brokers.base import Broker
 from penstock.brokers.inspect import BatchRecord, Ended, Inspector, Selection
 from penstock.core.codec import decode_value
-from penstock.core.ids import format_id, made_at, uuid7, uuid7s
+from penstock.core.ids import format_id, uuid7, uuid7s
 from penstock.core.job import JobRecord, NewJob
 from penstock.core.memo import PROGRESS, Progress, memo_id
 from penstock.core.standing import Explanation, explain
 from penstock.core.states import LIVE, State
 from penstock.core.topics import Event
 from penstock.core.workflow import CALLED_OFF
+from penstock.endings import looked_up, refuse_unknown, value_of
 from penstock.errors import (
     JobCancelled,
     JobFailed,
@@ -28,7 +29,6 @@ from penstock.errors import (
     MissingFeature,
     ResultTimeout,
     StoreUnavailable,
-    UnknownJob,
 )
 from penstock.gathering import Gathering
 from penstock.waiting import Tell, Waiting
@@ -45,8 +45,6 @@ _DEPTH_POLL = 0.005
 _FOREVER = float("inf")
 #: Jobs that are looked up together.
 _TOGETHER = 500
-#: Seconds by which another's clock may be ahead.
-_AHEAD = 3600.0
 
 
 class Client:
@@ -194,17 +192,17 @@ class Client:
         """
         if id in self.inline_results:
             return Ended(State.DONE, self.inline_results[id])
-        record = self._read(lambda inspector: inspector.get(id))
-        if record is None:
-            value = self._read(lambda inspector: inspector.result(id))
-            if value is None:
-                self._refuse_moved(id)
-                if not self._keeps_records():
-                    # A job that is a message is not known until it has left something.
-                    return None
-                if not known:
-                    _refuse_unknown(id, kept)
+        value, record = self._read(partial(looked_up, id))
+        if value is not None:
             return Ended(State.DONE, value)
+        if record is None:
+            self._refuse_moved(id)
+            if not self._keeps_records():
+                # A job that is a message is not known until it has left something.
+                return None
+            if not known:
+                refuse_unknown(id, kept)
+            return Ended(State.DONE)
         if record.state is State.DEAD:
             failure = record.failure
             raise JobFailed(str(failure), "" if failure is None else failure.traceback)
@@ -230,7 +228,7 @@ class Client:
                     ended = self.ended(id, known=True)
                     if ended is not None:
                         break
-        return _value(ended, timeout)
+        return value_of(ended, timeout)
 
     async def wait_async(self, id: bytes, kept: float = _FOREVER) -> bytes | None:
         """As `wait`, for ever and without blocking the event loop."""
@@ -252,7 +250,7 @@ class Client:
                     ended = await asyncio.to_thread(self.ended, id, known=True)
                     if ended is not None:
                         break
-        return _value(ended, None)
+        return value_of(ended, None)
 
     def ends(self, ids: Sequence[bytes], timeout: float | None) -> Iterator[bytes]:
         """The ids of jobs as they end, well or not; `ResultTimeout` where some have not after `timeout` seconds."""
@@ -371,23 +369,6 @@ class Client:
 
 def _listed(chosen: Selection, inspector: Inspector) -> Sequence[JobRecord]:
     return inspector.list(chosen, limit=_TOGETHER)
-
-
-def _refuse_unknown(id: bytes, kept: float) -> None:
-    """Raise `UnknownJob` for the id of a job that is stored nowhere, and would be only if it were younger."""
-    made = made_at(id)
-    age = None if made is None else time.time() - made
-    if age is None or age > kept or age < -_AHEAD:
-        raise UnknownJob(
-            f"{format_id(id)} is stored nowhere: its result has expired, it left none, or it never was here. "
-            "result_ttl= says how long results are kept"
-        )
-
-
-def _value(ended: Ended | None, timeout: float | None) -> bytes | None:
-    if ended is None:
-        raise ResultTimeout(f"the job did not end within {timeout:g} s")
-    return ended.value
 
 
 def new_id() -> bytes:
