@@ -19,6 +19,7 @@ from penstock.brokers.mongodb.layout import Layout
 from penstock.core.job import Dedup, NewJob
 from penstock.core.memo import window_id
 from penstock.core.states import State
+from penstock.errors import StoreUnavailable
 from penstock.stores.mongodb_clock import ServerClock
 
 _WAITING = [State.READY.value, State.DELAYED.value, State.PARKED.value]
@@ -84,7 +85,7 @@ class Keys:
         """Hold a key for a time; returns who does."""
         results = self._layout.results
         gone = datetime.fromtimestamp(self._clock.now() + window + _GRACE, UTC)
-        mine = {"$set": {"value": job, "expires": now + window, "gone": gone, "pending": True}}
+        mine = {"value": job, "expires": now + window, "gone": gone, "pending": True}
         for tries in range(_TRIES):
             found = results.find_one({"_id": id}, session=session)
             if found is not None and found["expires"] > now and found["value"] != job:
@@ -94,14 +95,18 @@ class Keys:
                     # Somebody is about to store it, or has died over it.
                     time.sleep(_PAUSE)
                     continue
-            chosen = {"_id": id} if found is None else {"_id": id, "value": found["value"], "expires": found["expires"]}
             try:
-                written = results.update_one(chosen, mine, upsert=found is None, session=session)
-                if written.matched_count or written.upserted_id is not None:
+                if found is None:
+                    results.insert_one({"_id": id, **mine}, session=session)
+                    break
+                read = {"_id": id, "value": found["value"], "expires": found["expires"]}
+                if results.update_one(read, {"$set": mine}, session=session).matched_count:
                     break
             except DuplicateKeyError:
                 if session is not None:
                     raise
+        else:
+            raise StoreUnavailable("others kept storing jobs of the same unique key: try again")
         return job
 
     def _is_stored(self, job: bytes, session: ClientSession | None) -> bool:

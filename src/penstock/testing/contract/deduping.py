@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -125,3 +127,20 @@ class DedupContract(ContractBase):
         assert store.enqueue([first, plain, second, window], now=NOW) == [first.id, plain.id, first.id, window.id]
         found = {lease.id: lease.payload for lease in claim(store)}
         assert found == {first.id: b"2", plain.id: b"payload", window.id: b"payload"}
+
+    @pytest.mark.parametrize("dedup", [WINDOW, STARTED, DEBOUNCE], ids=["window", "started", "debounce"])
+    def test_many_that_send_at_the_same_time_get_one_job(
+        self, store: Broker, open_store: Callable[..., Broker], dedup: Dedup
+    ) -> None:
+        senders = [open_store() for _ in range(4)]
+        together = threading.Barrier(len(senders))
+
+        def send(sender: Broker) -> list[bytes]:
+            together.wait(30)
+            return [sender.enqueue([job(unique=f"{n}", dedup=dedup)], now=NOW)[0] for n in range(5)]
+
+        with ThreadPoolExecutor(len(senders)) as pool:
+            stood = list(pool.map(send, senders))
+        assert all(one == stood[0] for one in stood)
+        assert sorted(lease.id for lease in claim(store)) == sorted(stood[0])
+        assert store.depth("default") == 0
