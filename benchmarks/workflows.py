@@ -7,17 +7,19 @@ from collections.abc import Callable
 from contextlib import closing
 
 from benchmarks.figures import Figure, alone, alternate, at_least
-from benchmarks.places import cleared, emptied, fill, folder, fresh_copy, url, worker
+from benchmarks.places import cleared, emptied, fill, folder, fresh_copy, url, watched, worker
+from benchmarks.stores import PostgresStore
 from benchmarks.tasks import app, noop
 from penstock import chain, chord
 from penstock.brokers import connect
+from penstock.testing.servers import PostgresServer
 
 #: What a step of a chain may take at an idle worker, in milliseconds.
-_STEP = 3.0
+_STEP, _POSTGRES_STEP = 3.0, 6.0
 
 
 def run(quick: bool) -> list[Figure]:
-    """On SQLite."""
+    """On SQLite and PostgreSQL."""
     count, steps, repeats = (20_000, 200, 3) if quick else (100_000, 1_000, 5)
     with folder() as place:
         plain, grouped = place / "plain.db", place / "grouped.db"
@@ -38,9 +40,35 @@ def run(quick: bool) -> list[Figure]:
         times = [_chained(url(cleared(place / "chain.db")), steps) for _ in range(repeats)]
     what = f"SQLite: drain of a group of {count:,} no-op jobs with a callback, beside the same jobs alone, prefork 2"
     step = f"SQLite: a step of a chain of {steps:,}, idle worker"
+    figures = [
+        samples.figure(what, "jobs/s", ">= 0.7 of the jobs alone", at_least(0.7)),
+        alone(step, "ms", times, f"< {_STEP:g} ms", lambda middle: middle < _STEP),
+    ]
+    with PostgresServer() as server:
+        return figures + _on_postgres(PostgresStore(server), count, steps, repeats)
+
+
+def _on_postgres(store: PostgresStore, count: int, steps: int, repeats: int) -> list[Figure]:
+    def drained(*, grouped: bool) -> float:
+        where = store.new()
+        if grouped:
+            with app.elsewhere(where):
+                chord([noop.si(number) for number in range(count)], noop.si(0)).delay()
+        else:
+            with closing(connect(where)) as broker:
+                fill(broker, count)
+        with store.look(where) as look, worker(where, "-c", "2"):
+            return count / watched(look)
+
+    samples = alternate(repeats, lambda: drained(grouped=True), lambda: drained(grouped=False))
+    times = [_chained(store.new(), steps) for _ in range(repeats)]
+    what = (
+        f"PostgreSQL: drain of a group of {count:,} no-op jobs with a callback, beside the same jobs alone, prefork 2"
+    )
+    step = f"PostgreSQL: a step of a chain of {steps:,}, idle worker"
     return [
         samples.figure(what, "jobs/s", ">= 0.7 of the jobs alone", at_least(0.7)),
-        alone(step, "ms", times, f"< {_STEP:g} ms", lambda least: least < _STEP),
+        alone(step, "ms", times, f"< {_POSTGRES_STEP:g} ms", lambda middle: middle < _POSTGRES_STEP),
     ]
 
 

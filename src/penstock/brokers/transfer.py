@@ -23,6 +23,10 @@ def beside(name: bytes) -> bytes:
     return name[:-1] + bytes([name[-1] ^ 1])
 
 
+#: The stages of workflows that are under way stay, and so must the jobs that they wait for.
+WORKFLOWS_STAY = "workflows are under way here, and can't move: let them end, or cancel them, and move then"
+
+
 class Pending(msgspec.Struct, frozen=True, gc=False):
     """A shipment that has left and was not discarded: its number, which grows, and the `name` of the store it is bound for."""
 

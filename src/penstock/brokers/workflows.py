@@ -15,6 +15,16 @@ KEPT_DONE, KEPT_FAILED = 86_400.0, 30 * 86_400.0
 SOME_WORKFLOWS, EVERY_WORKFLOW = 100, 3600.0
 
 
+#: Why a stage is cancelled with its workflow.
+CALLED_OFF = "the workflow was cancelled"
+_ID = 16
+
+
+def cut(ids: bytes) -> list[bytes]:
+    """Ids that are stored side by side."""
+    return [ids[start : start + _ID] for start in range(0, len(ids), _ID)]
+
+
 class StageRecord(msgspec.Struct, frozen=True):
     """A stage as it is read back. Counters are in jobs; times in seconds since the epoch.
 

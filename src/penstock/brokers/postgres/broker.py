@@ -25,6 +25,7 @@ from penstock.brokers.postgres.listen import listening
 from penstock.brokers.postgres.sides import Sides
 from penstock.brokers.postgres.storing import store
 from penstock.brokers.postgres.topics import Topics
+from penstock.brokers.workflows import EVERY_WORKFLOW, KEPT_DONE, KEPT_FAILED, SOME_WORKFLOWS
 from penstock.core import limiter
 from penstock.core.clock import Steady
 from penstock.core.codec import encode_failure
@@ -45,7 +46,7 @@ _INTERRUPTED = encode_failure(INTERRUPTED)
 class PostgresBroker(Sides):
     """A queue in a database: `postgresql://user:password@host:5432/database?schema=penstock`."""
 
-    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.WORKFLOWS}
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
 
     def __init__(self, url: str) -> None:
         self._url = postgres.parse(url, ("schema",))
@@ -223,6 +224,10 @@ class PostgresBroker(Sides):
         late = {id(outcome) for outcome in stale}
         born = [job for outcome in outcomes if id(outcome) not in late for job in outcome.follow_ups]
         store(session, born, now, grow=False)
+        joins = [job for job in born if job.batch is not None and not job.dead]
+        if joins:
+            stages = Array("uuid", [job.batch for job in joins])
+            session.run("members_born", stages=stages, jobs=Array("uuid", [job.id for job in joins]))
         crashed = {o.lease.id: o.crashes for o in outcomes if o.crashes is not None and id(o) not in late}
         if crashed:
             counts = Array("int4", list(crashed.values()))
@@ -347,6 +352,9 @@ class PostgresBroker(Sides):
 
     def prune(self, *, now: float | None = None) -> int:
         """See `Broker.prune`."""
+        self._link.run(
+            "prune_workflows", at=now, most=SOME_WORKFLOWS, every=EVERY_WORKFLOW, done=KEPT_DONE, failed=KEPT_FAILED
+        )
         self._link.run("prune_batches", at=now, every=EVERY_BATCH, most=SOME_BATCHES)
         for span, kept in KEPT.items():
             self._link.run("prune_metrics", span=span, kept=kept, ahead=COARSE, at=now)

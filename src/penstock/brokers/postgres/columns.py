@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from penstock.brokers.postgres.arrays import Array, column, sparse
+from penstock.brokers.workflows import KEPT_FAILED
 from penstock.core.codec import encode_failure
 from penstock.core.job import Lease, NewJob
 from penstock.core.limiter import gate_of, is_ordered, line, queue_of
@@ -60,8 +61,13 @@ def of_outcomes(outcomes: Sequence[Outcome]) -> dict[str, Array | None]:
     results = [outcome.result if outcome.ending is Ending.DONE else None for outcome in outcomes]
     columns["results"] = sparse("bytea", results)
     if columns["results"] is not None:
-        columns["ttls"] = Array("float8", [outcome.result_ttl for outcome in outcomes])
+        columns["ttls"] = Array("float8", [_kept(outcome) for outcome in outcomes])
     return columns | _of_steps(outcomes)
+
+
+def _kept(outcome: Outcome) -> float:
+    """Seconds for which a result is kept: one that others take until they have started, which sets another time."""
+    return max(outcome.result_ttl, KEPT_FAILED) if outcome.passes else outcome.result_ttl
 
 
 def _of_steps(outcomes: Sequence[Outcome]) -> dict[str, Array | None]:

@@ -16,7 +16,7 @@ from penstock.brokers.postgres.link import Link
 from penstock.core.job import Failure, JobRecord
 from penstock.core.limiter import Limit, OpenGate, gate_of, limit_name, queue_gate, queue_of
 from penstock.core.metrics import FINE, Sample, decoded_sample
-from penstock.core.standing import COUNTED, Standing, gate_state
+from penstock.core.standing import COUNTED, Awaited, Standing, gate_state
 from penstock.core.states import State
 
 #: state -> (its number in the table, whether a claim holds the job, where that makes a difference).
@@ -27,8 +27,9 @@ _STATES: dict[State, tuple[int, bool | None]] = {
     State.PARKED: (2, None),
     State.DEAD: (3, None),
     State.CANCELLED: (4, None),
+    State.WAITING: (-1, None),
 }
-_WAITING = (State.READY, State.DELAYED, State.PARKED)
+_WAITING = (State.READY, State.DELAYED, State.PARKED, State.WAITING)
 _ENDED = (State.DEAD, State.CANCELLED)
 #: Statements after which a job may have ended.
 _ENDING = frozenset({"cancel", "delete"})
@@ -89,7 +90,8 @@ class PostgresInspector:
         """See `Inspector.standing`."""
         rows = self._link.run("standing", id=id.hex(), most=COUNTED + 1)
         if not rows:
-            return None
+            awaits = tuple(Awaited(*row) for row in self._link.run("standing_awaits", id=id.hex()))
+            return Standing(awaits=awaits) if awaits else None
         queue, ahead, first, now = rows[0]
         names = [name for name in (gate_of(queue), queue_gate(queue_of(queue))) if name is not None]
         terms: dict[str, bytes] = dict(

@@ -13,6 +13,7 @@ from penstock.brokers.postgres.inspector import PostgresInspector
 from penstock.brokers.postgres.link import Link
 from penstock.brokers.postgres.memos import PostgresMemos
 from penstock.brokers.postgres.schedules import PostgresSchedules
+from penstock.brokers.postgres.workflows import PostgresWorkflows
 from penstock.stores import postgres
 from penstock.stores.statements import Statements
 
@@ -51,6 +52,10 @@ class Sides(Broker):
     def schedules(self) -> PostgresSchedules:
         """See `Broker.schedules`."""
         return PostgresSchedules(self._link)
+
+    def workflows(self) -> PostgresWorkflows:
+        """See `Broker.workflows`."""
+        return PostgresWorkflows(self._link)
 
     def memos(self) -> PostgresMemos:
         """See `Broker.memos`; on this broker's connection."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock.brokers.postgres.arrays import Array, column, sparse
 from penstock.brokers.postgres.link import Link, Session
-from penstock.brokers.transfer import REMEMBERED, Arrival, Left, Pending
+from penstock.brokers.transfer import REMEMBERED, WORKFLOWS_STAY, Arrival, Left, Pending
 from penstock.core.limiter import gate_of, is_ordered, line, queue_of
 from penstock.core.outcome import Step
 from penstock.core.shipment import (
@@ -22,6 +22,7 @@ from penstock.core.shipment import (
     uncounted,
 )
 from penstock.core.states import State
+from penstock.errors import MissingFeature
 
 _STATES = (State.READY, State.DELAYED, State.PARKED, State.DEAD, State.CANCELLED)
 _NUMBERS = {state: number for number, state in enumerate(_STATES)}
@@ -52,6 +53,8 @@ class PostgresTransfer:
         named = None if queues is None else Array("text", queues)
         with self._link.transaction() as session:
             session.run("ship_lock")
+            if session.run("workflows_open"):
+                raise MissingFeature(WORKFLOWS_STAY)
             chosen = list(self._chosen(session, queues, named, most))
             going = fitting((size, line) for _, size, line in chosen)
             jobs = self._take(session, [id for id, *_ in chosen[:going]])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from penstock.brokers.workflows import EVERY_WORKFLOW, KEPT_DONE, KEPT_FAILED, SOME_WORKFLOWS
+from penstock.brokers.workflows import EVERY_WORKFLOW, KEPT_DONE, KEPT_FAILED, SOME_WORKFLOWS, cut
 from penstock.core import handing
 from penstock.core.job import Failure
 from penstock.core.workflow import CALLED_OFF, Answer, Rule, StageState, Verdict, answer, verdict, why
@@ -18,7 +18,6 @@ from penstock.stores.statements import Statements
 
 #: Makes jobs ready, behind all others, by a JSON array of their seqs.
 Ready = Callable[[sqlite3.Connection, str, float], None]
-_ID = 16
 
 
 class Settled(NamedTuple):
@@ -157,11 +156,6 @@ class Flows:
                 connection.execute(self._sql["workflow_drop"], (id,))
             else:
                 connection.execute(self._sql["workflow_look"], (id, now + EVERY_WORKFLOW))
-
-
-def cut(ids: bytes) -> list[bytes]:
-    """The ids that are stored side by side."""
-    return [ids[start : start + _ID] for start in range(0, len(ids), _ID)]
 
 
 def _too_much(size: int, takers: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from penstock.brokers.sqlite.moves import Moves
 from penstock.brokers.sqlite.order import ordered_lines
-from penstock.brokers.transfer import REMEMBERED, Arrival, Left, Pending
+from penstock.brokers.transfer import REMEMBERED, WORKFLOWS_STAY, Arrival, Left, Pending
 from penstock.core.limiter import gate_of, line, queue_of
 from penstock.core.outcome import Step
 from penstock.core.shipment import (
@@ -70,7 +70,8 @@ class SqliteTransfer:
         """See `Transfer.ship`."""
         now = time.time() if now is None else now
         with self._transaction():
-            self._refuse_workflows()
+            if self._rows("workflows_open"):
+                raise MissingFeature(WORKFLOWS_STAY)
             chosen = self._chosen(queues, most)
             seqs = chosen[: fitting(self._rows("ship_sizes", json.dumps(chosen)))]
             keys = json.dumps(seqs)
@@ -96,13 +97,6 @@ class SqliteTransfer:
             self._rows("moved_prune", now - REMEMBERED)
             ((number,),) = self._rows("ship_add", bound_for, encode_shipment(shipment))
         return number, shipment
-
-    def _refuse_workflows(self) -> None:
-        """The stages of workflows that are under way stay, and so must the jobs that they wait for."""
-        if self._rows("workflows_open"):
-            raise MissingFeature(
-                "workflows are under way here, and can't move: let them end, or cancel them, and move then"
-            )
 
     def _chosen(self, queues: Sequence[str] | None, most: int) -> list[int]:
         """The seqs of jobs that may leave, in the order in which they go."""

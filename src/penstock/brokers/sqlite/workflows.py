@@ -8,15 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from penstock.brokers.inspect import Selection
-from penstock.brokers.sqlite.flows import cut
 from penstock.brokers.sqlite.inspector import SqliteInspector
 from penstock.brokers.sqlite.moves import Moves
-from penstock.brokers.workflows import StageRecord, WorkflowRecord
+from penstock.brokers.workflows import CALLED_OFF, StageRecord, WorkflowRecord, cut
 from penstock.core.workflow import NewStage, NewWorkflow, Rule, StageState, check, kept
 from penstock.stores import sqlite
 from penstock.stores.statements import Statements
-
-_CALLED_OFF = "the workflow was cancelled"
 
 
 class SqliteWorkflows:
@@ -90,7 +87,7 @@ class SqliteWorkflows:
                 stage = _stage(row)
                 if stage.state is StageState.WAITING:
                     cancelled += len(connection.execute(self._sql["waits_of"], (stage.id,)).fetchall())
-                    self._moves.flows.cancel(connection, stage.id, _CALLED_OFF, now)
+                    self._moves.flows.cancel(connection, stage.id, CALLED_OFF, now)
                 elif stage.state is StageState.STARTED:
                     started.append(stage.id)
         return cancelled + sum(self._inspector.cancel(Selection(batch=stage)) for stage in started)

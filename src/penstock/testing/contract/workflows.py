@@ -237,7 +237,7 @@ class WorkflowContract(FlowBase):
         store.prune(now=NOW + 100)
         done(store, two, value="too", now=NOW + 100)
         assert given(claim_one(store, now=NOW + 100)) == ["kept", "too"]
-        store.prune(now=NOW + 101)
+        store.prune(now=NOW + 100 + KEPT_DONE + 1)
         assert store.inspector().result(one.id, now=NOW) is None
 
     def test_jobs_that_join_a_stage_are_waited_for(self, store: Broker, flows: Workflows) -> None:

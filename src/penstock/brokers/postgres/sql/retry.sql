@@ -1,10 +1,16 @@
--- Make jobs that ended ready again, behind all others and with all their attempts. In: ids. Out: how many, and a second
--- column of no meaning.
+-- Make jobs that ended ready again, behind all others and with all their attempts; those wait whose stage has not started, and those stay whose stage was cancelled.
+-- In: ids. Out: how many, and a second column of no meaning.
 with these as (
-  select id from penstock.job where id = any(%(ids)s) and state >= 3 order by id for update
+  select j.id, coalesce(s.state, '') as stage
+  from penstock.job j left join penstock.stage s on s.id = j.batch
+  where j.id = any(%(ids)s) and j.state >= 3 and s.state is distinct from 'cancelled' order by j.id for update of j
 ), changed as (
-  update penstock.job j set state = 0, seq = nextval('penstock.place'), ready_at = clock_timestamp(), attempt = 0, crashes = 0, run_at = null, ended_at = null
+  update penstock.job j
+  set state = case when these.stage = 'waiting' then -1 else 0 end, seq = nextval('penstock.place'), ready_at = clock_timestamp(), attempt = 0, crashes = 0,
+      run_at = null, ended_at = null
   from these where j.id = these.id returning j.queue, j.batch, j.items
+), unended as (
+  update penstock.stage s set ended_at = null from (select distinct batch from changed) as c where s.id = c.batch and s.state = 'started'
 ), counted as (
   update penstock.batch b set failed = b.failed - s.items
   from (select batch, sum(items) as items from changed where batch is not null group by batch) as s where b.id = s.batch
