@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -109,11 +110,15 @@ class RabbitServer(Server):
         return False
 
     def _end_epmd(self) -> None:
-        """The node started it, and it outlives the node. It obeys its own kill request only where no node is known to it."""
-        with suppress(OSError), socket.create_connection((LOOPBACK, self._epmd), 5) as epmd:
-            epmd.settimeout(5)
-            epmd.sendall(b"\x00\x01k")
-            epmd.recv(2)
+        """The node started it, and it outlives the node. It obeys its own kill request only when it has seen that no node is left."""
+        pause = threading.Event()
+        for _ in range(20):
+            with suppress(OSError), socket.create_connection((LOOPBACK, self._epmd), 5) as epmd:
+                epmd.sendall(b"\x00\x01k")
+                if epmd.recv(2) == b"NO":
+                    pause.wait(0.05)
+                    continue
+            return
 
 
 def _find() -> Path:
