@@ -89,7 +89,7 @@ class Workflows(Protocol):
         """
 
     def get(self, id: bytes) -> WorkflowRecord | None:
-        """A workflow, or None where none of this id is stored (any more)."""
+        """A workflow by its id, or by that of one of its stages, which is the batch of its jobs; None where it is not stored (any more)."""
 
     def cancel(self, id: bytes, *, now: float | None = None) -> int:
         """Cancel what has not ended, as `Inspector.cancel` does; returns how many jobs."""

@@ -164,8 +164,10 @@ class _Repair:
         if ids is None or self._verb == "purge" or Feature.WORKFLOWS not in broker.features:
             return 0, ids
         flows = broker.workflows()
-        found = [id for id in ids if flows.get(id) is not None]
-        done = sum(flows.resume(id) if self._verb == "retry" else flows.cancel(id) for id in found)
+        found = {id: record.id for id in ids if (record := flows.get(id)) is not None}
+        done = sum(
+            flows.resume(id) if self._verb == "retry" else flows.cancel(id) for id in dict.fromkeys(found.values())
+        )
         return done, tuple(id for id in ids if id not in found)
 
     def _do(self, inspector: Inspector, selection: Selection) -> int:

@@ -96,8 +96,8 @@ class PostgresWorkflows:
         found = self._link.run("workflow", id=id.hex())
         if not found:
             return None
-        name, created_at = found[0]
-        return WorkflowRecord(id, name, created_at, self._stages(self._link, id))
+        its, name, created_at = found[0]
+        return WorkflowRecord(its, name, created_at, self._stages(self._link, its))
 
     def _stages(self, session: Session | Link, id: bytes) -> tuple[StageRecord, ...]:
         return tuple(_stage(row) for row in session.run("workflow_stages", id=id.hex()))

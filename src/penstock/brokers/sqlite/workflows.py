@@ -74,8 +74,11 @@ class SqliteWorkflows:
         """See `Workflows.get`."""
         with sqlite.translating(self._path):
             found = self._connection.execute(self._sql["workflow"], (id,)).fetchone()
-            rows = self._connection.execute(self._sql["workflow_stages"], (id,)).fetchall()
-        return None if found is None else WorkflowRecord(id, found[0], found[1], tuple(_stage(row) for row in rows))
+            if found is None:
+                return None
+            rows = self._connection.execute(self._sql["workflow_stages"], found[:1]).fetchall()
+        its, name, created_at = found
+        return WorkflowRecord(its, name, created_at, tuple(_stage(row) for row in rows))
 
     def cancel(self, id: bytes, *, now: float | None = None) -> int:
         """See `Workflows.cancel`."""

@@ -90,6 +90,23 @@ def given(lease: Lease) -> list[Any]:
     return handing.own(lease.payload)
 
 
+def end_together(open_store: Callable[..., Broker], leases: Sequence[Lease], ends: int) -> None:
+    """End leases by so many connections, each time one by each of them at the same moment; their results are their ids."""
+    barrier = threading.Barrier(ends)
+
+    def end(number: int) -> None:
+        other = open_store()
+        for lease in leases[number::ends]:
+            barrier.wait(20)
+            other.exchange([succeeded(lease, PASSES, encode(lease.id))], (), 0, ALICE, now=NOW)
+
+    threads = [threading.Thread(target=end, args=(number,)) for number in range(ends)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 class FlowBase(ContractBase):
     """What the contract of workflows goes by."""
 
@@ -123,6 +140,7 @@ class WorkflowContract(FlowBase):
         found = read(flows, made)
         assert (found.name, found.state, found.counts) == ("flow", State.RUNNING, (4, 0, 0))
         assert [one.state for one in found.stages] == [StageState.STARTED, StageState.STARTED, StageState.WAITING]
+        assert flows.get(last.id) == found
         standing = store.inspector().standing(last.jobs[0].id)
         assert standing is not None
         assert standing.awaits == (Awaited("step", 0, 2), Awaited("step", 0, 1))
@@ -283,6 +301,16 @@ class WorkflowContract(FlowBase):
         with pytest.raises(ConfigError, match="take results"):
             flows.start(workflow(stage(shape=[0])))
 
+    def test_what_is_under_way_does_not_move(self, store: Broker, flows: Workflows) -> None:
+        first = stage()
+        started(flows, first, stage(after=[first]))
+        with pytest.raises(MissingFeature, match="workflows are under way"):
+            store.transfer().ship(new_id(), "elsewhere", None, 10, now=NOW)
+        for _ in range(2):
+            done(store, claim_one(store))
+        store.enqueue([job()], now=NOW)
+        assert store.transfer().ship(new_id(), "elsewhere", None, 10, now=NOW) is not None
+
     def test_many_that_end_at_once_start_it_once(
         self, store: Broker, flows: Workflows, open_store: Callable[..., Broker]
     ) -> None:
@@ -290,22 +318,23 @@ class WorkflowContract(FlowBase):
         groups = [stage(ends) for _ in range(8)]
         callbacks = [stage(after=[group], shape=[1]) for group in groups]
         started(flows, *groups, *callbacks)
-        leases = claim(store)
-        barrier = threading.Barrier(ends)
-
-        def end(number: int) -> None:
-            other = open_store()
-            mine = leases[number::ends]
-            for lease in mine:
-                barrier.wait(20)
-                other.exchange([succeeded(lease, PASSES, encode(lease.id))], (), 0, ALICE, now=NOW)
-
-        threads = [threading.Thread(target=end, args=(number,)) for number in range(ends)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        end_together(open_store, claim(store), ends)
         taken = claim(store)
-        assert sorted(ids(taken)) == sorted(one.jobs[0].id for one in callbacks)
         wanted = {callback.jobs[0].id: [ids(group.jobs)] for group, callback in zip(groups, callbacks, strict=True)}
         assert {lease.id: given(lease) for lease in taken} == wanted
+        assert len(taken) == len(callbacks)
+
+    def test_stages_that_end_at_once_start_what_waits_for_all_of_them(
+        self, store: Broker, flows: Workflows, open_store: Callable[..., Broker]
+    ) -> None:
+        ends = 4
+        steps = [[stage() for _ in range(ends)] for _ in range(8)]
+        callbacks = [stage(after=of, shape=[ends]) for of in steps]
+        started(flows, *(one for of in steps for one in of), *callbacks)
+        end_together(open_store, claim(store), ends)
+        taken = claim(store)
+        wanted = {
+            callback.jobs[0].id: [[one.jobs[0].id for one in of]] for of, callback in zip(steps, callbacks, strict=True)
+        }
+        assert {lease.id: given(lease) for lease in taken} == wanted
+        assert len(taken) == len(callbacks)

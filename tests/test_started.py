@@ -1,0 +1,47 @@
+"""Handles on workflows."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from penstock import Penstock, State, chain, group
+from penstock.errors import ConfigError, ResultTimeout, UnknownWorkflow
+
+app = Penstock("sqlite:///unused.db")
+
+
+@app.task
+def same(x: int) -> int:
+    return x
+
+
+@pytest.fixture(autouse=True)
+def store(queue_url: str) -> Iterator[None]:
+    with app.elsewhere(queue_url):
+        yield
+
+
+def test_a_handle_is_had_by_the_id() -> None:
+    started = chain(same.s(1), same.s()).delay()
+    found = app.workflow(started.id)
+    assert (found.id, found.state(), found.progress()) == (started.id, State.RUNNING, (0, 2))
+    app.drain()
+    assert (found.result(0), found.state(), found.progress()) == (1, State.DONE, (2, 2))
+    assert repr(found) == f"<StartedWorkflow {started.id}>"
+
+
+def test_who_did_not_start_it_has_no_results_of_several_last_jobs() -> None:
+    started = group(same.s(1), same.s(2)).delay()
+    app.drain()
+    with pytest.raises(ConfigError, match="one last step"):
+        app.workflow(started.id).result(0)
+
+
+def test_what_is_not_there() -> None:
+    with pytest.raises(UnknownWorkflow, match="no workflow"):
+        app.workflow("0197b3a4-6c1e-7000-8000-000000000000")
+
+
+def test_waiting_has_an_end() -> None:
+    with pytest.raises(ResultTimeout):
+        same.s(1).delay().result(0.01)
