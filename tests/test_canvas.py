@@ -7,6 +7,7 @@ import pytest
 from penstock import (
     Failure,
     GiveUp,
+    Job,
     Penstock,
     PenstockError,
     State,
@@ -135,6 +136,28 @@ def test_what_returns_nothing_hands_on_none():
 @app.task
 def gather(items: list[int | None]) -> int:
     return items.count(None)
+
+
+def test_none_is_a_result_whether_it_is_handed_on_or_not():
+    flow = Workflow()
+    first = flow.add(maybe.s(1))
+    flow.add(outcomes.si([]), after=[first])
+    flow.add(gather_one.s(), after=[first])
+    started = flow.delay()
+    (key,) = [stage.first for stage in started.record().stages if stage.name.endswith("maybe")]
+    run()
+    assert Job(app.client, key, int).result(0) is None
+    assert started.result(0) == [[], True]
+
+
+@app.task
+def maybe(x: int) -> int | None:
+    return None
+
+
+@app.task
+def gather_one(item: int | None) -> bool:
+    return item is None
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 17])

@@ -78,8 +78,9 @@ class Job(Generic[R]):
             )
 
     def _decoded(self, value: bytes | None) -> R:
-        # A result of None is never stored; its absence is the value, whatever R is.
-        result: R = decode_value(_NONE if value is None else value, Any if value is None else self._returns)
+        # A result of None is stored only where another job takes it; else its absence is the value, whatever R is.
+        is_none = value is None or value == _NONE
+        result: R = decode_value(_NONE if value is None else value, Any if is_none else self._returns)
         return result
 
     def progress(self) -> Progress | None:

@@ -2,7 +2,7 @@
 
 from typing import reveal_type
 
-from penstock import Penstock, shared_task
+from penstock import Penstock, chord, shared_task
 
 app = Penstock()
 
@@ -130,3 +130,8 @@ def scheduled(to: str) -> int:
 
 reveal_type(scheduled.delay("ada").result())
 app.schedule(every="30")
+
+reveal_type(plain.si("a").delay().result())
+reveal_type(plain.s() | with_options.s(copies=2))
+reveal_type(chord([plain.s("a")], with_options.s()).delay())
+plain.si(1)
