@@ -1,6 +1,7 @@
 """Fixtures for every test."""
 
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ pytest.register_assert_rewrite("penstock.testing.contract")
 # No test is judged by the time it takes: a busy machine is no bug.
 settings.register_profile("penstock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("penstock")
+
+# A shell that runs the tests in the background has them ignore SIGINT, and whatever they start would ignore it as well.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
