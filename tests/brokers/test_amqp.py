@@ -20,9 +20,9 @@ from penstock.brokers.inspect import Selection
 from penstock.core.job import Failure, Holder, Lease
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
-from penstock.errors import ConfigError, StoreError, StoreUnavailable
+from penstock.errors import ConfigError, MissingFeature, StoreError, StoreUnavailable
 from penstock.testing.contract.harness import ALICE, BOB, ids, job, jobs
-from penstock.testing.servers import RabbitServer
+from penstock.testing.servers import RabbitServer, RedisServer
 
 QUEUE = "default"
 PATIENCE = 30.0
@@ -330,6 +330,15 @@ def test_a_url_that_can_not_be_read_says_why(wrong: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(f"amqp://me:s3cret@host{wrong}")
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_backend_without_workflows_says_so(url: str, redis_server: RedisServer) -> None:
+    place, _, _ = url.partition("&backend=")
+    broker = AmqpBroker(f"{place}&backend={redis_server.url()}")
+    with closing(broker):
+        broker.open()
+        with pytest.raises(MissingFeature, match="RedisBroker keeps no workflows"):
+            broker.workflows()
 
 
 def test_a_backend_is_a_file_of_this_hosts_unless_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -148,8 +148,7 @@ def show(words: tuple[str, ...], where: str | None, mermaid: bool, as_json: bool
     cancelled are failed), and `stages`: each has `id`, `task`, `state`, `after` (the ids of those it waits for), `starts_when` (those are "done",
     have "ended", or one has "failed"), `total`, `done`, `failed`, `retried`, `first_job`, `started_at`, `ended_at` and `reason` (why it was cancelled).
     """
-    from penstock.brokers.base import Feature
-    from penstock.cli.place import find_place
+    from penstock.cli.place import find_place, find_workflow
     from penstock.cli.progress import progress_fields, read_progress
 
     where, rest = split_where(where, words)
@@ -162,7 +161,7 @@ def show(words: tuple[str, ...], where: str | None, mermaid: bool, as_json: bool
         record = inspector.get(id)
         result = inspector.result(id) if record is None else None
         progress = read_progress(inspector, id) if record is not None else None
-        found = broker.workflows().get(id) if record is None and Feature.WORKFLOWS in broker.features else None
+        found = find_workflow(broker, id) if record is None else None
     if found is not None:
         _show_workflow(found, as_json=as_json, as_diagram=mermaid)
     elif mermaid:

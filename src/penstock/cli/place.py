@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 
@@ -14,9 +14,10 @@ from penstock.app import Penstock, load_app
 from penstock.brokers import connect
 from penstock.brokers.base import Broker
 from penstock.brokers.inspect import Inspector
+from penstock.brokers.workflows import WorkflowRecord
 from penstock.client import Client
 from penstock.core.text import without_password
-from penstock.errors import ConfigError, StoreError
+from penstock.errors import ConfigError, MissingFeature, StoreError
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -71,6 +72,13 @@ def import_app(target: str) -> Penstock:
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
     return load_app(target)
+
+
+def find_workflow(broker: Broker, id: bytes) -> WorkflowRecord | None:
+    """A workflow by its id, or None: where the store, or the backend of a broker, keeps none, there is none."""
+    with suppress(MissingFeature):
+        return broker.workflows().get(id)
+    return None
 
 
 def _check_there(place: Place) -> None:

@@ -159,15 +159,15 @@ class _Repair:
 
     def _do_workflows(self, broker: Broker, ids: tuple[bytes, ...] | None) -> tuple[int, tuple[bytes, ...] | None]:
         """Do it to those that are workflows; returns to how many jobs, and the ids that are left."""
-        from penstock.brokers.base import Feature
+        from penstock.cli.place import find_workflow
 
-        if ids is None or self._verb == "purge" or Feature.WORKFLOWS not in broker.features:
+        if ids is None or self._verb == "purge":
             return 0, ids
-        flows = broker.workflows()
-        found = {id: record.id for id in ids if (record := flows.get(id)) is not None}
-        done = sum(
-            flows.resume(id) if self._verb == "retry" else flows.cancel(id) for id in dict.fromkeys(found.values())
-        )
+        found = {id: record.id for id in ids if (record := find_workflow(broker, id)) is not None}
+        done = 0
+        for id in dict.fromkeys(found.values()):
+            flows = broker.workflows()
+            done += flows.resume(id) if self._verb == "retry" else flows.cancel(id)
         return done, tuple(id for id in ids if id not in found)
 
     def _do(self, inspector: Inspector, selection: Selection) -> int:

@@ -9,6 +9,7 @@ from penstock.brokers.amqp.keeper import Keeper
 from penstock.brokers.amqp.link import Link
 from penstock.brokers.base import Broker, WorkerInfo
 from penstock.brokers.schedules import ScheduleStore
+from penstock.brokers.workflows import Workflows
 from penstock.core.job import Holder, Lease
 from penstock.core.metrics import Point
 from penstock.core.topics import Subscription
@@ -69,6 +70,11 @@ class Backed(Broker):
         """See `Broker.schedules`: the backend has them, and the jobs of their runs."""
         with self._link.held():
             return self._keeper.open().schedules()
+
+    def workflows(self) -> Workflows:
+        """See `Broker.workflows`: the backend has them, and their jobs; `MissingFeature` where it keeps none."""
+        with self._link.held():
+            return self._keeper.open().workflows()
 
     def unpark(self, tasks: Sequence[str]) -> int:
         """See `Broker.unpark`."""

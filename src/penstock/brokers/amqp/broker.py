@@ -44,7 +44,7 @@ class AmqpBroker(Backed):
     """A queue in RabbitMQ: `amqp://localhost:5672/vhost?namespace=penstock&backend=postgresql://...`."""
 
     # What waits as a message can be counted and cancelled, and not listed; what runs as one goes on.
-    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.INSPECT, Feature.CANCEL, Feature.WORKFLOWS}
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.INSPECT, Feature.CANCEL}
     keeps_records: ClassVar[bool] = False
 
     def __init__(self, url: str) -> None:
