@@ -7,49 +7,27 @@ import json
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from penstock.brokers.base import WorkerInfo
 from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, WorkerRecord
-from penstock.brokers.sqlite.ends import Ends
 from penstock.brokers.sqlite.flows import Settled
-from penstock.brokers.sqlite.moves import Moves
+from penstock.brokers.sqlite.side import Side
 from penstock.core.job import Failure, JobRecord
 from penstock.core.limiter import gate_of, queue_gate, queue_of
 from penstock.core.metrics import FINE, Sample, decoded_sample
 from penstock.core.standing import COUNTED, Awaited, Standing
 from penstock.core.states import State
 from penstock.stores import sqlite
-from penstock.stores.statements import Statements
 
 _COUNTED = ("ready", "running", "delayed", "parked", "waiting", "dead")
 
 
-class SqliteInspector:
+class SqliteInspector(Side):
     """See `penstock.brokers.inspect.Inspector`. Made by `SqliteBroker.inspector`, whose connection it uses."""
-
-    def __init__(
-        self,
-        path: str,
-        connection: sqlite3.Connection,
-        transaction: Callable[[], AbstractContextManager[sqlite3.Connection]],
-        moves: Moves,
-        sql: Statements,
-        ring: Callable[[Sequence[str]], None],
-        ends: Ends,
-    ) -> None:
-        self._path = path
-        self._connection = connection
-        #: Begins a transaction on the connection.
-        self.transaction = transaction
-        self._moves = moves
-        self._sql = sql
-        self._ring = ring
-        self._ends = ends
 
     def get(self, id: bytes) -> JobRecord | None:
         """See `Inspector.get`."""
@@ -126,7 +104,7 @@ class SqliteInspector:
 
     def cancel(self, selection: Selection) -> int:
         """See `Inspector.cancel`."""
-        with self.transaction() as connection:
+        with self._transaction() as connection:
             seqs = self._in_states(selection, _WAITING)
             keys = json.dumps(seqs)
             lines = self._moves.order.lines(connection, keys)
@@ -145,7 +123,7 @@ class SqliteInspector:
 
     def retry(self, selection: Selection) -> int:
         """See `Inspector.retry`."""
-        with self.transaction() as connection:
+        with self._transaction() as connection:
             count = self.again(connection, self._in_states(selection, _ENDED), time.time())
             listeners = self._moves.listeners(connection) if count else []
         self._ring(listeners)
@@ -165,7 +143,7 @@ class SqliteInspector:
 
     def purge(self, queue: str) -> int:
         """See `Broker.purge`."""
-        with self.transaction() as connection:
+        with self._transaction() as connection:
             rows = connection.execute(self._sql["queued"], (queue,)).fetchall()
             keys = json.dumps([seq for (seq,) in rows])
             settled = self._uncount(connection, keys)
@@ -185,7 +163,7 @@ class SqliteInspector:
 
     def delete(self, selection: Selection) -> int:
         """See `Inspector.delete`."""
-        with self.transaction() as connection:
+        with self._transaction() as connection:
             found = json.dumps(self._seqs(selection, -1, None))
             keys = connection.execute(self._sql["not_running"], (found,)).fetchone()[0]
             ended = [seq for state in _ENDED for seq in self._seqs(Selection(state=state), -1, None)]

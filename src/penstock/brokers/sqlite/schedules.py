@@ -5,33 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 
 from penstock.brokers.schedules import ABSENT, Change, Due, Row
-from penstock.brokers.sqlite.moves import Moves
+from penstock.brokers.sqlite.side import Side
 from penstock.stores import sqlite
-from penstock.stores.statements import Statements
 
 
-class SqliteSchedules:
+class SqliteSchedules(Side):
     """See `penstock.brokers.schedules.ScheduleStore`. Made by `SqliteBroker.schedules`, whose connection it uses."""
-
-    def __init__(
-        self,
-        path: str,
-        connection: sqlite3.Connection,
-        transaction: Callable[[], AbstractContextManager[sqlite3.Connection]],
-        moves: Moves,
-        sql: Statements,
-        ring: Callable[[Sequence[str]], None],
-    ) -> None:
-        self._path = path
-        self._connection = connection
-        self._transaction = transaction
-        self._moves = moves
-        self._sql = sql
-        self._ring = ring
 
     def read(self, names: Sequence[str] | None = None) -> list[Row]:
         """See `ScheduleStore.read`."""

@@ -13,6 +13,7 @@ from penstock.brokers.sqlite.inspector import SqliteInspector
 from penstock.brokers.sqlite.memos import SqliteMemos
 from penstock.brokers.sqlite.moves import Moves
 from penstock.brokers.sqlite.schedules import SqliteSchedules
+from penstock.brokers.sqlite.side import Parts
 from penstock.brokers.sqlite.transfer import SqliteTransfer
 from penstock.brokers.sqlite.workflows import SqliteWorkflows
 from penstock.errors import ConfigError, StoreError
@@ -47,17 +48,15 @@ class Sides(Broker):
 
     def inspector(self) -> SqliteInspector:
         """The reading side, on this broker's connection."""
-        return SqliteInspector(
-            self._path, self._open, self._transaction, self._moves, self._sql, self._ring, self._ends
-        )
+        return SqliteInspector(self._parts)
 
     def transfer(self) -> SqliteTransfer:
         """See `Broker.transfer`; on this broker's connection."""
-        return SqliteTransfer(self._path, self._open, self._transaction, self._moves, self._sql, self._ring)
+        return SqliteTransfer(self._parts)
 
     def schedules(self) -> SqliteSchedules:
         """See `Broker.schedules`; on this broker's connection."""
-        return SqliteSchedules(self._path, self._open, self._transaction, self._moves, self._sql, self._ring)
+        return SqliteSchedules(self._parts)
 
     def memos(self) -> SqliteMemos:
         """See `Broker.memos`; on this broker's connection."""
@@ -65,8 +64,12 @@ class Sides(Broker):
 
     def workflows(self) -> SqliteWorkflows:
         """See `Broker.workflows`; on this broker's connection."""
-        return SqliteWorkflows(
-            self._path, self._open, self._moves, self._sql, self._ring, self.inspector(), self._joined
+        return SqliteWorkflows(self._parts)
+
+    @property
+    def _parts(self) -> Parts:
+        return Parts(
+            self._path, self._open, self._transaction, self._moves, self._sql, self._ring, self._ends, self._joined
         )
 
     def _joined(self, tx: object) -> sqlite3.Connection:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from typing import Any
 
-from penstock.brokers.sqlite.moves import Moves
 from penstock.brokers.sqlite.order import ordered_lines
+from penstock.brokers.sqlite.side import Side
 from penstock.brokers.transfer import REMEMBERED, WORKFLOWS_STAY, Arrival, Left, Pending
 from penstock.core.limiter import gate_of, line, queue_of
 from penstock.core.outcome import Step
@@ -28,27 +26,10 @@ from penstock.core.shipment import (
 from penstock.core.states import State
 from penstock.errors import MissingFeature
 from penstock.stores import sqlite
-from penstock.stores.statements import Statements
 
 
-class SqliteTransfer:
+class SqliteTransfer(Side):
     """See `penstock.brokers.transfer.Transfer`. Made by `SqliteBroker.transfer`, whose connection it uses."""
-
-    def __init__(
-        self,
-        path: str,
-        connection: sqlite3.Connection,
-        transaction: Callable[[], AbstractContextManager[sqlite3.Connection]],
-        moves: Moves,
-        sql: Statements,
-        ring: Callable[[Sequence[str]], None],
-    ) -> None:
-        self._path = path
-        self._connection = connection
-        self._transaction = transaction
-        self._moves = moves
-        self._sql = sql
-        self._ring = ring
 
     def _rows(self, name: str, *values: object) -> list[Any]:
         """Run a statement that reads, or one inside a transaction; returns its rows."""

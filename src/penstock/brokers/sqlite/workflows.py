@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from penstock.brokers.inspect import Selection
 from penstock.brokers.sqlite.inspector import SqliteInspector
-from penstock.brokers.sqlite.moves import Moves
+from penstock.brokers.sqlite.side import Parts, Side
 from penstock.brokers.workflows import CALLED_OFF, StageRecord, WorkflowRecord, cut
 from penstock.core.workflow import NewStage, NewWorkflow, Rule, StageState, check, kept
 from penstock.stores import sqlite
-from penstock.stores.statements import Statements
 
 
-class SqliteWorkflows:
+class SqliteWorkflows(Side):
     """See `penstock.brokers.workflows.Workflows`. Made by `SqliteBroker.workflows`, whose connection it uses."""
 
-    def __init__(
-        self,
-        path: str,
-        connection: sqlite3.Connection,
-        moves: Moves,
-        sql: Statements,
-        ring: Callable[[Sequence[str]], None],
-        inspector: SqliteInspector,
-        joined: Callable[[object], sqlite3.Connection],
-    ) -> None:
-        self._path = path
-        self._connection = connection
-        self._transaction = inspector.transaction
-        self._moves = moves
-        self._sql = sql
-        self._ring = ring
-        self._inspector = inspector
-        self._joined = joined
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self._inspector = SqliteInspector(parts)
 
     def start(self, workflow: NewWorkflow, *, now: float | None = None, tx: object | None = None) -> None:
         """See `Workflows.start`; `tx` is a `sqlite3.Connection` to the same file."""
