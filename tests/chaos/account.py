@@ -31,7 +31,8 @@ def check_runs(world: World, count: int, died: Mapping[int, float], outages: Seq
         outages: what ended during one of them can't be handed in, and is repeated by a kill before it was.
     """
     runs = world.runs()
-    assert set(runs) == set(range(count)), f"PENSTOCK_CHAOS_SEED={SEED}"
+    lost = sorted(set(range(count)) - set(runs))
+    assert set(runs) == set(range(count)), f"lost {len(lost)}: {lost[:50]}; PENSTOCK_CHAOS_SEED={SEED}"
     since = {pid: min([at, *(outage.began for outage in outages if outage.held_up(at))]) for pid, at in died.items()}
     left = work_left([note for notes in runs.values() for note in notes], since)
     repeated = [note for notes in runs.values() for note in notes[:-1]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 
 from penstock.brokers.postgres.arrays import Array
 from penstock.core.job import Holder, Lease
@@ -14,15 +13,16 @@ _RANKS = range(10)
 _SWEEP = 1.0
 #: A sweep may take this part of the time at most.
 _SHARE = 0.05
-#: Claims remembered, at most: those that a sink ended in its own transaction are never counted down.
-_MOST = 100_000
+#: Jobs remembered, at most: those that a sink ended in its own transaction are never counted down.
+_MOST = 50_000
 
 
 class Holdings:
-    """The claims that are not ended yet, by their numbers."""
+    """The jobs that are not ended yet, by the numbers of their claims."""
 
     def __init__(self) -> None:
-        self._open: dict[int, int] = {}
+        self._open: dict[int, set[bytes]] = {}
+        self._count = 0
         self._highest: dict[Holder, int] = {}
         self._doubts: dict[Holder, int] = {}
 
@@ -30,28 +30,29 @@ class Holdings:
         """New leases came, after an exchange that is no longer in doubt."""
         self._doubts.pop(holder, None)
         for lease in leases:
-            self._open[lease.claim] = self._open.get(lease.claim, 0) + 1
+            self._open.setdefault(lease.claim, set()).add(lease.id)
             self._highest[holder] = lease.claim
-        if len(self._open) > _MOST:
-            for claim in list(islice(self._open, _MOST // 10)):
-                del self._open[claim]
+        self._count += len(leases)
+        while self._count > _MOST:
+            self._count -= len(self._open.pop(next(iter(self._open))))
 
     def spent(self, outcomes: Sequence[Outcome]) -> list[int]:
-        """The claims of which these outcomes are the last."""
-        ending: dict[int, int] = {}
+        """The claims of which these outcomes are the last. By id: an outcome may be handed in twice, after a lost answer say."""
+        ending: dict[int, set[bytes]] = {}
         for outcome in outcomes:
-            ending[outcome.lease.claim] = ending.get(outcome.lease.claim, 0) + 1
-        return [claim for claim, count in ending.items() if self._open.get(claim) == count]
+            ending.setdefault(outcome.lease.claim, set()).add(outcome.lease.id)
+        return [claim for claim, ids in ending.items() if claim in self._open and self._open[claim] <= ids]
 
     def end(self, outcomes: Sequence[Outcome]) -> None:
         """These outcomes were handed in, and the answer is known."""
         for outcome in outcomes:
             claim = outcome.lease.claim
-            left = self._open.get(claim, 0) - 1
-            if left > 0:
-                self._open[claim] = left
-            else:
-                self._open.pop(claim, None)
+            left = self._open.get(claim)
+            if left is not None and outcome.lease.id in left:
+                left.remove(outcome.lease.id)
+                self._count -= 1
+                if not left:
+                    del self._open[claim]
 
     def doubt(self, holder: Holder) -> None:
         """An exchange got no answer: whatever it claimed has a number above all that are known."""

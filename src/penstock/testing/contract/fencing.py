@@ -53,6 +53,16 @@ class FencingContract(ContractBase):
         store.enqueue(jobs(1), now=NOW)
         return claim_one(store)
 
+    @by_record
+    def test_an_outcome_that_is_handed_in_twice_lets_go_of_no_other_job(self, store: Broker) -> None:
+        store.enqueue(jobs(2), now=NOW)
+        first, second = claim(store)
+        assert hand_in(store, Outcome(first)) == []
+        assert len(hand_in(store, Outcome(first))) == 1
+        assert store.held(ALICE) == [second]
+        assert store.abandon(ALICE) == 1
+        assert claim_one(store).id == second.id
+
     @ENDINGS
     @LOSSES
     def test_a_stale_holder_can_end_nothing(
