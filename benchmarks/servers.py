@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from statistics import median
@@ -11,7 +12,7 @@ from benchmarks.depth import claims
 from benchmarks.figures import Figure, Samples, alone, alternate, at_least
 from benchmarks.latency import waits
 from benchmarks.places import NOOP, folder, watched, worker
-from benchmarks.stores import MongoStore, PostgresStore, RedisStore, Store, drained, filled, stores
+from benchmarks.stores import MongoStore, PostgresStore, RabbitStore, RedisStore, Store, drained, filled, stores
 from penstock import Penstock
 from penstock.brokers import connect
 
@@ -25,22 +26,22 @@ _DRAIN = {
 _WAIT = {"PostgreSQL": 4.0, "MongoDB": 8.0, "Redis": 1.5, "RabbitMQ": 4.0}
 
 
-def run(quick: bool) -> list[Figure]:
+def run(quick: bool) -> Iterator[Figure]:
     """Every figure, store by store."""
-    figures: list[Figure] = []
     with folder() as place, stores() as kinds:
         for store in kinds:
-            figures.append(_drain(store, quick))
+            yield _drain(store, quick)
             if isinstance(store, MongoStore):
-                figures.append(_against_one_by_one(store, quick))
+                yield _against_one_by_one(store, quick)
             if isinstance(store, PostgresStore):
-                figures.append(_beside_a_transaction(store, quick))
+                yield _beside_a_transaction(store, quick)
             if isinstance(store, RedisStore):
-                figures.append(_memory(store, quick))
-            figures.append(_map(store, quick))
-            figures.append(_latency(store, place, quick))
-            figures += _depth(store, quick)
-    return figures
+                yield _memory(store, quick)
+            yield _latency(store, place, quick)
+            # RabbitMQ leaves batches to its backend, and looks for nothing among its messages.
+            if not isinstance(store, RabbitStore):
+                yield _map(store, quick)
+                yield _depth(store, quick)
 
 
 def _drain(store: Store, quick: bool) -> Figure:
@@ -124,7 +125,7 @@ def _latency(store: Store, place: Path, quick: bool) -> Figure:
     return alone(what, "ms", halves, f"< {limit:g} ms", lambda wait: wait < limit)
 
 
-def _depth(store: Store, quick: bool) -> list[Figure]:
+def _depth(store: Store, quick: bool) -> Figure:
     """Claims with many others queued and delayed, against claims from a short queue."""
     many = 100_000 if quick else 1_000_000
     repeats = 3 if quick else 9
@@ -140,4 +141,4 @@ def _depth(store: Store, quick: bool) -> list[Figure]:
         broker.open()
         broker.purge("default")
     what = f"{store.name}: claims with {many:,} queued and {many:,} delayed"
-    return [samples.figure(what, "jobs/s", ">= 0.85 of 10,000 queued", at_least(0.85))]
+    return samples.figure(what, "jobs/s", ">= 0.85 of 10,000 queued", at_least(0.85))

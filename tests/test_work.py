@@ -6,6 +6,7 @@ import pytest
 
 from penstock import Penstock
 from penstock.errors import ConfigError
+from penstock.testing.servers import RabbitServer
 from penstock.work import Workers
 
 MODULE = """
@@ -53,6 +54,24 @@ def test_they_work_until_the_queue_is_empty_retries_included(app: Penstock, tmp_
     assert pool.figures().figures.count("retried") == 1
     assert pool.peak_bytes() > 0
     app.close()
+
+
+def test_they_work_until_no_message_is_left_in_anybodys_hands(
+    rabbit_server: RabbitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FILING", f"{rabbit_server.url()}?namespace=work&backend=sqlite:///{tmp_path}/backend.db")
+    (tmp_path / "mailing.py").write_text(
+        "import os, time\nfrom pathlib import Path\nfrom penstock import Penstock\n"
+        'app = Penstock(os.environ["FILING"])\n\n\n@app.task\ndef touch(path: str) -> None:\n    time.sleep(0.02)\n    Path(path).touch()\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    import mailing
+
+    mailing.touch.delay_many([(f"{number}.txt",) for number in range(60)])
+    Workers("mailing:app", 2, app=mailing.app, quiet=True).run_until_empty()
+    assert len(list(tmp_path.glob("*.txt"))) == 60
+    mailing.app.close()
 
 
 def test_they_work_until_they_are_stopped(app: Penstock, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from penstock import Penstock
 from penstock.brokers.amqp.broker import AmqpBroker
 from penstock.brokers.amqp.names import Lane
 from penstock.brokers.base import Exchange
@@ -183,3 +184,48 @@ def test_an_idle_worker_starts_each_of_many_single_jobs(url: str, tmp_path: Path
             worker.terminate()
             # Less than its grace: it stands by, and ends at once.
             worker.wait(20)
+
+
+GATED = """
+import os, time
+from pathlib import Path
+from penstock import Penstock
+
+app = Penstock(os.environ["IDLE_URL"])
+
+@app.task(name="hold")
+def hold(gate: str) -> None:
+    os.write(1, b"%d\\n" % os.getpid())
+    while not Path(gate).exists():
+        time.sleep(0.01)
+"""
+
+
+def test_a_worker_grows_with_what_waits(url: str, tmp_path: Path) -> None:
+    (tmp_path / "gated.py").write_text(GATED)
+    gate = tmp_path / "open"
+    environment = {**os.environ, "IDLE_URL": url}
+    command = [sys.executable, "-m", "penstock", "worker", "gated:app", "--autoscale", "3,1"]
+    app = Penstock(url)
+    task = app.task(name="hold")(_hold)
+    task.delay_many([(str(gate),) for _ in range(3)])
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as worker:
+        patience = threading.Timer(PATIENCE, worker.kill)
+        try:
+            assert worker.stdout is not None
+            patience.start()
+            # Each of the three runs in a process of its own, while the others are held.
+            assert len({worker.stdout.readline() for _ in range(3)}) == 3
+            gate.touch()
+        finally:
+            patience.cancel()
+            worker.terminate()
+    assert worker.returncode == 0
+    app.close()
+
+
+def _hold(gate: str) -> None:
+    """Stands for the task of that name that the worker runs."""
+    raise AssertionError(gate)

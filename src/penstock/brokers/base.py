@@ -11,22 +11,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.inspect import Inspector, LaneRecord, RunningJob
-from penstock.brokers.memos import MemoStore
-from penstock.brokers.schedules import ScheduleStore
-from penstock.brokers.transfer import Transfer
-from penstock.brokers.workflows import Workflows
 from penstock.core.job import Holder, Lease, NewJob
-from penstock.core.limiter import Limit
-from penstock.core.metrics import Point
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.topics import Event, Router, Subscription
 from penstock.errors import ConfigError, MissingFeature
+
+if TYPE_CHECKING:  # a program that only sends jobs loads none of these
+    from penstock.brokers.memos import MemoStore
+    from penstock.brokers.schedules import ScheduleStore
+    from penstock.brokers.transfer import Transfer
+    from penstock.brokers.workflows import Workflows
+    from penstock.core.limiter import Limit
+    from penstock.core.metrics import Point
 
 #: Jobs that `Broker.backlog` counts, at most: as many as the deepest step of `ByDepth` asks for.
 COUNTED = 10_001

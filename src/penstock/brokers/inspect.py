@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from penstock.core.job import JobRecord
 from penstock.core.metrics import FINE, Sample
-from penstock.core.standing import Standing
 from penstock.core.states import State
+
+if TYPE_CHECKING:  # for `penstock explain` alone
+    from penstock.core.standing import Standing
 
 
 class Selection(msgspec.Struct, frozen=True):

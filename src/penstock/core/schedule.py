@@ -12,7 +12,6 @@ from enum import StrEnum
 from functools import lru_cache
 from itertools import islice
 from typing import Any
-from zlib import crc32
 
 import msgspec
 
@@ -85,6 +84,10 @@ class Schedule(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def offset(self) -> float:
         """Seconds by which each run comes later than it is due."""
+        if not self.jitter:
+            return 0.0
+        from zlib import crc32  # few have a jitter
+
         return self.jitter * (crc32(self.name.encode()) / 2**32)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
-
 from penstock.core.codec import Signature
 from penstock.core.text import storable
 
@@ -20,6 +18,8 @@ _OWN_CODE = (
 
 def format_traceback(error: BaseException) -> str:
     """The traceback as text, from the task's own frame on."""
+    import traceback  # with what it loads, a half of a millisecond of every program's start
+
     inner = error.__traceback__
     while inner is not None and inner.tb_frame.f_code.co_filename.startswith(_OWN_CODE):
         inner = inner.tb_next

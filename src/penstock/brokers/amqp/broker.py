@@ -59,6 +59,8 @@ class AmqpBroker(Backed):
         self._taking = Taking(
             self._wires, self._names, self._layout, self._keeper, self._drawing, self._leaving, self._publish
         )
+        #: When queues that are looked at were last seen without a message, on the monotonic clock.
+        self._waiting_since: dict[tuple[str, ...], float] = {}
         #: Channels: one that messages come and go by, and one that may be closed by a question without harm.
         self._work: Wire | None = None
         self._side: Wire | None = None
@@ -243,11 +245,15 @@ class AmqpBroker(Backed):
             return self._keeper.open().rescue(dead_after=dead_after, now=now)
 
     def backlog(self, queues: Sequence[str], *, now: float | None = None, most: int = COUNTED) -> Backlog:
-        """See `Broker.backlog`. How long messages have waited, RabbitMQ does not tell."""
+        """See `Broker.backlog`. How long a message has waited, RabbitMQ does not tell: it is for how long this connection has seen some at each look."""
         with self._link.held():
             ready = sum(self._drawing.depth(queue) for queue in queues)
             behind = self._keeper.open().backlog(queues, now=now, most=most)
-            return Backlog(min(most, ready + behind.ready), behind.waited)
+            moment, places = time.monotonic(), tuple(queues)
+            since = self._waiting_since.setdefault(places, moment)
+            if not ready:
+                self._waiting_since[places] = since = moment
+            return Backlog(min(most, ready + behind.ready), max(behind.waited, moment - since))
 
     def declare(self, limits: Mapping[str, Limit | None]) -> None:
         """See `Broker.declare`: jobs that are limited are the backend's, and those of a limited queue become it."""
