@@ -53,6 +53,6 @@ class BacklogContract(ContractBase):
 
     def test_a_deep_queue_is_not_counted_to_its_end(self, store: Broker) -> None:
         store.enqueue(jobs(COUNTED + 10), now=NOW)
-        assert store.backlog([QUEUE], now=NOW) == Backlog(COUNTED, 0.0)
-        assert store.backlog([QUEUE], now=NOW, most=COUNTED + 7) == Backlog(COUNTED + 7, 0.0)
-        assert store.backlog([QUEUE], now=NOW, most=10**6) == Backlog(COUNTED + 10, 0.0)
+        assert store.backlog([QUEUE], now=NOW).ready == COUNTED
+        assert store.backlog([QUEUE], now=NOW, most=COUNTED + 7).ready == COUNTED + 7
+        assert store.backlog([QUEUE], now=NOW, most=10**6).ready == COUNTED + 10
