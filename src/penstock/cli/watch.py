@@ -12,6 +12,7 @@ import tty
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from types import FrameType
 
 import click
 import msgspec
@@ -50,11 +51,10 @@ def watch_place(where: str | None, last: float) -> None:
     # Told before the screen is taken: an error on it would be gone with it.
     with place.inspector() as inspector:
         view = _look(place, inspector, last)
-    # Ended from outside, it gives the terminal back as well.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
         suppress(KeyboardInterrupt),
-        _keys() as pressed,
+        _signals() as told,
+        _keys(told) as pressed,
         Live(console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live,
     ):
         _show(live, view)
@@ -94,39 +94,66 @@ def _clock() -> str:
 
 
 class _Pressed:
-    """Waits for the key that ends the watch."""
+    """Waits for the key, or the signal, that ends the watch.
 
-    def __init__(self, descriptor: int | None) -> None:
-        self._descriptor = descriptor
+    Parameters:
+        told: can be read from once a signal has come.
+        keys: the terminal, or None where nobody can press one.
+    """
+
+    def __init__(self, told: int, keys: int | None) -> None:
+        self._told = told
+        self._keys = keys
 
     def __call__(self, seconds: float) -> bool:
-        """Was it pressed within so many seconds?"""
+        """Did it come within so many seconds?"""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            if self._descriptor is None:
-                time.sleep(left)
-                continue
-            if not select.select([self._descriptor], [], [], left)[0]:
+            asked = [self._told] if self._keys is None else [self._told, self._keys]
+            ready = select.select(asked, [], [], left)[0]
+            if self._told in ready:
+                return True
+            if self._keys is None or self._keys not in ready:
                 return False
-            said = os.read(self._descriptor, 1024)
+            said = os.read(self._keys, 1024)
             if not said:
-                self._descriptor = None  # nobody is there to press one
+                self._keys = None  # nobody is there to press one
             elif said.strip().lower().startswith((b"q", b"\x03", b"\x04")):
                 return True
         return False
 
 
 @contextmanager
-def _keys() -> Iterator[_Pressed]:
+def _signals() -> Iterator[int]:
+    """What can be read from once SIGINT or SIGTERM has come; a second one interrupts whatever is under way."""
+    told, tell = os.pipe()
+
+    def note(number: int, _: FrameType | None) -> None:
+        # Nothing is raised: in the middle of a drawing, or of a statement, it could be swallowed there.
+        signal.signal(number, signal.default_int_handler)
+        os.write(tell, b".")
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(told)
+        os.close(tell)
+
+
+@contextmanager
+def _keys(told: int) -> Iterator[_Pressed]:
     """Single keys from the terminal, which is as it was afterwards."""
     if not sys.stdin.isatty():
-        yield _Pressed(None)
+        yield _Pressed(told, None)
         return
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     try:
         # What was typed before counts, too.
         tty.setcbreak(descriptor, termios.TCSADRAIN)
-        yield _Pressed(descriptor)
+        yield _Pressed(told, descriptor)
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
