@@ -238,6 +238,34 @@ def test_it_waits_for_a_store_that_is_away(desk: Desk, scribe: Scribe, lease: Le
         scribe.keep(memo)
 
 
+def test_who_waits_when_it_closes_is_refused(desk: Desk, scribe: Scribe, lease: Lease) -> None:
+    memo = Memo(lease, memo_id(lease.id, CHECKPOINT), b"1")
+    refused: list[str] = []
+
+    def ask(act: Callable[[], object]) -> threading.Thread:
+        def run() -> None:
+            try:
+                act()
+            except LeaseLost as error:
+                refused.append(str(error))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+    with desk.lock:
+        # One is being written, and is tried again; the other waits for it.
+        desk.troubles = [StoreUnavailable("away")] * 1000
+        threads = [ask(lambda: scribe.keep(memo)), ask(lambda: scribe.read(lease, memo.id))]
+    until(lambda: desk.borrowed >= 1, "the first was tried")
+    scribe.close()
+    for thread in threads:
+        thread.join(20)
+    assert refused == ["the worker has stopped, and this job goes to another: it goes on there"] * 2
+    with pytest.raises(LeaseLost, match="the worker has stopped"):
+        scribe.keep(memo)
+
+
 def test_who_lost_the_lease_is_told(desk: Desk, scribe: Scribe, lease: Lease) -> None:
     with desk.borrow() as broker:
         broker.abandon(Holder("alice"))

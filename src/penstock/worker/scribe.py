@@ -30,6 +30,11 @@ class _Request:
         self.error: Exception | None = None
         self.done = threading.Event()
 
+    def refuse(self) -> None:
+        """Nobody will see to it: without an answer, a step would run again what has run already."""
+        self.error = LeaseLost("the worker has stopped, and this job goes to another: it goes on there")
+        self.done.set()
+
 
 class Scribe:
     """The memos of the jobs of one process.
@@ -91,10 +96,13 @@ class Scribe:
                 broker.memos().discard(gone)
 
     def close(self) -> None:
-        """Stop; what has not been written of progress is lost."""
+        """Stop: who waits is refused, since its job goes to another worker; what has not been written of progress is lost."""
         with self._news:
             self._closed = True
+            waiting, self._requests = self._requests, deque()
             self._news.notify_all()
+        for request in waiting:
+            request.refuse()
 
     def _note(self, lease: Lease, id: bytes) -> None:
         self._kept.setdefault(lease.id, set()).add(id)
@@ -102,8 +110,11 @@ class Scribe:
     def _ask(self, act: Callable[[Broker], Any]) -> Any:
         request = _Request(act)
         with self._news:
-            self._requests.append(request)
-            self._wake()
+            if self._closed:
+                request.refuse()
+            else:
+                self._requests.append(request)
+                self._wake()
         request.done.wait()
         if request.error is not None:
             raise request.error
@@ -153,5 +164,6 @@ class Scribe:
                 continue
             except Exception as error:  # noqa: BLE001 - the job waits for an answer, whatever it is
                 request.error = error
-            break
-        request.done.set()
+            request.done.set()
+            return
+        request.refuse()
