@@ -230,7 +230,7 @@ def test_a_replica_that_takes_over_knows_the_leases(open_at: Callable[[str], Red
         store = open_at(master.url())
         store.enqueue(jobs(5), now=NOW)
         leases = claim(store, 2)
-        wait_for(lambda: ask(master.url(), "WAIT", "1", "1000") == 1)
+        wait_for(lambda: master.is_copied_to(replica))
         follower = open_at(replica.url())
         with pytest.raises(StoreReadOnly, match="redis\\+sentinel"):
             follower.enqueue(jobs(1))
@@ -352,8 +352,7 @@ def test_sentinels_lead_to_the_new_master(open_at: Callable[[str], RedisBroker])
             store.enqueue(jobs(5), now=NOW)
             leases = claim(store, 2)
             pause = threading.Event()
-            while ask(master.url(), "WAIT", "1", "1000") < 1 or not ask(where, "SENTINEL", "REPLICAS", "main"):
-                pause.wait(0.02)
+            wait_for(lambda: master.is_copied_to(replica) and ask(where, "SENTINEL", "REPLICAS", "main"))
             master.kill()
             for _ in range(1000):
                 try:

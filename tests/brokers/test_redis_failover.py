@@ -51,7 +51,7 @@ def test_while_a_cluster_moves_the_keys_nothing_is_done_and_then_all_goes_on(
 def test_when_a_master_of_a_cluster_dies_its_replica_goes_on(cluster: Cluster, store: RedisBroker) -> None:
     store.enqueue(jobs(10), now=NOW)
     endings, woken = [Outcome(lease) for lease in claim(store, 4)], threading.Event()
-    wait_for(lambda: ask(cluster.owner.url(), "WAIT", "1", "1000") == 1)
+    wait_for(lambda: cluster.owner.is_copied_to(cluster.replica))
     with store.listen(woken.set):
         cluster.owner.kill()
         woken.clear()

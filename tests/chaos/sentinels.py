@@ -63,8 +63,8 @@ class Watched:
     def kill_master(self) -> RedisServer:
         """kill -9, once the replica has all; returns it when another is the master."""
         port = self._master_port()
-        (server,) = (each for each in self._servers if each.port == port)
-        told(port, "WAIT", "1", "1000")
+        server, replica = sorted(self._servers, key=lambda each: each.port != port)
+        until(lambda: server.is_copied_to(replica), 30, "the replica has all")
         server.kill()
         until(lambda: self._master_port() not in {0, port}, 30, "another is the master")
         return server

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import redis
 from redis.exceptions import RedisError
@@ -60,6 +60,15 @@ class RedisServer(Server):
         """The URL of a database on this server."""
         return f"redis://{self._address}:{self.port}/{database}"
 
+    def is_copied_to(self, replica: Self) -> bool:
+        """Has a replica of this server all that this one had when it was asked?
+
+        `WAIT` tells that of what its own connection has written, and of nothing else.
+        """
+        ours, theirs = self._replication(), replica._replication()
+        follows = theirs["role"] == "slave" and theirs["master_link_status"] == "up"
+        return follows and int(theirs["slave_repl_offset"]) >= int(ours["master_repl_offset"])
+
     def start(self) -> Self:
         """Start it, and return when it answers; returns itself."""
         self._process.start(self._command, self._answers)
@@ -76,6 +85,11 @@ class RedisServer(Server):
     def remove(self) -> None:
         """End it for good, and delete its folder."""
         self._process.remove()
+
+    def _replication(self) -> dict[str, Any]:
+        with redis.Redis(self._address, self.port, socket_timeout=5, protocol=2) as client:
+            told: dict[str, Any] = client.execute_command("INFO", "replication")
+        return told
 
     def _answers(self) -> bool:
         """Does it answer, be it that it wants a password?"""
