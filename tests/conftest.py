@@ -3,12 +3,15 @@
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from penstock.brokers import connect
+from penstock.brokers.base import Broker
 from penstock.testing.servers import MongoServer, PostgresServer, RabbitServer, RedisServer
 
 pytest.register_assert_rewrite("penstock.testing.contract")
@@ -71,6 +74,20 @@ def rabbit_server() -> Iterator[RabbitServer]:
     """A RabbitMQ of one node, shared likewise."""
     with RabbitServer() as server:
         yield server
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[[str], Broker]]:
+    """Opens brokers by their URLs, and closes them when the test ends."""
+    with ExitStack() as stack:
+
+        def open_one(url: str) -> Broker:
+            broker = connect(url)
+            stack.callback(broker.close)
+            broker.open()
+            return broker
+
+        yield open_one
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from penstock import Penstock
-from penstock.brokers import connect
 from penstock.brokers.base import Broker
 from penstock.brokers.diagnosis import Grade
 from penstock.brokers.inspect import Selection
@@ -56,20 +54,6 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], s
                 return f"{request.getfixturevalue('redis_server').url()}?namespace=moving{number}"
 
     return make
-
-
-@pytest.fixture
-def opened() -> Iterator[Callable[[str], Broker]]:
-    """Opens connections, and closes them when the test ends."""
-    with ExitStack() as stack:
-
-        def open_one(url: str) -> Broker:
-            broker = connect(url)
-            stack.callback(broker.close)
-            broker.open()
-            return broker
-
-        yield open_one
 
 
 class Killed(BaseException):

@@ -31,7 +31,7 @@ from penstock.errors import (
     StoreUnavailable,
 )
 from penstock.gathering import Gathering
-from penstock.waiting import Tell, Waiting
+from penstock.waiting import LONGEST_POLL, Tell, Waiting, pauses
 
 T = TypeVar("T")
 
@@ -39,8 +39,6 @@ T = TypeVar("T")
 _INHERITED: list[Broker] = []
 #: Seconds within which a call fails that only met a connection which had broken since the last one.
 _AT_ONCE = 1.0
-_SHORTEST_POLL = 0.001
-_LONGEST_POLL = 0.05
 _DEPTH_POLL = 0.005
 _FOREVER = float("inf")
 #: Jobs that are looked up together.
@@ -142,16 +140,24 @@ class Client:
 
     def publish(self, events: Sequence[Event], tx: object | None = None) -> list[int]:
         """Store what events become for those who subscribe to them, all or none; returns how many groups get each."""
+        return self.store(lambda broker: broker.publish(events, tx=tx), tx)
+
+    def store(self, act: Callable[[Broker], T], tx: object | None = None) -> T:
+        """Have the broker do something, and once more where the connection had broken since it was last used.
+
+        Parameters:
+            act: does no harm twice: what was stored all the same is left as it is, by its ids.
+            tx: the transaction that it is done in, which is gone with its connection.
+        """
         began = time.monotonic()
         try:
             with self.broker() as broker:
-                return broker.publish(events, tx=tx)
+                return act(broker)
         except StoreUnavailable:
             if tx is not None or time.monotonic() - began > _AT_ONCE:
                 raise
-        # As in `enqueue`: the jobs of an event have the same ids again.
         with self.broker() as broker:
-            return broker.publish(events)
+            return act(broker)
 
     async def publish_async(self, events: list[Event]) -> list[int]:
         """As `publish`, without blocking the event loop; what other tasks publish meanwhile shares the next commit."""
@@ -321,23 +327,19 @@ class Client:
 
     def wait_batch(self, id: bytes, timeout: float | None) -> BatchRecord:
         """Wait until no item of a batch is under way."""
-        for _ in self._polls(timeout):
+        gate, looks = threading.Event(), pauses(timeout, lambda: LONGEST_POLL)
+        while True:
             record = self.batch(id)
             if record.done + record.failed >= record.total:
                 return record
-        raise ResultTimeout(f"the batch did not end within {timeout:g} s")
+            pause = next(looks, None)
+            if pause is None:
+                raise ResultTimeout(f"the batch did not end within {timeout:g} s")
+            gate.wait(pause)
 
     def _read(self, ask: Callable[[Inspector], T]) -> T:
         """Ask, and once more where the connection had broken since it was last used."""
-        began = time.monotonic()
-        try:
-            with self.inspector() as inspector:
-                return ask(inspector)
-        except StoreUnavailable:
-            if time.monotonic() - began > _AT_ONCE:
-                raise
-        with self.inspector() as inspector:
-            return ask(inspector)
+        return self.store(lambda broker: ask(broker.inspector()))
 
     def cancel(self, selection: Selection) -> int:
         """Cancel jobs, and have those that run cancelled; returns how many of both."""
@@ -353,18 +355,6 @@ class Client:
                 "a job that runs can't be cancelled or told from one that has ended: give its task unique=True"
             )
         return False
-
-    def _polls(self, timeout: float | None) -> Iterator[None]:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        pause = _SHORTEST_POLL
-        gate = threading.Event()
-        while True:
-            yield
-            left = pause if deadline is None else deadline - time.monotonic()
-            if left <= 0:
-                return
-            gate.wait(min(pause, left))
-            pause = min(pause * 1.5, _LONGEST_POLL)
 
 
 def _listed(chosen: Selection, inspector: Inspector) -> Sequence[JobRecord]:

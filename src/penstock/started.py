@@ -11,13 +11,11 @@ from penstock.client import Client
 from penstock.core.ids import format_id
 from penstock.core.states import State
 from penstock.core.workflow import NewWorkflow
-from penstock.errors import ConfigError, StoreUnavailable, UnknownWorkflow
+from penstock.errors import ConfigError, UnknownWorkflow
 from penstock.handles import Job
 from penstock.inline import run_inline
 
 R = TypeVar("R")
-#: Seconds within which a call fails that only met a connection which had broken since the last one.
-_AT_ONCE = 1.0
 
 
 def store(client: Client, workflow: NewWorkflow, tx: object | None = None) -> None:
@@ -29,17 +27,7 @@ def store(client: Client, workflow: NewWorkflow, tx: object | None = None) -> No
     if client.inline is not None:
         run_inline(workflow, client.inline, client.inline_results)
         return
-    began = time.monotonic()
-    try:
-        with client.broker() as broker:
-            broker.workflows().start(workflow, tx=tx)
-            return
-    except StoreUnavailable:
-        if tx is not None or time.monotonic() - began > _AT_ONCE:
-            raise
-    # Only the connection had broken: what was stored all the same is left as it is.
-    with client.broker() as broker:
-        broker.workflows().start(workflow)
+    client.store(lambda broker: broker.workflows().start(workflow, tx=tx), tx)
 
 
 class StartedWorkflow(Generic[R]):

@@ -18,7 +18,7 @@ _SHORTEST_LOOK = 0.001
 _LONGER = 1.5
 _LONGEST_LOOK = 2.0
 #: The longest where the store tells nobody, or does not yet.
-_LONGEST_POLL = 0.05
+LONGEST_POLL = 0.05
 
 Tell = Callable[[Sequence[bytes]], None]
 
@@ -86,14 +86,7 @@ class Waiting:
         Parameters:
             timeout: seconds in all; None is for ever.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        pause = _SHORTEST_LOOK
-        while True:
-            left = pause if deadline is None else deadline - time.monotonic()
-            if left <= 0:
-                return
-            yield min(pause, left)
-            pause = min(pause * _LONGER, _LONGEST_LOOK if self._hears else _LONGEST_POLL)
+        return pauses(timeout, lambda: _LONGEST_LOOK if self._hears else LONGEST_POLL)
 
     def close(self) -> None:
         """Watch no longer."""
@@ -143,3 +136,23 @@ class Waiting:
                 self._changed.wait_for(lambda: self._closed or not self._waiters)
                 idle = not self._changed.wait_for(lambda: self._closed or bool(self._waiters), _LINGER)
             self._thread, self._hears = None, False
+
+
+def pauses(timeout: float | None, longest: Callable[[], float]) -> Iterator[float]:
+    """The seconds to wait before each next look, which become longer; ends when the time is up, counted from now.
+
+    Parameters:
+        timeout: seconds in all; None is for ever.
+        longest: asked each time for the longest.
+    """
+    return _pauses(None if timeout is None else time.monotonic() + timeout, longest)
+
+
+def _pauses(deadline: float | None, longest: Callable[[], float]) -> Iterator[float]:
+    pause = _SHORTEST_LOOK
+    while True:
+        left = pause if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            return
+        yield min(pause, left)
+        pause = min(pause * _LONGER, longest())

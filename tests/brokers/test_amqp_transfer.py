@@ -3,8 +3,7 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,20 +35,6 @@ def backend(tmp_path: Path) -> str:
 @pytest.fixture
 def url(rabbit_server: RabbitServer, backend: str) -> str:
     return f"{rabbit_server.url()}?namespace=moved{next(_numbers)}&backend={backend}"
-
-
-@pytest.fixture
-def opened() -> Iterator[Callable[[str], Broker]]:
-    """Opens connections, and closes them when the test ends."""
-    with ExitStack() as stack:
-
-        def open_one(url: str) -> Broker:
-            broker = connect(url)
-            stack.callback(broker.close)
-            broker.open()
-            return broker
-
-        yield open_one
 
 
 @pytest.fixture

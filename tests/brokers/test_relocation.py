@@ -1,7 +1,7 @@
 """Schedules that move from one store to another, whoever is killed meanwhile, and whatever comes due."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -47,22 +47,8 @@ class Dying:
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Callable[[], Broker]]:
-    with ExitStack() as stack:
-        numbers = iter(range(100))
-
-        def open_one() -> Broker:
-            broker = connect(f"sqlite:///{tmp_path}/queue{next(numbers)}.db")
-            stack.callback(broker.close)
-            broker.open()
-            return broker
-
-        yield open_one
-
-
-@pytest.fixture
-def pair(opened: Callable[[], Broker]) -> tuple[Broker, Broker]:
-    return opened(), opened()
+def pair(tmp_path: Path, opened: Callable[[str], Broker]) -> tuple[Broker, Broker]:
+    return opened(f"sqlite:///{tmp_path}/source.db"), opened(f"sqlite:///{tmp_path}/destination.db")
 
 
 def move(source: Broker, destination: Broker, now: float = START) -> int:
@@ -94,9 +80,9 @@ def test_they_leave_one_store_and_go_on_in_the_other(
         assert ids(claim(chain[-1], now=START + 31)) == [run_of(NIGHTLY, START + 30).id]
 
 
-def test_killed_anywhere_and_run_again_each_run_comes_once(opened: Callable[[], Broker]) -> None:
+def test_killed_anywhere_and_run_again_each_run_comes_once(tmp_path: Path, opened: Callable[[str], Broker]) -> None:
     for number in range(20):
-        source, destination = opened(), opened()
+        source, destination = (opened(f"sqlite:///{tmp_path}/{side}{number}.db") for side in ("source", "destination"))
         Timetable(source.schedules()).declare([NIGHTLY, OTHER], now=START)
         left = [number]
         killed = False
@@ -181,8 +167,8 @@ def test_what_cannot_be_read_moves_as_it_is(pair: tuple[Broker, Broker]) -> None
     assert source.schedules().read() == []
 
 
-def test_a_store_is_not_moved_to_itself(opened: Callable[[], Broker]) -> None:
-    source = opened()
+def test_a_store_is_not_moved_to_itself(pair: tuple[Broker, Broker]) -> None:
+    source, _ = pair
     Timetable(source.schedules()).declare([NIGHTLY], now=START)
     assert move(source, source) == 0
     assert [name for name, _ in Timetable(source.schedules()).entries()] == ["nightly"]

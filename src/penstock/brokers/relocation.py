@@ -9,8 +9,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from penstock.brokers.schedules import ABSENT, Change, Row, ScheduleStore, new_version
-from penstock.core.schedule import Entry, begin, decode_entry, encode_entry
-from penstock.errors import ConfigError, StoreUnavailable
+from penstock.core.schedule import Entry, begin, encode_entry, readable_entry
+from penstock.errors import StoreUnavailable
 
 #: Tries of a change that others were faster with.
 _TRIES = 50
@@ -58,9 +58,9 @@ class Relocation:
         found = self._destination.read([row.name])
         there = found[0] if found else None
         if there is None or _sleeps(there):
-            made = Row(row.name, new_version(), None if _entry(row) else row.next_at, row.body)
+            made = Row(row.name, new_version(), None if readable_entry(row.body) else row.next_at, row.body)
         else:
-            ours, theirs = _entry(row), _entry(there)
+            ours, theirs = readable_entry(row.body), readable_entry(there.body)
             if ours is None or theirs is None:
                 return True
             joined = _joined(theirs, ours, self._destination.due(0, now=now).now)
@@ -76,7 +76,7 @@ class Relocation:
         staying = {row.name for row in self._source.read(list(asleep))} if asleep else set[str]()
         changes: list[Change] = []
         for row in asleep.values():
-            entry = _entry(row)
+            entry = readable_entry(row.body)
             if entry is not None and row.name not in staying:
                 changes.append(Change(row.name, row.version, Row(row.name, new_version(), entry.next_at, row.body)))
         if changes:
@@ -84,15 +84,8 @@ class Relocation:
 
 
 def _sleeps(row: Row) -> bool:
-    entry = _entry(row)
+    entry = readable_entry(row.body)
     return row.next_at is None and entry is not None and entry.next_at is not None
-
-
-def _entry(row: Row) -> Entry | None:
-    try:
-        return decode_entry(row.body)
-    except ConfigError:
-        return None
 
 
 def _joined(theirs: Entry, ours: Entry, now: float) -> Entry:

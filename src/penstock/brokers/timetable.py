@@ -12,7 +12,17 @@ from msgspec.structs import replace
 
 from penstock.brokers.schedules import ABSENT, Change, Row, ScheduleStore, new_version
 from penstock.core.job import NewJob
-from penstock.core.schedule import Entry, Schedule, begin, decode_entry, encode_entry, plan, revise, run_of
+from penstock.core.schedule import (
+    Entry,
+    Schedule,
+    begin,
+    decode_entry,
+    encode_entry,
+    plan,
+    readable_entry,
+    revise,
+    run_of,
+)
 from penstock.errors import ConfigError, StoreUnavailable, UnknownSchedule
 
 #: Schedules that one transaction sees to: the first of many should not wait for the last.
@@ -72,7 +82,7 @@ class Timetable:
 
     def entries(self, names: Sequence[str] | None = None) -> list[tuple[str, Entry | None]]:
         """The schedules of these names, or all, by their names; None for one that can't be read here."""
-        return [(row.name, _read(row)) for row in self._store.read(names)]
+        return [(row.name, readable_entry(row.body)) for row in self._store.read(names)]
 
     def get(self, name: str) -> Entry:
         """One schedule; `UnknownSchedule` where there is none."""
@@ -218,10 +228,3 @@ def _known(name: str, entry: Entry | None) -> Entry:
     if entry is None:
         raise UnknownSchedule(f"no schedule {name!r}: penstock schedules lists those that there are")
     return entry
-
-
-def _read(row: Row) -> Entry | None:
-    try:
-        return decode_entry(row.body)
-    except ConfigError:
-        return None

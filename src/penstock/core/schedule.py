@@ -313,3 +313,11 @@ def decode_entry(data: bytes) -> Entry:
         return _decode(data)
     except (msgspec.MsgspecError, ValueError) as error:
         raise ConfigError(f"the schedule can't be read ({error}): upgrade Penstock, or remove it") from None
+
+
+def readable_entry(data: bytes) -> Entry | None:
+    """The entry that was encoded; None where it can't be read here."""
+    try:
+        return decode_entry(data)
+    except ConfigError:
+        return None
