@@ -17,7 +17,7 @@ from penstock.brokers.amqp.broker import AmqpBroker
 from penstock.brokers.amqp.names import Lane
 from penstock.brokers.base import Exchange
 from penstock.core.job import Holder, Lease, NewJob
-from penstock.core.outcome import Outcome
+from penstock.core.outcome import Ending, Outcome
 from penstock.errors import StoreUnavailable
 from penstock.testing.contract.harness import ALICE, BOB, ids, job, jobs
 from penstock.testing.servers import RabbitServer, RedisServer
@@ -77,6 +77,19 @@ def test_what_comes_while_others_are_taken_is_taken_by_whoever_is_idle(store: Am
                 seen += ids(leases)
         assert sorted(seen) == sorted(ids(sent))
     thread.join()
+
+
+def test_what_is_given_back_is_looked_for_before_the_server_counts_it(store: AmqpBroker) -> None:
+    store.enqueue(jobs(1))
+    lane, deliveries = Lane(QUEUE, 5), store._wires()[2]
+    for _ in range(3):
+        (lease,) = claim(store, ALICE)
+        assert deliveries.returned == {}
+        store.exchange([Outcome(lease, Ending.RELEASED)], (), 0, ALICE)
+        assert deliveries.returned == {lane: 1}
+    (lease,) = claim(store, ALICE)
+    with store._link.held():
+        assert store._drawing.ready([lane]) == {lane: 0}
 
 
 def test_what_was_asked_for_and_did_not_come_goes_to_others(store: AmqpBroker, url: str) -> None:

@@ -119,8 +119,12 @@ class Drawing:
 
     def waiting(self, lanes: Sequence[Lane], most: int) -> dict[Lane, int]:
         """How many messages wait in each lane that has any, counted up to so many."""
-        counts = self._count(lanes)
-        return {lane: min(most, count) for lane, count in zip(lanes, counts, strict=True) if count}
+        return {lane: min(most, count) for lane, count in self.ready(lanes).items() if count}
+
+    def ready(self, lanes: Sequence[Lane]) -> dict[Lane, int]:
+        """How many messages wait in each lane, with those that this connection has given back and that may not be there yet."""
+        returned = self._wires()[2].returned
+        return {lane: max(count, returned[lane]) for lane, count in zip(lanes, self._count(lanes), strict=True)}
 
     def _count(self, lanes: Sequence[Lane]) -> list[int]:
         return self._wires()[1].counts(map(self._names.lane, lanes))

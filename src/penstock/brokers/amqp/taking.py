@@ -137,7 +137,7 @@ class Taking:
             return {lanes[0]: limit}
         if deliveries.stands_by(lanes) and time.monotonic() < self._trusted_until:
             return {}
-        ready = dict(zip(lanes, self._count(lanes), strict=True))
+        ready = self._drawing.ready(lanes)
         self._trusted_until = time.monotonic() + _TRUST
         return divided(ready, queues, limit, self._turn)
 
