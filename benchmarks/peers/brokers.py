@@ -96,7 +96,7 @@ class RedisBroker:
     def __init__(self, server: RedisServer) -> None:
         self._server = server
         self.pid = server.process.pid
-        version = subprocess.run(["redis-server", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout
+        version = subprocess.run([server.program, "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout
         self.settings = f"Redis {version.partition('v=')[2].split()[0]}, appendonly yes, appendfsync everysec"
 
     def new(self) -> str:

@@ -96,9 +96,10 @@ def test_nothing_is_left_of_what_has_ended(url: str, store: RedisBroker) -> None
 
 
 def test_a_waiting_job_takes_little_memory(url: str, store: RedisBroker) -> None:
-    before = ask(url, "INFO", "memory")["used_memory"]
+    before = ask(url, "INFO", "memory")["used_memory_dataset"]
     store.enqueue(jobs(20_000))
-    each = (ask(url, "INFO", "memory")["used_memory"] - before) / 20_000
+    # What scripts leave for their collector is no job's; Redis 8 counts it in `used_memory`.
+    each = (ask(url, "INFO", "memory")["used_memory_dataset"] - before) / 20_000
     assert each < 256
 
 
@@ -347,7 +348,7 @@ def test_sentinels_lead_to_the_new_master(open_at: Callable[[str], RedisBroker])
         )
         try:
             where = f"redis://{LOOPBACK}:{sentinel.port}"
-            sentinel.start(["redis-server", str(settings), "--sentinel"], lambda: _answers(where))
+            sentinel.start([master.program, str(settings), "--sentinel"], lambda: _answers(where))
             store = open_at(f"redis+sentinel://{LOOPBACK}:{sentinel.port}/main?timeout=5")
             store.enqueue(jobs(5), now=NOW)
             leases = claim(store, 2)

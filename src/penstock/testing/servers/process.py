@@ -26,6 +26,21 @@ _ROOM = 4 << 30
 _FIRST, _PORTS, _TRIES = 10_000, 22_000, 100
 
 
+def find_program(*names: str, before_path: Sequence[str] = ()) -> Path | None:
+    """Where the first of these programs is that there is.
+
+    Parameters:
+        before_path: folders that are looked at before those of the path. Before any other comes the folder that `PENSTOCK_SERVERS` names, for
+            servers of another version.
+    """
+    for path in (os.environ.get("PENSTOCK_SERVERS", ""), os.pathsep.join(before_path), None):
+        for name in names:
+            found = shutil.which(name, path=path)
+            if found is not None:
+                return Path(found)
+    return None
+
+
 class ServerProcess:
     """Starts, stops, kills and freezes one server. Not thread-safe.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import threading
 from collections.abc import Sequence
@@ -12,11 +11,11 @@ from pathlib import Path
 from typing import Self
 
 from penstock.errors import ConfigError
-from penstock.testing.servers.process import LOOPBACK, ServerProcess, free_port
+from penstock.testing.servers.process import LOOPBACK, ServerProcess, find_program, free_port
 from penstock.testing.servers.server import Server
 
 #: The script itself: the one in the path of root's changes to another user, and forgets the environment.
-_SCRIPTS = (Path("/usr/lib/rabbitmq/bin"), Path("/opt/rabbitmq/sbin"))
+_SCRIPTS = ("/usr/lib/rabbitmq/bin", "/opt/rabbitmq/sbin")
 
 
 class RabbitServer(Server):
@@ -122,10 +121,7 @@ class RabbitServer(Server):
 
 
 def _find() -> Path:
-    for folder in _SCRIPTS:
-        if (folder / "rabbitmq-server").exists():
-            return folder
-    found = shutil.which("rabbitmq-server")
+    found = find_program("rabbitmq-server", before_path=_SCRIPTS)
     if found is None:
         raise ConfigError(
             "there is no RabbitMQ here: install rabbitmq-server (Debian: apt-get install rabbitmq-server)"

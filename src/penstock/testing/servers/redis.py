@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -10,7 +9,7 @@ import redis
 from redis.exceptions import RedisError
 
 from penstock.errors import ConfigError
-from penstock.testing.servers.process import LOOPBACK, ServerProcess
+from penstock.testing.servers.process import LOOPBACK, ServerProcess, find_program
 from penstock.testing.servers.server import Server
 
 
@@ -24,14 +23,16 @@ class RedisServer(Server):
     """
 
     def __init__(self, *, appendfsync: str | None = None, options: Sequence[str] = (), address: str = LOOPBACK) -> None:
-        found = shutil.which("redis-server") or shutil.which("valkey-server")
+        found = find_program("redis-server", "valkey-server")
         if found is None:
             raise ConfigError(
                 "there is no Redis server here: install redis-server (Debian: apt-get install redis-server)"
             )
+        #: The server's program, which is a sentinel's as well.
+        self.program = str(found)
         self._process = ServerProcess("redis", durable=False)
         self._address = address
-        self._command = [found, "--bind", address, "--port", str(self.port), "--dir", str(self._process.folder)]
+        self._command = [self.program, "--bind", address, "--port", str(self.port), "--dir", str(self._process.folder)]
         # Whoever reaches the address may come in.
         self._command += ["--protected-mode", "no"]
         self._command += [
