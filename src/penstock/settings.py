@@ -79,6 +79,11 @@ class Settings(msgspec.Struct, frozen=True):
     url: str = DEFAULT_URL
     inline: bool = False
 
+    def __repr__(self) -> str:
+        from penstock.core.masking import without_password
+
+        return f"Settings(url={without_password(self.url)!r}, inline={self.inline})"
+
 
 def load(url: str | None = None, *, backend: str | None = None, inline: bool = False) -> Settings:
     """The settings from arguments, then $PENSTOCK_URL and $PENSTOCK_BACKEND, then a file in the working folder, then the defaults.

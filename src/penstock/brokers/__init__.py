@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from penstock.brokers.base import Broker
+from penstock.core.masking import without_password
 from penstock.errors import ConfigError
 
 #: scheme -> "module:class"; adding a broker is its file and its row here.
@@ -32,6 +33,8 @@ def connect(url: str) -> Broker:
         module, _, name = SCHEMES[scheme].partition(":")
     except KeyError:
         known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-        raise ConfigError(f"no broker for {scheme or url!r}: a broker's URL starts with {known}") from None
+        raise ConfigError(
+            f"no broker for {without_password(scheme) or url!r}: a broker's URL starts with {known}"
+        ) from None
     broker: Broker = getattr(import_module(module), name)(url)
     return broker

@@ -116,9 +116,10 @@ class Commands(click.Group):
 
 
 def _complain(message: str, code: int) -> int:
+    from penstock.core.masking import without_passwords
     from penstock.core.text import shown
 
-    click.echo(f"penstock: {shown(' '.join(message.split()))}", err=True)
+    click.echo(f"penstock: {shown(without_passwords(' '.join(message.split())))}", err=True)
     return code
 
 

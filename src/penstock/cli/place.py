@@ -16,7 +16,7 @@ from penstock.brokers.base import Broker
 from penstock.brokers.inspect import Inspector
 from penstock.brokers.workflows import WorkflowRecord
 from penstock.client import Client
-from penstock.core.text import without_password
+from penstock.core.masking import without_password
 from penstock.errors import ConfigError, MissingFeature, StoreError
 
 
@@ -25,6 +25,9 @@ class Place(msgspec.Struct, frozen=True):
 
     url: str
     app: Penstock | None = None
+
+    def __repr__(self) -> str:
+        return f"Place({self.shown!r})"
 
     @property
     def shown(self) -> str:
@@ -68,7 +71,7 @@ def import_app(target: str) -> Penstock:
     """The app that "package.module:app" names, from the working folder; `ConfigError` in one line when it fails."""
     module = target.partition(":")[0]
     if not all(part.isidentifier() for part in module.split(".")):
-        raise ConfigError(f"{target!r} is no app: write package.module:app")
+        raise ConfigError(f"{without_password(target)!r} is no app: write package.module:app")
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
     return load_app(target)

@@ -10,6 +10,7 @@ from penstock.core.backoff import Backoff
 from penstock.core.control import Continue, Control, GiveUp, Retry, Snooze
 from penstock.core.handing import NIL
 from penstock.core.job import Failure, Lease
+from penstock.core.masking import without_passwords
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.text import storable
 
@@ -149,9 +150,9 @@ def cancelled(lease: Lease) -> Outcome:
 
 
 def _message(error: BaseException) -> str:
-    """The error's own words, as far as it finds any."""
+    """The error's own words, as far as it finds any, without the passwords of URLs."""
     try:
-        text = storable(str(error))
+        text = without_passwords(storable(str(error)))
     except Exception as worse:  # noqa: BLE001
         return f"no message: its __str__ raises {type(worse).__name__}"
     return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}..."

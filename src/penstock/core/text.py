@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
-#: The password of a URL that is written in another's query.
-_SECRET = re.compile(r"((?://|%2F%2F)[^:@&%]*(?::|%3A))[^&]*?(@|%40)", re.IGNORECASE)
-
 
 def storable(text: str) -> str:
     """Text that any store can hold: what is no Unicode character, a stray surrogate say, is written as an escape."""
@@ -20,18 +15,6 @@ def shown(text: str, longest: int | None = None) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
-def without_password(url: str) -> str:
-    """A URL as it may be shown."""
-    from urllib.parse import urlsplit  # with what it loads, 4 % of `import penstock`
-
-    parts = urlsplit(url)
-    if parts.query:
-        parts = parts._replace(query=_SECRET.sub(r"\1***\2", parts.query))
-    if not parts.password:
-        return parts.geturl() if parts.query else url
-    return parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}").geturl()
 
 
 def shown_lines(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from penstock.core.codec import Signature
+from penstock.core.masking import without_passwords
 from penstock.core.text import storable
 
 _TRACEBACK_LIMIT = 20_000
@@ -17,13 +18,14 @@ _OWN_CODE = (
 
 
 def format_traceback(error: BaseException) -> str:
-    """The traceback as text, from the task's own frame on."""
+    """The traceback as text, from the task's own frame on, without the passwords of URLs."""
     import traceback  # with what it loads, a half of a millisecond of every program's start
 
     inner = error.__traceback__
     while inner is not None and inner.tb_frame.f_code.co_filename.startswith(_OWN_CODE):
         inner = inner.tb_next
-    text = storable("".join(traceback.format_exception(type(error), error, inner or error.__traceback__)))
+    lines = traceback.format_exception(type(error), error, inner or error.__traceback__)
+    text = without_passwords(storable("".join(lines)))
     return (
         text
         if len(text) <= _TRACEBACK_LIMIT

@@ -10,6 +10,7 @@ import msgspec
 from penstock.core.codec import decode_value
 from penstock.core.decide import INTERRUPTED, JobOptions, Terms, dead, failed
 from penstock.core.job import Failure, Lease
+from penstock.core.masking import without_passwords
 from penstock.core.outcome import Outcome
 from penstock.core.sizes import format_bytes
 from penstock.core.text import storable
@@ -129,7 +130,7 @@ def _outcome(lease: Lease, run: Run, death: Death, terms: Terms, chance: float) 
     """How a job ends that its process died of; None when it only counts a crash."""
     if lease.packed:
         return None
-    said = storable("\n".join(death.lines))
+    said = without_passwords(storable("\n".join(death.lines)))
     ended = f"after {_shown(run.seconds)} s, with {format_bytes(death.peak)} of memory at most"
     if run.excess is Excess.TIME:
         limit = "no more" if terms.timeout is None else f"{terms.timeout:g} s, and {terms.kill_after:g} s to end"

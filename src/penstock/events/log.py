@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from penstock.core.ids import format_id
+from penstock.core.masking import without_passwords
 from penstock.core.outcome import Ending
 from penstock.core.sizes import format_bytes
 from penstock.core.text import shown, shown_lines
@@ -104,12 +105,14 @@ def _died(event: Event) -> None:
         "process %d %s while it ran %s; the next one starts in %.1f s", event.pid, event.how, running, event.again_in
     )
     if event.words:
-        _log.error("%s", shown_lines(event.words.rstrip()))
+        _log.error("%s", shown_lines(without_passwords(event.words.rstrip())))
 
 
 def _refused(event: Event) -> None:
     assert isinstance(event, ProcessRefused)
-    _log.error("no process could be started: %s; it is tried again in %.1f s", event.reason, event.again_in)
+    _log.error(
+        "no process could be started: %s; it is tried again in %.1f s", without_passwords(event.reason), event.again_in
+    )
 
 
 def _killed(event: Event) -> None:
@@ -157,12 +160,12 @@ def _rescued(event: Event) -> None:
 
 def _schedule_trouble(event: Event) -> None:
     assert isinstance(event, ScheduleTrouble)
-    _log.error("schedule %s does not run: %s", shown(event.name, 60), shown(event.reason))
+    _log.error("schedule %s does not run: %s", shown(event.name, 60), shown(without_passwords(event.reason)))
 
 
 def _trouble(event: Event) -> None:
     assert isinstance(event, StoreTrouble)
-    _log.error("%s", event.reason)
+    _log.error("%s", without_passwords(event.reason))
 
 
 def _back(event: Event) -> None:

@@ -15,8 +15,8 @@ from penstock.brokers.inspect import BatchRecord, Selection
 from penstock.client import new_ids
 from penstock.core.codec import encode_value
 from penstock.core.job import JobRecord, NewJob
+from penstock.core.masking import without_password
 from penstock.core.states import State
-from penstock.core.text import without_password
 from penstock.errors import ConfigError, PenstockError, SinkError, SourceError
 from penstock.events.emit import Emitter, StoreBack, StoreTrouble
 from penstock.load.files import STDIN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from penstock.core.masking import without_password
 from penstock.errors import ConfigError
 from penstock.sinks.base import Sink, Target
 
@@ -22,7 +23,9 @@ def check_scheme(url: str) -> str:
     scheme = url.partition("://")[0]
     if scheme not in SCHEMES:
         known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-        raise ConfigError(f"can't write into {scheme or url!r}: a URL to load into starts with {known}")
+        raise ConfigError(
+            f"can't write into {without_password(scheme) or url!r}: a URL to load into starts with {known}"
+        )
     return scheme
 
 

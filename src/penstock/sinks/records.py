@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from penstock.core.text import shown
 from penstock.errors import PayloadError, SinkError
 
 #: What msgspec does not take in the name of a field, and what stands for it.
@@ -57,5 +58,5 @@ def kinds_of(
         raise SinkError(f"no column for table {table!r} can be told: the first records are empty")
     missing = [name for name in key if name not in kinds]
     if missing:
-        raise SinkError(f"the key of table {table!r} names {', '.join(missing)}, which the first records lack")
+        raise SinkError(f"the key of table {table!r} names {shown(', '.join(missing))}, which the first records lack")
     return kinds

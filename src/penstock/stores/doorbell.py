@@ -74,6 +74,9 @@ class Doorbell:
         # An address has room for 107 bytes, and a name may have 255: what is left over identifies enough.
         name = f".{os.fsdecode(os.fsencode(self._base)[:24])}-{secrets.token_hex(6)}.sock"
         bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        # Linux makes the socket with this mode; elsewhere the change below comes a moment later.
+        with suppress(OSError):
+            os.fchmod(bell.fileno(), 0o600)
         try:
             bell.bind(self._address(name))
         except OSError:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
+from penstock.core.masking import without_password
 from penstock.errors import (
     ConfigError,
     StoreCorrupt,
@@ -28,6 +29,8 @@ from penstock.errors import (
 
 DURABILITIES = ("full", "normal", "off")
 _BUSY_SECONDS = 30.0
+#: Of every file that is made here: a queue holds the arguments of jobs.
+_MODE = 0o600
 #: Pages of the write-ahead log (4 KiB each) after which it is folded back into the file. SQLite's own default of
 #: 1,000 drained no-op jobs 5-10 % slower.
 _CHECKPOINT_PAGES = 4000
@@ -55,7 +58,7 @@ def parse(url: str) -> SqliteUrl:
     place, _, options = rest.partition("?")
     path = unquote(place)
     if start or not scheme or not path or "\0" in path:
-        raise ConfigError(f"write sqlite:///relative.db or sqlite:////absolute/path.db, not {url!r}")
+        raise ConfigError(f"write sqlite:///relative.db or sqlite:////absolute/path.db, not {without_password(url)!r}")
     if path == ":memory:":
         raise ConfigError("a queue in memory can't be shared between processes: name a file, as sqlite:///jobs.db")
     return SqliteUrl(path, dict(parse_qsl(options, keep_blank_values=True)))
@@ -115,7 +118,8 @@ def _create(path: str) -> None:
     leaves the file would take itself for the last, and delete the log that those connections go on writing to.
     """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        # SQLite gives its files beside this one the same mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
     except FileExistsError:
         if not os.access(path, os.R_OK | os.W_OK):
             raise PermissionError(errno.EACCES, "Permission denied") from None
@@ -200,7 +204,7 @@ class FileLock:
         self._threads.acquire()
         try:
             if self._descriptor is None:
-                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
             _lock(self._descriptor)
         except BaseException as error:
             self._threads.release()

@@ -13,7 +13,7 @@ import msgspec
 from penstock.brokers.base import Broker, WorkerInfo
 from penstock.core.decide import Terms
 from penstock.core.health import LaneVitals, Vitals, trouble
-from penstock.core.text import without_password
+from penstock.core.masking import without_password
 from penstock.events.emit import Emitter, WorkerStarted
 from penstock.worker.crews import Crews
 from penstock.worker.link import Hello

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import msgspec
 
+from penstock.core.masking import without_password
 from penstock.errors import ConfigError
 
 _PORT, _TLS_PORT = 5672, 5671
@@ -16,7 +17,6 @@ _NAMESPACE = re.compile(r"[A-Za-z0-9_-]{1,60}\Z")
 _FILES = ("ca", "cert", "key")
 _OWN = ("namespace", "backend", "heartbeat", "tls", *_FILES)
 _ADDRESS = re.compile(r"(amqps?)://(?:(.*)@)?([^/@]*)(?:/(.*))?\Z", re.DOTALL)
-_SECRET = re.compile(r"//([^:@/]*):?.*@", re.DOTALL)
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]*)(?::(\d{1,5}))?\Z")
 _LOOPBACK = re.compile(r"127\.|localhost$|::1$")
 _HEARTBEAT = 60
@@ -59,7 +59,7 @@ def parse(url: str) -> AmqpUrl:
         ConfigError: with what to write, and without a password.
     """
     address, _, query = url.partition("?")
-    shown = _SECRET.sub(r"//\1:***@", address)
+    shown = without_password(url).partition("?")[0]
     unread = ConfigError(
         f"write amqp://user:password@host:5672/vhost, with %40 for a @ in a name or password and so on, not {shown!r}"
     )

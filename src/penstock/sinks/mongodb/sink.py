@@ -198,8 +198,9 @@ class MongoSink(Sink):
 
     def _destination(self, payload: bytes | None = None) -> Destination:
         try:
+            self.target.table.encode()
             collection = self._opened()[self._url.database][self.target.table]
-        except InvalidName as error:
+        except (InvalidName, UnicodeEncodeError) as error:
             raise SinkError(f"{self.target.table!r} can't be the name of a collection: {error}") from error
         is_light = payload is not None and len(payload) <= _LIGHT
         return Destination(collection, self._url.shown, self.target, is_light=is_light)

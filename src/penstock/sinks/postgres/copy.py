@@ -12,6 +12,7 @@ from itertools import groupby
 import psycopg
 from msgspec import UNSET
 
+from penstock.core.text import shown
 from penstock.errors import SinkError
 from penstock.sinks.base import OnConflict, Target
 from penstock.sinks.postgres.columns import Table, quoted, statement
@@ -47,7 +48,7 @@ class Copier:
             raise SinkError(f"table {target.table!r} has no primary key to {self._how} by: name a --key")
         missing = [name for name in self._key if name not in self._names]
         if missing and self._how is not OnConflict.ERROR:
-            raise SinkError(f"table {target.table!r} has no column {', '.join(missing)} for a --key")
+            raise SinkError(f"table {target.table!r} has no column {shown(', '.join(missing))} for a --key")
         if not table.copyable or (self._how is not OnConflict.ERROR and (table.unique or self._key)):
             # A name that goes with the shape: one that was made for another shape is never met again.
             shape = blake2b(f"{table.oid} {table.version}".encode(), digest_size=8).hexdigest()
@@ -88,7 +89,7 @@ class Copier:
             connection.execute(self._sql("key", key=", ".join(map(quoted, self._key))).encode())
         except psycopg.errors.InvalidColumnReference as error:
             raise SinkError(
-                f"{', '.join(self._key)} is no key of table {self.table.name}: "
+                f"{shown(', '.join(self._key))} is no key of table {self.table.name}: "
                 "name the columns of its primary key or of a unique index"
             ) from error
 

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import UNSET
 
 from penstock.core.bisect import bisect
+from penstock.core.text import shown
 from penstock.errors import ConfigError, RowRejected, SinkError, StoreError
 from penstock.sinks.base import End, OnConflict, Rejected, Sink, Target, Written
 from penstock.sinks.job_rows import check_count, left_out, settle
@@ -209,7 +210,7 @@ class SqliteSink(Sink):
                 self._opened().execute(f"explain {self._statement(self._key)}", [None] * len(self._key))
             except sqlite3.OperationalError as error:
                 raise SinkError(
-                    f"{', '.join(self._key)} is no key of table {self.table!r} ({error}): "
+                    f"{shown(', '.join(self._key))} is no key of table {self.table!r} ({shown(str(error))}): "
                     "name the columns of its primary key or of a unique index"
                 ) from error
 

@@ -33,6 +33,7 @@ from penstock.testing.contract.endings import EndingContract
 from penstock.testing.contract.ends import EndContract
 from penstock.testing.contract.enqueueing import EnqueueContract
 from penstock.testing.contract.fencing import FencingContract
+from penstock.testing.contract.injection import InjectionContract
 from penstock.testing.contract.inspecting import InspectorContract
 from penstock.testing.contract.keys import KeyContract
 from penstock.testing.contract.keys_opening import KeyOpeningContract
@@ -80,6 +81,7 @@ class BrokerContract(
     WorkflowContract,
     WorkflowFailureContract,
     NamespaceContract,
+    InjectionContract,
     ListenContract,
     EndContract,
     MemoContract,
