@@ -51,20 +51,10 @@ class Backed(Broker):
         with self._link.held():
             return self._keeper.open().record(worker, span, number, point, now=now)
 
-    def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
-        """See `Broker.subscribe`: the backend knows who subscribes, and an event's jobs are stored as any others."""
-        with self._link.held():
-            self._keeper.open().subscribe(subscriptions)
-
     def unsubscribe(self, subscriptions: Sequence[Subscription]) -> int:
         """See `Broker.unsubscribe`."""
         with self._link.held():
             return self._keeper.open().unsubscribe(subscriptions)
-
-    def subscriptions(self) -> list[Subscription]:
-        """See `Broker.subscriptions`."""
-        with self._link.held():
-            return self._keeper.open().subscriptions()
 
     def schedules(self) -> ScheduleStore:
         """See `Broker.schedules`: the backend has them, and the jobs of their runs."""

@@ -18,6 +18,7 @@ from penstock.brokers.amqp.backed import Backed
 from penstock.brokers.amqp.deliveries import Deliveries
 from penstock.brokers.amqp.drawing import Drawing
 from penstock.brokers.amqp.endings import Endings
+from penstock.brokers.amqp.inbox import Inbox
 from penstock.brokers.amqp.inspector import AmqpInspector
 from penstock.brokers.amqp.keeper import Keeper
 from penstock.brokers.amqp.layout import Layout
@@ -37,6 +38,7 @@ from penstock.brokers.diagnosis import Check, Schema
 from penstock.core.job import Holder, NewJob, due_at
 from penstock.core.limiter import Limit
 from penstock.core.outcome import Outcome
+from penstock.core.topics import Subscription
 from penstock.errors import StoreError
 
 
@@ -55,10 +57,11 @@ class AmqpBroker(Backed):
         self._link = Link(self._url, self._opened, self._lost)
         self._drawing = Drawing(self._wires, self._names, self._layout, self._keeper)
         self._sifting = Sifting(self._drawing, self._wires, self._layout, self._keeper)
-        self._leaving = Leaving(self._drawing, self._wires, self._names, self._layout, self._keeper)
+        self._inbox = Inbox(self._drawing, self._wires, self._names, self._layout, self._keeper, self.enqueue)
+        self._leaving = Leaving(self._drawing, self._wires, self._names, self._layout, self._keeper, self._inbox)
         self._taking = Taking(
-            self._wires, self._names, self._layout, self._keeper, self._drawing, self._leaving, self._publish
-        )
+            self._wires, self._names, self._layout, self._keeper, self._drawing, self._leaving, self._inbox, self._publish
+        )  # fmt: skip
         #: When queues that are looked at were last seen without a message, on the monotonic clock.
         self._waiting_since: dict[tuple[str, ...], float] = {}
         #: Channels: one that messages come and go by, and one that may be closed by a question without harm.
@@ -260,6 +263,22 @@ class AmqpBroker(Backed):
         with self._link.held():
             self._keeper.open().declare(limits)
             self._drawing.limit(limits)
+
+    def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
+        """See `Broker.subscribe`: the backend knows who subscribes, and an event's jobs are stored as any others."""
+        with self._link.held():
+            self._keeper.open().subscribe(subscriptions)
+            if subscriptions:
+                self._inbox.open()
+
+    def subscriptions(self) -> list[Subscription]:
+        """See `Broker.subscriptions`."""
+        with self._link.held():
+            found = self._keeper.open().subscriptions()
+            if found:
+                # A worker asks as it starts: this may be another RabbitMQ than they were made on.
+                self._inbox.open()
+            return found
 
     def depth(self, queue: str) -> int:
         """See `Broker.depth`."""

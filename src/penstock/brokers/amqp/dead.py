@@ -20,7 +20,7 @@ def read(delivery: Delivery, lane: Lane, keeper: Keeper) -> Message | None:
     try:
         return decode(delivery.body)
     except msgspec.MsgspecError as error:
-        _bury(delivery.body, lane, Failure("PayloadError", f"a message that is no job of Penstock's: {error}"), keeper)
+        bury(delivery.body, lane, Failure("PayloadError", f"a message that is no job of Penstock's: {error}"), keeper)
         return None
 
 
@@ -34,14 +34,18 @@ def collect(work: Wire, side: Wire, names: Names, keeper: Keeper) -> None:
         died = (headers or {}).get("x-death") or [{}]
         why = str(died[0].get("reason", "rejected"))
         said = f"RabbitMQ gave it up ({why}): it was delivered too often and never ended, so what ran it may have died each time"
-        _bury(body, Lane("default", 5), Failure("Dropped", said), keeper)
+        bury(body, Lane("default", 5), Failure("Dropped", said), keeper)
         work.channel.basic_ack(tag)
 
 
-def _bury(body: bytes, lane: Lane, failure: Failure, keeper: Keeper) -> None:
+def bury(body: bytes, lane: Lane, failure: Failure, keeper: Keeper) -> None:
+    """Make a dead letter of a message; the same one is the same dead letter, should it come twice.
+
+    Parameters:
+        lane: of a message that does not say its own.
+    """
     try:
         message = decode(body)
     except msgspec.MsgspecError:
-        # The same message has the same id, should it be buried twice.
         message = Message(hashlib.sha256(body).digest()[:16], "penstock.unreadable", body, lane.queue, lane.priority)
     keeper.take_over([Outcome(lease_of(message, 0, 0), Ending.DEAD, failure=failure, crashes=0)], None)

@@ -25,13 +25,16 @@ _LOST = 1.0
 
 
 class Delivery(NamedTuple):
-    """A message as it came: under which tag, who got it, whether somebody had it before, and what it says."""
+    """A message as it came: under which tag, who got it, whether somebody had it before, what it says, by which key it was sent, and the
+    id that it has where it is no job. The last two are bytes where they are not in UTF-8.
+    """
 
     tag: int
     consumer: str
     redelivered: bool
     body: bytes
-    headers: Mapping[str, Any] | None
+    key: str | bytes
+    id: str | bytes | None
 
 
 class _Consumer:
@@ -295,7 +298,14 @@ class Deliveries:
         consumer.room -= 1
         consumer.unended += 1
         self._came.append(
-            Delivery(method.delivery_tag, method.consumer_tag, method.redelivered, body, properties.headers)
+            Delivery(
+                method.delivery_tag,
+                method.consumer_tag,
+                method.redelivered,
+                body,
+                method.routing_key,
+                properties.message_id,
+            )
         )
 
     def _cancelled(self, frame: Any) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from penstock.brokers.amqp import dead
-from penstock.brokers.amqp.deliveries import Deliveries
+from penstock.brokers.amqp.deliveries import Deliveries, Delivery
 from penstock.brokers.amqp.keeper import Keeper
 from penstock.brokers.amqp.layout import Layout
 from penstock.brokers.amqp.message import Message, job_of
@@ -136,22 +136,31 @@ class Drawing:
         Parameters:
             before: claims that are then given back before them, to come in their order again.
         """
+        taken = Taken([], set())
+        with self.delivered(shares, taken.kept, before) as came:
+            lane_of = self._wires()[2].lane_of
+            for claim, delivery in came:
+                message = dead.read(delivery, lane_of(delivery), self._keeper)
+                if message is not None:
+                    taken.messages.append(Drawn(claim, message, delivery.redelivered))
+            yield taken
+
+    @contextmanager
+    def delivered(
+        self, shares: Mapping[Lane, int], kept: Container[int], before: Sequence[int] = ()
+    ) -> Iterator[list[tuple[int, Delivery]]]:
+        """As `taken`, whatever the messages say; `kept` is looked at when the context ends."""
         deliveries = self._wires()[2]
         # No consumer may stand that has had all it was made for: it would be sent nothing now, and more afterwards.
         deliveries.plan({}, ())
         came = deliveries.take(shares, _HOLDER, self._count)
         claims = [claim for claim, _ in came]
-        taken = Taken([], set())
         try:
-            for claim, delivery in came:
-                message = dead.read(delivery, deliveries.lane_of(delivery), self._keeper)
-                if message is not None:
-                    taken.messages.append(Drawn(claim, message, delivery.redelivered))
-            yield taken
+            yield came
         except BaseException:
             self._give_back([*before, *claims])
             raise
-        ended = [claim for claim in claims if claim not in taken.kept]
+        ended = [claim for claim in claims if claim not in kept]
         deliveries.plan({}, ended)
         deliveries.end(ended)
         deliveries.settle()

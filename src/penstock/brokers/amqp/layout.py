@@ -35,6 +35,8 @@ _GUARD = 60_000
 _LOOKED_AT = {**_QUORUM, "x-delivery-limit": 1 << 30}
 #: The key by which it is known that jobs were moved away from here: a lane's has a ~ in it.
 _MOVED = "moved"
+#: The key by which it is known that events of other programs are taken.
+_EVENTS = "events"
 #: The key by which it is known that what every queue needs is there.
 _BASE = "base"
 
@@ -52,10 +54,12 @@ class Layout:
         self._reached: set[Lane] = set()
         self._levels = 0
         self._moved = self._doubted = False
+        #: Is there known to be a way for events of other programs?
+        self.takes_events = False
 
     def forget(self) -> None:
         """It may all be gone: the connection was lost, or a queue deleted."""
-        self._declared, self._reached, self._levels = set(), set(), 0
+        self._declared, self._reached, self._levels, self.takes_events = set(), set(), 0, False
 
     def doubt(self) -> None:
         """A queue was deleted that is known to be there: it will be new."""
@@ -87,11 +91,7 @@ class Layout:
         for lane in missing:
             if lane.priority not in PRIORITIES:
                 raise ValueError(f"a priority is 0 to 9, not {lane.priority}")
-            arguments = {
-                **_QUORUM, "x-delivery-limit": DELIVERIES, "x-dead-letter-exchange": self._names.dropped,
-                "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish", "x-consumer-timeout": _TIMEOUT,
-            }  # fmt: skip
-            if wire.queue(self._names.lane(lane), arguments):
+            if wire.queue(self._names.lane(lane), self._taken_from()):
                 perhaps_new.append(lane)
         new = self._write_down(wire, [lane.key for lane in perhaps_new])
         # RabbitMQ itself lists no queues.
@@ -101,6 +101,26 @@ class Layout:
         for lane in missing:
             wire.bind(self._names.known, self._names.known, lane.key)
             self._declared.add(lane)
+
+    def _taken_from(self) -> dict[str, Any]:
+        """The arguments of a queue that workers take from: nothing in it is ever dropped."""
+        return {
+            **_QUORUM, "x-delivery-limit": DELIVERIES, "x-dead-letter-exchange": self._names.dropped,
+            "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish", "x-consumer-timeout": _TIMEOUT,
+        }  # fmt: skip
+
+    def take_events(self, wire: Wire) -> None:
+        """Have a way for events of other programs, of which whoever listens hears."""
+        if self.takes_events:
+            return
+        names = self._names
+        wire.exchange(names.topics, "topic")
+        wire.queue(names.events, self._taken_from())
+        wire.bind(names.events, names.topics, "#")
+        wire.chain(names.bell, names.topics, "#")
+        if self._write_down(wire, [_EVENTS]):
+            wire.bind(names.known, names.known, _EVENTS)
+        self.takes_events = True
 
     def _write_down(self, wire: Wire, keys: Sequence[str]) -> set[str]:
         """Have what was declared survive a kill, before it is known by these keys; returns those that it was not known by."""
@@ -121,12 +141,15 @@ class Layout:
         wire.delete(name)
 
     def discover(self, wire: Wire, queues: Sequence[str]) -> None:
-        """Learn which lanes of these queues others have declared."""
+        """Learn which lanes of these queues others have declared, and whether there is a way for events."""
         unknown = [
             lane for queue in queues for lane in (Lane(queue, p) for p in PRIORITIES) if lane not in self._declared
         ]
-        if unknown:
-            known = self._known(wire, [lane.key for lane in unknown])
+        keys = [lane.key for lane in unknown] + [_EVENTS] * (not self.takes_events)
+        if keys:
+            known = self._known(wire, keys)
+            if _EVENTS in known:
+                self.take_events(wire)
             # Declared again: one that was deleted since is still known, and would be missed by all who ask for it.
             self.ensure(wire, [lane for lane in unknown if lane.key in known])
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from penstock.brokers.amqp import dead
 from penstock.brokers.amqp.drawing import Drawing, Drawn, Wires
+from penstock.brokers.amqp.inbox import Inbox
 from penstock.brokers.amqp.keeper import RESULT, Keeper
 from penstock.brokers.amqp.layout import Layout
 from penstock.brokers.amqp.message import Message
@@ -43,14 +44,18 @@ class Leaving:
         names: of the namespace.
         layout: what is declared.
         keeper: the backend.
+        inbox: events that are to become jobs before they can leave.
     """
 
-    def __init__(self, drawing: Drawing, wires: Wires, names: Names, layout: Layout, keeper: Keeper) -> None:
+    def __init__(
+        self, drawing: Drawing, wires: Wires, names: Names, layout: Layout, keeper: Keeper, inbox: Inbox
+    ) -> None:
         self._drawing = drawing
         self._wires = wires
         self._names = names
         self._layout = layout
         self._keeper = keeper
+        self._inbox = inbox
         self._seen_at = time.monotonic()
         self._lanes: list[Lane] = []
 
@@ -64,6 +69,8 @@ class Leaving:
         work, side, _ = self._wires()
         self._layout.moving(side)
         dead.collect(work, side, self._names, self._keeper)
+        self._layout.discover(side, ())
+        self._inbox.hand_out(None)
         shares = self._shares(queues, most)
         if not shares:
             return self._draw_delayed(queues, most)
@@ -116,7 +123,7 @@ class Leaving:
         names = [self._names.lane(lane) for lane in self._lanes if queues is None or lane.queue in queues]
         if queues is None:
             names += [self._names.lane(level) for level in self._layout.all_levels(side)]
-        count = sum(side.counts([*names, self._names.dropped]))
+        count = sum(side.counts([*names, self._names.dropped])) + self._inbox.waiting()
         now = time.monotonic()
         if count:
             self._seen_at = now

@@ -29,6 +29,10 @@ class Lane(NamedTuple):
         return f"{name}~{self.priority}"
 
 
+#: Where events of other programs wait, as a lane of no queue: see `Names.lane`.
+EVENTS = Lane("", -1)
+
+
 class Names:
     """The names of one namespace.
 
@@ -49,9 +53,14 @@ class Names:
         self.reading = f"{namespace}.reading"
         #: What a queue gave up delivering, and the exchange it comes by.
         self.dropped = f"{namespace}.dropped"
+        #: A topic exchange that other programs publish events to, and the queue where these wait for a worker.
+        self.topics = f"{namespace}.topics"
+        self.events = f"{namespace}.events"
 
     def lane(self, lane: Lane) -> str:
         """The queue of a lane."""
+        if lane == EVENTS:
+            return self.events
         if not lane.queue:
             return self.level(lane.priority)
         return f"{self._namespace}.jobs.{lane.key}"

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from penstock.brokers.amqp import dead
 from penstock.brokers.amqp.deliveries import Deliveries, Delivery
 from penstock.brokers.amqp.drawing import Drawing
+from penstock.brokers.amqp.inbox import Inbox
 from penstock.brokers.amqp.keeper import Keeper
 from penstock.brokers.amqp.layout import Layout
 from penstock.brokers.amqp.leaving import Leaving
@@ -39,6 +40,7 @@ class Taking:
         keeper: the backend.
         drawing: what goes over to the backend.
         leaving: what goes over to another store.
+        inbox: events that are to become jobs.
         publish: stores messages, each after so many seconds.
     """
 
@@ -50,6 +52,7 @@ class Taking:
         keeper: Keeper,
         drawing: Drawing,
         leaving: Leaving,
+        inbox: Inbox,
         publish: Callable[[Sequence[tuple[Message, float]]], None],
     ) -> None:
         self._wires = wires
@@ -58,6 +61,7 @@ class Taking:
         self._keeper = keeper
         self._drawing = drawing
         self._leaving = leaving
+        self._inbox = inbox
         self._publish = publish
         self._turn = 0
         self._look_at = self._discover_at = self._trusted_until = 0.0
@@ -95,7 +99,7 @@ class Taking:
         if limit <= 0:
             return False, []
         if time.monotonic() >= self._discover_at:
-            self._discover(queues)
+            self._discover(queues, now)
         if self._drawing.limited(queues, now):
             self._look_at = 0.0
         # Now and then, and not twice in a row: neither starves the other.
@@ -105,7 +109,7 @@ class Taking:
     def the_rest(self, queues: Sequence[str], limit: int, holder: Holder, now: float | None) -> list[Lease]:
         """What else there is, for a process that is about to have nothing to do: by lanes that are new, and in the backend."""
         deliveries = self._wires()[2]
-        self._discover(queues)
+        self._discover(queues, now)
         self._drawing.limited(queues, now)
         shares = self.shares(queues, limit, ())
         if deliveries.plan(shares, (), idle=True) and not shares:
@@ -152,11 +156,12 @@ class Taking:
     def _count(self, lanes: Sequence[Lane]) -> list[int]:
         return self._wires()[1].counts(map(self._names.lane, lanes))
 
-    def _discover(self, queues: Sequence[str]) -> None:
+    def _discover(self, queues: Sequence[str], now: float | None) -> None:
         side = self._wires()[1]
         self._layout.ensure(side, [Lane(queue, DEFAULT_PRIORITY) for queue in queues])
         self._layout.discover(side, queues)
-        self._discover_at = time.monotonic() + _DISCOVER
+        # Where many events wait, the next of them are handed out soon.
+        self._discover_at = 0.0 if self._inbox.hand_out(now) else time.monotonic() + _DISCOVER
 
     def _from_backend(self, queues: Sequence[str], limit: int, holder: Holder, now: float | None) -> list[Lease]:
         leases = self._keeper.open().exchange((), queues, limit, holder, now=now).leases
