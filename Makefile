@@ -10,7 +10,7 @@ TESTERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo equities market scrape test chaos check bench bench-peers clean
+.PHONY: help demo equities market scrape test chaos mutants check bench bench-peers clean
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,10 @@ test: $(STAMP)  ## run the whole test suite, on real servers that it starts itse
 chaos: $(STAMP)  ## kill workers, connections, servers and nodes for half an hour
 	@tests/install-servers
 	PENSTOCK_CHAOS=full $(BIN)/pytest tests/chaos tests/nodes
+
+mutants: $(STAMP)  ## put one deliberate fault after another into the product, each of which must make tests fail
+	@tests/install-servers
+	$(BIN)/python tests/mutants/run.py
 
 check: $(STAMP)  ## lint, format, types, layers, and the documentation's links and commands
 	$(BIN)/ruff check .

@@ -198,6 +198,16 @@ class TestDecoding:
             signature.decode(encode_value([0, {"item": 1, "price": "1"}]))
 
     @pytest.mark.parametrize(
+        ("hint", "value"), [(int, "1"), (int, 1.0), (bool, "true"), (bool, 1), (float, "1.5"), (str, 1)]
+    )
+    def test_what_could_be_converted_is_another_type_all_the_same(self, hint: type, value: object) -> None:
+        def task(value): ...
+
+        task.__annotations__["value"] = hint
+        with pytest.raises(PayloadError):
+            Signature("app.task", task).decode(encode_value([value]))
+
+    @pytest.mark.parametrize(
         "payload", [b"", b"\xc1", b"\x91", b"\x90", b"\xdd\xff\xff\xff\xff", b"\x91" * 5000, b"\xa1\xff"]
     )
     def test_bytes_that_are_no_arguments(self, payload: bytes) -> None:

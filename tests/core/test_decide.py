@@ -74,8 +74,9 @@ class TestWhatIsWrittenDown:
             (msgspec.ValidationError("v"), "msgspec.ValidationError", "v"),
             (OSError("\udcff.txt"), "OSError", "\\udcff.txt"),
             (ValueError("x" * 20_000), "ValueError", "x" * 10_000 + "..."),
+            (OSError("redis://ada:s3cret@one is away"), "OSError", "redis://ada:***@one is away"),
         ],
-        ids=["control", "builtin", "elsewhere", "surrogate", "long"],
+        ids=["control", "builtin", "elsewhere", "surrogate", "long", "password"],
     )
     def test_kind_and_message(self, error: BaseException, kind: str, message: str) -> None:
         failure = after(error).failure

@@ -9,6 +9,7 @@ from penstock.brokers.base import Broker
 from penstock.core.job import Failure
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
+from penstock.errors import PenstockError
 from penstock.testing.contract.harness import (
     ALICE,
     NOW,
@@ -217,6 +218,17 @@ class EndingContract(ContractBase):
         done = Outcome(claim_one(store), follow_ups=(follow_up,))
         given = store.exchange([done], [QUEUE], 10, ALICE, now=NOW)
         assert ids([*given.leases, *claim(store)]) == [follow_up.id]
+
+    def test_a_follow_up_that_can_not_be_stored_keeps_its_ending_out(self, store: Broker) -> None:
+        store.enqueue(jobs(2), now=NOW)
+        first, second = claim(store)
+        good, wrong = job(task="good"), job(task="\ud800")
+        with pytest.raises((PenstockError, ValueError)):
+            hand_in(store, Outcome(first), Outcome(second, follow_ups=(good, wrong)))
+        assert claim(store) == []
+        end(store, second)
+        assert hand_in(store, Outcome(second)) != []
+        assert claim(store) == []
 
     @by_record
     def test_a_follow_up_that_is_stored_already_is_left_as_it_is(self, store: Broker) -> None:

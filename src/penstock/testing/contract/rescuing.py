@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from penstock.brokers.base import Broker
+from penstock.brokers.base import Broker, WorkerInfo
 from penstock.core.job import Holder
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
@@ -56,6 +58,20 @@ class RescueContract(ContractBase):
         beat(store, "w", NOW + 8)
         assert store.rescue(dead_after=10, now=NOW + 15) == 0
         assert store.rescue(dead_after=10, now=NOW + 19) == 6
+
+    def test_a_clock_that_steps_where_a_worker_runs_makes_nobody_dead(
+        self, store: Broker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sent = job(unique="key")
+        store.enqueue([sent])
+        store.heartbeat(WorkerInfo(ALICE.worker, "host", 1, "threads", 4, (QUEUE,), NOW))
+        (lease,) = store.exchange((), [QUEUE], 1, ALICE).leases
+        wall = time.time
+        for step in (3600.0, -3600.0):
+            monkeypatch.setattr(time, "time", lambda step=step: wall() + step)
+            assert store.rescue(dead_after=60) == 0
+        monkeypatch.undo()
+        assert store.exchange([Outcome(lease)], (), 0, ALICE).stale == []
 
     @by_record
     def test_rescued_jobs_burn_no_attempt(self, store: Broker) -> None:

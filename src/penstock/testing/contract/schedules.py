@@ -207,6 +207,9 @@ class ScheduleContract(ProcessContract, ContractBase):
         assert others.change(
             [Change("a", 1, row("a", 4, START + 1, b"new"), (first,)), Change("b", 1, None, (second,))], now=START
         ) == [True, False]  # fmt: skip
+        # What was read before that is out of date.
+        assert mine.change([Change("a", 1, row("a", 7, START, b"old"), (second,))], now=START) == [False]
+        assert mine.change([Change("b", 1, row("b", 8))]) == [False]
         assert (
             mine.change([Change("a", 1, None), Change("none", 5, None), Change("none", 5, row("none", 6))])
             == [False] * 3
