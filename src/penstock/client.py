@@ -173,7 +173,7 @@ class Client:
         if record is None:
             self._refuse_moved(id)
             if not self._keeps_records() and self._read(lambda inspector: inspector.result(id)) is None:
-                self.needs_records("a job that waits, runs or has returned nothing is not known")
+                self.needs_records("a job that waits, has just started or has returned nothing is not known")
             return State.DONE
         return record.state
 
@@ -352,7 +352,7 @@ class Client:
             return True
         if self._read(lambda inspector: inspector.get(id)) is None and self._read(lambda one: one.result(id)) is None:
             self.needs_records(
-                "a job that runs can't be cancelled or told from one that has ended: give its task unique=True"
+                "a job that started some seconds ago is not told from one that has ended: try again, or give its task unique=True"
             )
         return False
 

@@ -95,7 +95,7 @@ class Job(Generic[R]):
         """Cancel the job: at once where it waits; where it runs it is interrupted, soon. False when it has ended.
 
         Raises:
-            MissingFeature: it runs or has ended, and the broker does not tell which.
+            MissingFeature: it started some seconds ago or has ended, and the broker does not tell which.
         """
         return self._client.cancel_job(self.key)
 

@@ -208,6 +208,14 @@ class Broker(ABC):
         """
         return 0
 
+    def show(self, leases: Sequence[Lease], holder: Holder) -> int:
+        """Have leases that this connection holds be found by `Inspector`: told of jobs that run for long, where `keeps_records` is false.
+
+        Returns:
+            How many are from now on.
+        """
+        return 0
+
     def held(self, holder: Holder) -> list[Lease]:
         """The leases of one process that are in force, oldest claims first."""
         return []

@@ -20,6 +20,7 @@ from penstock.core.outcome import Ending, Outcome, ended
 from penstock.errors import StoreError
 from penstock.events.meter import Meter
 from penstock.worker.scribe import Scribe
+from penstock.worker.showing import Showing
 
 
 class Dispatcher:
@@ -60,6 +61,8 @@ class Dispatcher:
         self.held = 0
         #: Keeps what the jobs of this process note.
         self.scribe = Scribe(self._borrowed)
+        #: Is told what runs, now and then.
+        self.show = Showing(holder, self._borrowed, needed=not broker.keeps_records).look
         self._lock = threading.Lock()
         self._outcomes: deque[Outcome] = deque()
         # Handed in, and no answer came: if they are stale the next time, that is most likely because they went through.

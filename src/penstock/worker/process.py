@@ -112,7 +112,7 @@ class Process:
         runner.judged += self._pool.errors
         if usable is not None:
             self._pool.resize(usable)
-        self._relief = Relief(self._pool)
+        self._relief = Relief(self._pool, self._dispatcher.show)
         self._suspects = Suspects(self._pool)
 
     def run(self) -> None:

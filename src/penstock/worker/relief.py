@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
+
 from penstock.core.job import Lease
 from penstock.core.prefetch import hostages
 from penstock.pools.base import Pool
 
 
 class Relief:
-    """Looks at a pool now and then, and compares."""
+    """Looks at a pool now and then, and compares.
 
-    def __init__(self, pool: Pool) -> None:
+    Parameters:
+        show: told what runs at each look, and when that is in monotonic seconds.
+    """
+
+    def __init__(self, pool: Pool, show: Callable[[Sequence[Lease], float], None]) -> None:
         self._pool = pool
+        self._show = show
         self._before: list[Lease] = []
         self._waited = 0
         self._seen = 0
@@ -23,6 +31,7 @@ class Relief:
         running = self._pool.running()
         known = set(map(id, self._before))
         self._before = running
+        self._show(running, time.monotonic())
         return [lease for lease in running if id(lease) in known]
 
     def hostages(self) -> list[Lease]:

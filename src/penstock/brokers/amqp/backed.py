@@ -7,10 +7,9 @@ from contextlib import AbstractContextManager
 
 from penstock.brokers.amqp.keeper import Keeper
 from penstock.brokers.amqp.link import Link
-from penstock.brokers.base import Broker, WorkerInfo
+from penstock.brokers.base import Broker
 from penstock.brokers.schedules import ScheduleStore
 from penstock.brokers.workflows import Workflows
-from penstock.core.job import Holder, Lease
 from penstock.core.metrics import Point
 from penstock.core.topics import Subscription
 
@@ -21,11 +20,6 @@ class Backed(Broker):
     _link: Link
     _keeper: Keeper
 
-    def heartbeat(self, worker: WorkerInfo, *, now: float | None = None) -> None:
-        """See `Broker.heartbeat`."""
-        with self._link.held():
-            self._keeper.open().heartbeat(worker, now=now)
-
     def depart(self, worker: str) -> None:
         """See `Broker.depart`."""
         with self._link.held():
@@ -35,16 +29,6 @@ class Backed(Broker):
         """See `Broker.promote`: messages come when they are due by themselves."""
         with self._link.held():
             return self._keeper.open().promote(now=now, limit=limit)
-
-    def held(self, holder: Holder) -> list[Lease]:
-        """See `Broker.held`: of the backend's."""
-        with self._link.held():
-            return self._keeper.open().held(holder)
-
-    def cancelled(self, worker: str) -> list[tuple[int, bytes]]:
-        """See `Broker.cancelled`: of the backend's."""
-        with self._link.held():
-            return self._keeper.open().cancelled(worker)
 
     def record(self, worker: str, span: int, number: int, point: Point, *, now: float | None = None) -> bool:
         """See `Broker.record`."""

@@ -26,16 +26,17 @@ from penstock.brokers.amqp.leaving import Leaving
 from penstock.brokers.amqp.link import Link
 from penstock.brokers.amqp.listen import listening
 from penstock.brokers.amqp.memos import AmqpMemos
-from penstock.brokers.amqp.message import Message, is_plain, message_of
+from penstock.brokers.amqp.message import DELIVERED, Message, is_plain, message_of
 from penstock.brokers.amqp.names import Names
+from penstock.brokers.amqp.running import Running
 from penstock.brokers.amqp.sifting import Sifting
 from penstock.brokers.amqp.taking import Taking
 from penstock.brokers.amqp.transfer import AmqpTransfer
 from penstock.brokers.amqp.url import parse
 from penstock.brokers.amqp.wire import Wire, unroutable
-from penstock.brokers.base import COUNTED, Backlog, Exchange, Feature, refuse_transaction
+from penstock.brokers.base import COUNTED, Backlog, Exchange, Feature, WorkerInfo, refuse_transaction
 from penstock.brokers.diagnosis import Check, Schema
-from penstock.core.job import Holder, NewJob, due_at
+from penstock.core.job import Holder, Lease, NewJob, due_at
 from penstock.core.limiter import Limit
 from penstock.core.outcome import Outcome
 from penstock.core.topics import Subscription
@@ -45,7 +46,7 @@ from penstock.errors import StoreError
 class AmqpBroker(Backed):
     """A queue in RabbitMQ: `amqp://localhost:5672/vhost?namespace=penstock&backend=postgresql://...`."""
 
-    # What waits as a message can be counted and cancelled, and not listed; what runs as one goes on.
+    # What waits as a message can be counted and cancelled, and not listed; what runs as one is known when it has run for some seconds.
     features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.INSPECT, Feature.CANCEL}
     keeps_records: ClassVar[bool] = False
 
@@ -59,8 +60,10 @@ class AmqpBroker(Backed):
         self._sifting = Sifting(self._drawing, self._wires, self._layout, self._keeper)
         self._inbox = Inbox(self._drawing, self._wires, self._names, self._layout, self._keeper, self.enqueue)
         self._leaving = Leaving(self._drawing, self._wires, self._names, self._layout, self._keeper, self._inbox)
+        self._running = Running(self._keeper, lambda: self._wires()[0].ring(self._names.bell))
         self._taking = Taking(
-            self._wires, self._names, self._layout, self._keeper, self._drawing, self._leaving, self._inbox, self._publish
+            self._wires, self._names, self._layout, self._keeper, self._drawing, self._leaving, self._inbox, self._running,
+            self._publish,
         )  # fmt: skip
         #: When queues that are looked at were last seen without a message, on the monotonic clock.
         self._waiting_since: dict[tuple[str, ...], float] = {}
@@ -98,7 +101,8 @@ class AmqpBroker(Backed):
     def inspector(self) -> AmqpInspector:
         """The reading side: all that the backend has, and the numbers of messages that wait."""
         with self._link.held():
-            return AmqpInspector(self._keeper.open().inspector(), self._counts, self._sifting, self._link.held)
+            backend = self._keeper.open().inspector()
+            return AmqpInspector(backend, self._counts, self._sifting, self._running, self._link.held)
 
     def transfer(self) -> AmqpTransfer:
         """See `Broker.transfer`."""
@@ -124,6 +128,7 @@ class AmqpBroker(Backed):
 
     def _lost(self) -> None:
         self._work = self._side = self._deliveries = None
+        self._running.lost()
 
     def _wires(self) -> tuple[Wire, Wire, Deliveries]:
         if self._work is None or self._side is None or self._deliveries is None:
@@ -192,6 +197,7 @@ class AmqpBroker(Backed):
     ) -> Exchange:
         work, _, deliveries = self._wires()
         taking = self._taking
+        outcomes = self._running.marked(outcomes)
         endings = Endings(outcomes, deliveries.held)
         stale = list(endings.stale)
         if endings.elsewhere:
@@ -211,6 +217,7 @@ class AmqpBroker(Backed):
         if endings.released:
             deliveries.give_back(endings.released)
             work.ring(self._names.bell)
+        self._running.ended(outcome.lease.claim for outcome in outcomes)
         if not shares and (cut_off or endings.ended or endings.released):
             deliveries.settle()
         leases += taking.taken(shares, holder)
@@ -226,6 +233,30 @@ class AmqpBroker(Backed):
             deliveries = self._wires()[2]
             self._link.watch(lambda: deliveries.arrived, wake)
         return True
+
+    def show(self, leases: Sequence[Lease], holder: Holder) -> int:
+        """See `Broker.show`."""
+        with self._link.held():
+            held = self._wires()[2].held
+            mine = [lease for lease in leases if lease.key == DELIVERED and lease.claim in held]
+            self._running.show(mine, holder)
+            return len(mine)
+
+    def heartbeat(self, worker: WorkerInfo, *, now: float | None = None) -> None:
+        """See `Broker.heartbeat`."""
+        with self._link.held():
+            self._running.beat(worker)
+            self._keeper.open().heartbeat(worker, now=now)
+
+    def held(self, holder: Holder) -> list[Lease]:
+        """See `Broker.held`: of the backend's, and messages that are to be cancelled."""
+        with self._link.held():
+            return [*self._keeper.open().held(holder), *self._running.of(holder)]
+
+    def cancelled(self, worker: str) -> list[tuple[int, bytes]]:
+        """See `Broker.cancelled`."""
+        with self._link.held():
+            return [*self._keeper.open().cancelled(worker), *self._running.to_cancel()]
 
     def abandon(self, holder: Holder, crashed: Sequence[bytes] = ()) -> int:
         """See `Broker.abandon`: the messages of another process have gone back already, with its connection."""

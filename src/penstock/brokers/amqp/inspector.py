@@ -1,12 +1,16 @@
-"""What can be read and repaired of a queue in RabbitMQ: all that its backend has, and of messages how many wait; these can be cancelled and deleted."""
+"""What can be read and repaired of a queue in RabbitMQ: all that its backend has, and of messages how many wait, which can be cancelled and deleted, and
+which have run for some seconds.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from msgspec.structs import replace
 
+from penstock.brokers.amqp.running import Running
 from penstock.brokers.amqp.sifting import Sifting
 from penstock.brokers.inspect import BatchRecord, Inspector, QueueCounts, Selection, WorkerRecord
 from penstock.core.job import JobRecord
@@ -15,12 +19,13 @@ from penstock.core.standing import Standing
 
 
 class AmqpInspector:
-    """See `Inspector`. A job that waits or runs as a message is not found: RabbitMQ tells of no single one.
+    """See `Inspector`. A job that waits as a message is not found: RabbitMQ tells of no single one.
 
     Parameters:
         backend: reads the backend.
         waiting: how many messages wait, of each queue that is known.
         sifting: looks for messages.
+        running: knows those that run for long.
         held: has the connection for oneself.
     """
 
@@ -29,27 +34,40 @@ class AmqpInspector:
         backend: Inspector,
         waiting: Callable[[], dict[str, int]],
         sifting: Sifting,
+        running: Running,
         held: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._backend = backend
         self._waiting = waiting
         self._sifting = sifting
+        self._running = running
         self._held = held
 
     def get(self, id: bytes) -> JobRecord | None:
         """See `Inspector.get`."""
-        return self._backend.get(id)
+        found = self._backend.get(id)
+        if found is not None:
+            return found
+        with self._held():
+            return self._running.get(id)
 
     def list(self, selection: Selection, *, limit: int = 50, after: bytes | None = None) -> Sequence[JobRecord]:
         """See `Inspector.list`."""
-        return self._backend.list(selection, limit=limit, after=after)
+        with self._held():
+            running = [one for one in self._running.list(selection) if after is None or one.id > after]
+        found = self._backend.list(selection, limit=limit, after=after)
+        return sorted((*found, *running), key=lambda one: one.id)[:limit] if running else found
 
     def count(self) -> Sequence[QueueCounts]:
-        """See `Inspector.count`. Messages count as ready; those that run or are delayed are not told apart."""
+        """See `Inspector.count`. Messages that wait count as ready, and those as running that are known to; delayed ones are in no one queue."""
         waiting = self._waiting()
-        counts = [replace(one, ready=one.ready + waiting.pop(one.queue, 0)) for one in self._backend.count()]
-        counts += [QueueCounts(queue, ready=ready) for queue, ready in waiting.items() if ready]
-        return sorted(counts, key=lambda one: one.queue)
+        with self._held():
+            running = Counter(one.queue for one in self._running.list(Selection()))
+        counts = {one.queue: one for one in self._backend.count()}
+        for queue in {*(queue for queue, ready in waiting.items() if ready), *running}:
+            one = counts.get(queue, QueueCounts(queue))
+            counts[queue] = replace(one, ready=one.ready + waiting.get(queue, 0), running=one.running + running[queue])
+        return sorted(counts.values(), key=lambda one: one.queue)
 
     def workers(self) -> Sequence[WorkerRecord]:
         """See `Inspector.workers`."""
@@ -76,9 +94,9 @@ class AmqpInspector:
         return self._backend.standing(id)
 
     def cancel(self, selection: Selection) -> int:
-        """See `Inspector.cancel`. Messages that wait are gone through; those that run go on."""
+        """See `Inspector.cancel`. Messages that wait are gone through; one that has not run for some seconds may not be found."""
         with self._held():
-            return self._sifting.cancel(selection) + self._backend.cancel(selection)
+            return self._sifting.cancel(selection) + self._running.cancel(selection) + self._backend.cancel(selection)
 
     def retry(self, selection: Selection) -> int:
         """See `Inspector.retry`."""

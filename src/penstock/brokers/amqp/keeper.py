@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -95,9 +95,9 @@ class Keeper:
         if told:
             self._tell([Told(each.lease.id, each.result, each.result_ttl, each.steps) for each in told], now)
 
-    def keep(self, id: bytes, value: bytes, ttl: float, now: float | None) -> None:
-        """Keep a value under an id for so many seconds, in place of what is there; safe to repeat."""
-        self._tell([Told(id, value, ttl, ())], now)
+    def keep(self, values: Mapping[bytes, bytes], ttl: float, now: float | None) -> None:
+        """Keep values under ids for so many seconds, in place of what is there; safe to repeat."""
+        self._tell([Told(id, value, ttl, ()) for id, value in values.items()], now)
 
     def make_way(self, ids: Sequence[bytes]) -> None:
         """Delete the results of these jobs that somebody was about to write and was killed: they would stand for the jobs themselves.

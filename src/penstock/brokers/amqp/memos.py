@@ -32,7 +32,7 @@ class AmqpMemos:
                     continue
                 is_held = self._holds(memo.lease.claim)
                 if is_held:
-                    self._keeper.keep(memo.id, memo.value, memo.ttl, now)
+                    self._keeper.keep({memo.id: memo.value}, memo.ttl, now)
                 kept.append(is_held)
             return kept
 

@@ -17,9 +17,11 @@ from penstock.brokers.amqp.layout import Layout
 from penstock.brokers.amqp.leaving import Leaving
 from penstock.brokers.amqp.message import Message, lease_of
 from penstock.brokers.amqp.names import Lane, Names
+from penstock.brokers.amqp.running import Running
 from penstock.brokers.amqp.shares import divided
 from penstock.brokers.amqp.wire import Wire
 from penstock.core.job import DEFAULT_PRIORITY, Holder, Lease
+from penstock.core.outcome import Ending, Outcome
 from penstock.errors import StoreError
 
 #: Seconds after a look at the backend that found nothing, in which a process that has no lack of messages takes no other.
@@ -41,6 +43,7 @@ class Taking:
         drawing: what goes over to the backend.
         leaving: what goes over to another store.
         inbox: events that are to become jobs.
+        running: knows what is to be cancelled.
         publish: stores messages, each after so many seconds.
     """
 
@@ -53,6 +56,7 @@ class Taking:
         drawing: Drawing,
         leaving: Leaving,
         inbox: Inbox,
+        running: Running,
         publish: Callable[[Sequence[tuple[Message, float]]], None],
     ) -> None:
         self._wires = wires
@@ -62,6 +66,7 @@ class Taking:
         self._drawing = drawing
         self._leaving = leaving
         self._inbox = inbox
+        self._running = running
         self._publish = publish
         self._turn = 0
         self._look_at = self._discover_at = self._trusted_until = 0.0
@@ -179,6 +184,7 @@ class Taking:
             (claim, delivery, dead.read(delivery, lane_of(delivery), self._keeper)) for claim, delivery in deliveries
         ]
         gone = self._leaving.elsewhere([each for _, one, each in taken if each and (one.redelivered or each.due)])
+        gone |= self._call_off([each for _, one, each in taken if each and one.redelivered and each.id not in gone])
         for claim, delivery, message in taken:
             if message is None or message.id in gone:
                 unread.append(claim)
@@ -192,6 +198,14 @@ class Taking:
             self._end(unread)
         leases.sort(key=lambda lease: -lease.priority)
         return leases
+
+    def _call_off(self, messages: Sequence[Message]) -> set[bytes]:
+        """Cancel those of these messages that were to be cancelled when their worker was killed; returns their ids."""
+        marked = self._running.to_call_off(message.id for message in messages)
+        if marked:
+            outcomes = [Outcome(lease_of(one, 0, 0), Ending.CANCELLED) for one in messages if one.id in marked]
+            self._keeper.take_over(outcomes, None)
+        return marked
 
     def _end(self, claims: Sequence[int]) -> None:
         deliveries = self._wires()[2]
