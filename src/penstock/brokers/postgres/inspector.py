@@ -21,15 +21,16 @@ from penstock.core.states import State
 
 #: state -> (its number in the table, whether a claim holds the job, where that makes a difference).
 _STATES: dict[State, tuple[int, bool | None]] = {
+    State.WAITING: (-1, None),
     State.READY: (0, False),
     State.RUNNING: (0, True),
     State.DELAYED: (1, None),
     State.PARKED: (2, None),
     State.DEAD: (3, None),
     State.CANCELLED: (4, None),
-    State.WAITING: (-1, None),
 }
-_WAITING = (State.READY, State.DELAYED, State.PARKED, State.WAITING)
+#: First those that others may start, or stop, as they are cancelled.
+_WAITING = (State.WAITING, State.READY, State.DELAYED, State.PARKED)
 _ENDED = (State.DEAD, State.CANCELLED)
 #: Statements after which a job may have ended.
 _ENDING = frozenset({"cancel", "delete"})

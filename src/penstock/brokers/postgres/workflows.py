@@ -121,11 +121,11 @@ class PostgresWorkflows:
         with self._link.transaction() as session:
             stages = self._stages(session, id)
             for stage in stages:
-                if stage.state is StageState.STARTED and stage.failed:
+                if stage.state in (StageState.STARTED, StageState.WAITING) and stage.failed:
                     ended = [one for (one,) in session.run("ended_of", id=stage.id.hex())]
                     resumed += int(session.run("retry", ids=Array("uuid", ended))[0][0])
             for stage in stages:
-                if stage.state is StageState.CANCELLED or (stage.state is StageState.WAITING and stage.failed):
+                if stage.state is StageState.CANCELLED:
                     after = Array("uuid", list(dict.fromkeys(stage.after)))
                     resumed += int(session.run("stage_reset", id=stage.id.hex(), after=after)[0][0])
             session.run("settle", ids=Array("uuid", [stage.id for stage in stages]), at=now)

@@ -142,7 +142,7 @@ class Flows:
         return why(name, failure, is_dead=state == "dead")
 
     def sort(self, connection: sqlite3.Connection, seqs: Sequence[int]) -> tuple[list[int], list[int]]:
-        """Of jobs that ended and are to run again: those that may, and those that wait for their stage to start. Those whose stage was cancelled may not."""
+        """Of jobs that ended and are to run again: those that may, and those that wait for their stage to start. Those whose stage will not start may not."""
         states = dict(connection.execute(self._sql["stages_of"], (json.dumps(seqs),)).fetchall())
         ready = [seq for seq in seqs if states.get(seq, StageState.STARTED) == StageState.STARTED]
         return ready, [seq for seq in seqs if states.get(seq) == StageState.WAITING]

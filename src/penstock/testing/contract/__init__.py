@@ -40,7 +40,8 @@ from penstock.testing.contract.keys_opening import KeyOpeningContract
 from penstock.testing.contract.lifecycle import LifecycleContract
 from penstock.testing.contract.limits import LimitContract
 from penstock.testing.contract.listening import ListenContract
-from penstock.testing.contract.machine import BrokerMachine, check_machine
+from penstock.testing.contract.machine import BrokerMachine
+from penstock.testing.contract.machine_workflows import WorkflowMachine, check_machine
 from penstock.testing.contract.memos import MemoContract
 from penstock.testing.contract.metrics import MetricsContract
 from penstock.testing.contract.moving import MovingContract
@@ -92,4 +93,4 @@ class BrokerContract(
     """The whole contract. Subclass it, and give it a `url` fixture."""
 
 
-__all__ = ["BrokerContract", "BrokerMachine", "check_machine"]
+__all__ = ["BrokerContract", "BrokerMachine", "WorkflowMachine", "check_machine"]

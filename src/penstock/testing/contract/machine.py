@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple, TypeVar
 
-from hypothesis import settings
+import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -13,7 +13,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from penstock.brokers import connect
@@ -26,6 +25,7 @@ from penstock.core.states import State
 from penstock.core.topics import Event, Router, Subscription
 from penstock.testing.contract.harness import NOW, beat, job, new_id
 from penstock.testing.contract.model import Model
+from penstock.testing.contract.model_workflows import Flows
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ TOPICS = ("orders", "orders.filled", "orders.sent")
 HOLDERS = (Holder("alice", 1), Holder("alice", 2), Holder("bob", 1))
 DEAD_AFTER = 30.5
 MAYBE_KEY = st.sampled_from([None, None, None, "k1", "k2"])
-WAITING = (State.READY, State.DELAYED, State.PARKED)
+WAITING = (State.READY, State.DELAYED, State.PARKED, State.WAITING)
 
 new_jobs = st.builds(
     job,
@@ -80,7 +80,7 @@ class Work(NamedTuple):
 
 WORK = st.builds(
     Work,
-    picks=st.dictionaries(PICK, st.sampled_from(Ending), max_size=5),
+    picks=st.dictionaries(PICK, st.sampled_from([*[Ending.DONE] * 5, *Ending]), max_size=5),
     delay=st.sampled_from([0.0, 5.0, 50.0]),
     payload=st.none() | st.binary(max_size=3),
     with_follow_up=st.booleans(),
@@ -99,6 +99,7 @@ class BrokerMachine(RuleBasedStateMachine):
         url = type(self).new_url()
         self.now = NOW
         self.model = Model()
+        self.flows = Flows(self.model)
         self.batch = new_id()
         self.sent: list[NewJob] = []
         self.subscribed: dict[tuple[str, str, str], Subscription] = {}
@@ -203,18 +204,11 @@ class BrokerMachine(RuleBasedStateMachine):
         self._promote(broker)
         held = [lease for lease, owner in self.leases if owner == holder]
         outcomes = [
-            Outcome(
-                lease,
-                ending,
-                delay=how.delay,
-                failure=Failure("E", "m"),
-                payload=how.payload,
-                follow_ups=(job(queue=lease.queue, gate=self._gate),) if how.with_follow_up else (),
-                steps=(Step(self.batch, done=1),),
-            )
+            self._outcome(lease, ending, how)
             for lease, ending in {latest(held, pick): ending for pick, ending in how.picks.items() if held}.items()
         ]
-        late = [outcome.lease.id for outcome in outcomes if not self.model.hand_in(outcome, self.now)]
+        late = [outcome.lease.id for outcome in outcomes if not self._hand_in(outcome)]
+        self.flows.settle()
         # Whether an exchange gives out what its own outcomes have just made ready, the contract leaves open.
         if how.with_follow_up or not how.delay:
             given = broker.exchange(outcomes, (), 0, holder, now=self.now)
@@ -228,6 +222,36 @@ class BrokerMachine(RuleBasedStateMachine):
         self._check_leases(leases, how.queues, how.limit)
         self.model.claim(leases, holder)
         self.leases += [(lease, holder) for lease in leases]
+
+    def _outcome(self, lease: Lease, ending: Ending, how: Work) -> Outcome:
+        stage = self.flows.of(lease.batch)
+        follow_ups = (job(queue=lease.queue, batch=lease.batch, gate=self._gate if stage is None else None),)
+        steps = [Step(self.batch, done=1)]
+        if stage is not None:
+            failed = ending in (Ending.DEAD, Ending.CANCELLED)
+            steps.append(Step(stage.made.id, int(ending is Ending.DONE), int(failed), total=int(how.with_follow_up)))
+        passes = stage is not None and stage.passes and ending is Ending.DONE
+        return Outcome(
+            lease,
+            ending,
+            delay=how.delay,
+            result=msgspec.msgpack.encode(lease.id) if passes else None,
+            failure=Failure("E", "m"),
+            payload=how.payload if stage is None else None,
+            follow_ups=follow_ups if how.with_follow_up else (),
+            steps=tuple(steps),
+            passes=passes,
+        )
+
+    def _hand_in(self, outcome: Outcome) -> bool:
+        if not self.model.hand_in(outcome, self.now):
+            return False
+        stage = self.flows.of(outcome.lease.batch)
+        if stage is not None:
+            stage.jobs += [one.id for one in outcome.follow_ups]
+            if outcome.ending is Ending.DONE:
+                stage.done[outcome.lease.id] = outcome.lease.id
+        return True
 
     def _promote(self, broker: Broker) -> None:
         told, due = broker.promote(now=self.now), self.model.promote(self.now)
@@ -245,7 +269,8 @@ class BrokerMachine(RuleBasedStateMachine):
         for lease in leases:
             row = self.model.rows[lease.id]
             assert row.state is State.READY
-            assert (lease.payload, lease.attempt) == (row.payload, row.attempt)
+            assert row.carries(lease.payload)
+            assert lease.attempt == row.attempt
             assert lease.claim > self.claims.get(lease.id, -1)
             self.claims[lease.id] = lease.claim
 
@@ -255,12 +280,14 @@ class BrokerMachine(RuleBasedStateMachine):
         assert self.brokers[0].abandon(
             holder, [latest(self.sent, pick).id for pick in crashed if self.sent]
         ) == self.model.give_back(held)
+        self.flows.settle()
 
     @rule()
     def the_silent_are_rescued_from(self) -> None:
         silent = {worker for worker, last in self.beats.items() if last + DEAD_AFTER < self.now}
         held = [row for row in self.model.rows.values() if row.holder is not None and row.holder.worker in silent]
         assert self.brokers[1].rescue(dead_after=DEAD_AFTER, now=self.now) == self.model.give_back(held)
+        self.flows.settle()
 
     @rule()
     def parked_jobs_are_taken_up(self) -> None:
@@ -277,10 +304,8 @@ class BrokerMachine(RuleBasedStateMachine):
         running = [row for row in self.model.in_state(State.RUNNING) if row.job in chosen]
         selection = Selection(ids=tuple(one.id for one in chosen))
         assert self.brokers[0].inspector().cancel(selection) == len(rows) + len(running)
-        for row in rows:
-            row.state, row.unique = State.CANCELLED, None
-        for row in running:
-            row.cancelled = True
+        self.model.cancel([*rows, *running])
+        self.flows.settle()
 
     @SOMETHING_SENT
     @rule(pick=PICK)
@@ -290,9 +315,8 @@ class BrokerMachine(RuleBasedStateMachine):
         # Whether a job that comes back takes up its key again is the broker's choice: see the invariant.
         if any(row.job.unique for row in rows):
             return
-        assert self.brokers[1].inspector().retry(Selection(ids=(chosen.id,))) == len(rows)
-        for row in rows:
-            row.state, row.attempt, row.position = State.READY, 0, None
+        assert self.brokers[1].inspector().retry(Selection(ids=(chosen.id,))) == self.flows.bring_back(rows)
+        self.flows.settle()
 
     @SOMETHING_SENT
     @rule(pick=PICK)
@@ -303,6 +327,7 @@ class BrokerMachine(RuleBasedStateMachine):
         assert self.brokers[1].inspector().delete(Selection(ids=(chosen.id,))) == gone
         if gone:
             del self.model.rows[chosen.id]
+        self.flows.settle()
 
     @rule(queue=st.sampled_from(QUEUES))
     def a_queue_is_purged(self, queue: str) -> None:
@@ -310,6 +335,7 @@ class BrokerMachine(RuleBasedStateMachine):
         assert self.brokers[0].purge(queue) == len(rows)
         for row in rows:
             del self.model.rows[row.job.id]
+        self.flows.settle()
 
     @invariant()
     def both_know_the_same_jobs(self) -> None:
@@ -319,30 +345,18 @@ class BrokerMachine(RuleBasedStateMachine):
             one = stored[id]
             due = row.state is State.DELAYED and row.run_at <= self.now
             assert one.state is row.state or (due and one.state is State.READY)
-            assert (one.payload, row.job.queue) == (row.payload, one.queue)
+            assert row.carries(one.payload)
+            assert one.queue == row.job.queue
             if row.state is not State.DEAD:
                 assert one.attempt == row.attempt
 
     @invariant()
     def the_counters_agree(self) -> None:
         counted = self.brokers[0].inspector().batch(self.batch)
-        assert (0 if counted is None else counted.done) == self.model.steps
+        assert (0 if counted is None else counted.done) == self.model.steps[self.batch]
         ready = {queue: sum(row.job.queue == queue for row in self.model.in_state(State.READY)) for queue in QUEUES}
         for queue in QUEUES:
             due = [
                 row for row in self.model.in_state(State.DELAYED) if row.job.queue == queue and row.run_at <= self.now
             ]
             assert ready[queue] <= self.brokers[0].depth(queue) <= ready[queue] + len(due)
-
-
-def check_machine(new_url: Callable[[], str], *, examples: int = 60, steps: int = 40) -> None:
-    """Run the machine.
-
-    Parameters:
-        new_url: makes the URL of a fresh, empty store; called once for each example.
-        examples: how many runs.
-        steps: how many steps in each.
-    """
-    machine = type("Machine", (BrokerMachine,), {"new_url": staticmethod(new_url)})
-    chosen = settings(max_examples=examples, stateful_step_count=steps, deadline=None, report_multiple_bugs=False)
-    run_state_machine_as_test(machine, settings=chosen)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
+from penstock.core import handing
 from penstock.core.job import Holder, Lease, NewJob, due_at
 from penstock.core.outcome import AGAIN, Ending, Outcome
 from penstock.core.states import LIVE, State
@@ -12,7 +15,10 @@ from penstock.core.states import LIVE, State
 
 @dataclass
 class Row:
-    """One job as the model knows it. Without a `position`, the contract leaves open where in its priority it stands."""
+    """One job as the model knows it. Without a `position`, the contract leaves open where in its priority it stands.
+
+    `given` are the results that it was handed, where it takes some: a failure among them is None.
+    """
 
     job: NewJob
     state: State
@@ -24,6 +30,16 @@ class Row:
     claim: int = 0
     holder: Holder | None = None
     cancelled: bool = False
+    given: list[Any] | None = None
+
+    def carries(self, payload: bytes) -> bool:
+        """Whether this is what a store has as its payload."""
+        if self.given is None:
+            return payload == self.payload
+        flat = [each for one in handing.own(payload) for each in (one if isinstance(one, list) else [one])]
+        # Where the failure of a job stands that was deleted is the store's.
+        values = [one for one in flat if isinstance(one, bytes)]
+        return len(flat) == len(self.given) and values == [one for one in self.given if one is not None]
 
 
 class Model:
@@ -31,7 +47,7 @@ class Model:
 
     def __init__(self) -> None:
         self.rows: dict[bytes, Row] = {}
-        self.steps = 0
+        self.steps: Counter[bytes] = Counter()
         self._position = 0
 
     def enqueue(self, jobs: Iterable[NewJob], now: float) -> list[bytes]:
@@ -99,7 +115,7 @@ class Model:
             return False
         self._end(row, outcome, now)
         self.enqueue(outcome.follow_ups, now)
-        self.steps += sum(step.done for step in outcome.steps)
+        self.steps.update({step.batch: step.done for step in outcome.steps})
         return True
 
     def _end(self, row: Row, outcome: Outcome, now: float) -> None:
@@ -119,6 +135,14 @@ class Model:
             case Ending.DEAD | Ending.CANCELLED:
                 row.state = State.DEAD if outcome.ending is Ending.DEAD else State.CANCELLED
                 row.unique = None
+
+    def cancel(self, rows: Iterable[Row]) -> None:
+        """Jobs that have not started are cancelled, and those that run are marked."""
+        for row in rows:
+            if row.state is State.RUNNING:
+                row.cancelled = True
+            else:
+                row.state, row.unique = State.CANCELLED, None
 
     def give_back(self, rows: list[Row]) -> int:
         """A dead holder's jobs come back, or die if they may not run twice."""

@@ -183,3 +183,35 @@ class WorkflowFailureContract(FlowBase):
         found = at(flows, made, callback)
         assert found.state is StageState.CANCELLED
         assert "store them, and return where they are" in (found.reason or "")
+
+    def test_a_job_that_was_cancelled_as_it_waited_is_resumed_with_the_rest(
+        self, store: Broker, flows: Workflows
+    ) -> None:
+        first = stage()
+        group = stage(2, after=[first])
+        made = started(flows, first, group, stage(after=[group]))
+        assert store.inspector().cancel(Selection(ids=(group.jobs[0].id,))) == 1
+        assert flows.resume(made.id, now=NOW) == 2
+        assert state(store, group.jobs[0].id) is State.WAITING
+        done(store, claim_one(store))
+        done(store, *claim(store))
+        done(store, claim_one(store))
+        assert read(flows, made).state is State.DONE
+
+    def test_a_job_of_a_stage_that_was_skipped_does_not_run_again(self, store: Broker, flows: Workflows) -> None:
+        first = stage()
+        failing = stage(2, after=[first], rule=Rule.FAILED)
+        started(flows, first, failing)
+        cancelled = Selection(ids=(failing.jobs[0].id,))
+        assert store.inspector().cancel(cancelled) == 1
+        done(store, claim_one(store))
+        assert store.inspector().retry(cancelled) == 0
+        assert claim(store) == []
+
+    def test_what_is_cancelled_together_does_not_start_one_another(self, store: Broker, flows: Workflows) -> None:
+        first = stage()
+        last, failing = stage(after=[first]), stage(after=[first], rule=Rule.FAILED)
+        started(flows, first, last, failing)
+        chosen = Selection(ids=(first.jobs[0].id, last.jobs[0].id, failing.jobs[0].id))
+        assert store.inspector().cancel(chosen) == 3
+        assert claim(store) == []

@@ -1,9 +1,9 @@
--- Make jobs that ended ready again, behind all others and with all their attempts; those wait whose stage has not started, and those stay whose stage was cancelled.
+-- Make jobs that ended ready again, behind all others and with all their attempts; those wait whose stage has not started, and those stay whose stage will not start.
 -- In: ids. Out: how many, and a second column of no meaning.
 with these as (
   select j.id, coalesce(s.state, '') as stage
   from penstock.job j left join penstock.stage s on s.id = j.batch
-  where j.id = any(%(ids)s) and j.state >= 3 and s.state is distinct from 'cancelled' order by j.id for update of j
+  where j.id = any(%(ids)s) and j.state >= 3 and coalesce(s.state, 'started') in ('started', 'waiting') order by j.id for update of j
 ), changed as (
   update penstock.job j
   set state = case when these.stage = 'waiting' then -1 else 0 end, seq = nextval('penstock.place'), ready_at = clock_timestamp(), attempt = 0, crashes = 0,
