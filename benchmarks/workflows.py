@@ -1,4 +1,4 @@
-"""A large group with a callback beside the same jobs without, and the steps of a chain."""
+"""A large group with a callback beside the same jobs without, the steps of a chain, and a map-reduce."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from benchmarks.figures import Figure, alone, alternate, at_least
 from benchmarks.places import cleared, emptied, fill, folder, fresh_copy, url, watched, worker
 from benchmarks.stores import PostgresStore
 from benchmarks.tasks import app, noop
+from benchmarks.words import measure
 from penstock import chain, chord
 from penstock.brokers import connect
 from penstock.testing.servers import PostgresServer
@@ -19,7 +20,7 @@ _STEP, _POSTGRES_STEP = 3.0, 6.0
 
 
 def run(quick: bool) -> list[Figure]:
-    """On SQLite and PostgreSQL."""
+    """On SQLite and PostgreSQL; the map-reduce on SQLite."""
     count, steps, repeats = (20_000, 200, 3) if quick else (100_000, 1_000, 5)
     with folder() as place:
         plain, grouped = place / "plain.db", place / "grouped.db"
@@ -45,7 +46,8 @@ def run(quick: bool) -> list[Figure]:
         alone(step, "ms", times, f"< {_STEP:g} ms", lambda middle: middle < _STEP),
     ]
     with PostgresServer() as server:
-        return figures + _on_postgres(PostgresStore(server), count, steps, repeats)
+        figures += _on_postgres(PostgresStore(server), count, steps, repeats)
+    return [*figures, measure(quick)]
 
 
 def _on_postgres(store: PostgresStore, count: int, steps: int, repeats: int) -> list[Figure]:
