@@ -60,7 +60,7 @@ class Penstock(Topics, Scheduling):
         self._queue_limits = dict(queue_limits or {})
         self.settings = settings.load(url, backend=backend, inline=inline)
         self.tasks: dict[str, Task[Any, Any]] = {}
-        self._client = Client(self.settings.url)
+        self._client = Client(self.settings.url, self.settings.signing)
         self._client.inline = self._run_inline if inline else None
         shared.join(self)
 
@@ -257,9 +257,9 @@ class Penstock(Topics, Scheduling):
     def runner(self) -> Runner:
         """What runs this app's jobs."""
         # Here, because a program that only stores jobs should not pay for what runs them.
-        from penstock.worker.runner import Runner
+        from penstock.worker.checking import runner_of
 
-        return Runner(self.tasks)
+        return runner_of(self.tasks, self._client.signing if self._client.inline is None else None)
 
     def drain(self, *, delayed: bool = False, queues: Sequence[str] | None = None) -> int:
         """Run the jobs that are stored, here and now, until there are none; returns how many ran. For tests.
@@ -308,7 +308,7 @@ class Penstock(Topics, Scheduling):
             inline: run every job at `.delay`, in the caller's thread.
         """
         before = self.settings
-        self._settle(settings.Settings(url or before.url, inline))
+        self._settle(before.elsewhere(url, inline=inline))
         try:
             if url is not None and (self.subscriptions or self._declared):
                 # No worker starts there that would.

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker
@@ -33,6 +33,9 @@ from penstock.errors import (
 from penstock.gathering import Gathering
 from penstock.waiting import LONGEST_POLL, Tell, Waiting, pauses
 
+if TYPE_CHECKING:
+    from penstock.core.signing import Signing
+
 T = TypeVar("T")
 
 #: Brokers of parent processes, kept so that a forked child's garbage collector doesn't close what it inherited.
@@ -50,10 +53,12 @@ class Client:
 
     Parameters:
         url: of the broker; connected at the first use.
+        signing: signs what is stored.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, signing: Signing | None = None) -> None:
         self.url = url
+        self.signing = signing
         self._broker: Broker | None = None
         self._owner = 0
         self._lock = threading.Lock()
@@ -121,6 +126,8 @@ class Client:
         # As `broker()`, without the generator: what is sent one by one should cost little but the commit.
         if self._owner != os.getpid():
             self._adopt()
+        if self.signing is not None:
+            jobs = self.signing.jobs(jobs)
         began = time.monotonic()
         try:
             with self._lock:
@@ -140,6 +147,8 @@ class Client:
 
     def publish(self, events: Sequence[Event], tx: object | None = None) -> list[int]:
         """Store what events become for those who subscribe to them, all or none; returns how many groups get each."""
+        if self.signing is not None:
+            events = [self.signing.event(event) for event in events]
         return self.store(lambda broker: broker.publish(events, tx=tx), tx)
 
     def store(self, act: Callable[[Broker], T], tx: object | None = None) -> T:

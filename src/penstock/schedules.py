@@ -122,7 +122,12 @@ def made(
     task: Task[Any, Any], name: str, args: Sequence[Any], kwargs: Mapping[str, Any], rule: Mapping[str, Any]
 ) -> Schedule:
     """The schedule of a task; `ConfigError` or `TypeError` where it makes no sense."""
-    return of_job(task.job(args, kwargs), task.sending.job, name, **rule)
+    job, signing = task.job(args, kwargs), task._client.signing
+    if signing is not None:
+        from penstock.core.signing import Scope  # only where there are keys
+
+        job = signing.job(job, Scope.TASK)
+    return of_job(job, task.sending.job, name, **rule)
 
 
 class Schedules:

@@ -6,11 +6,14 @@ A value given in the call or on the command line comes first, then the environme
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from penstock.errors import ConfigError
+
+if TYPE_CHECKING:
+    from penstock.core.signing import Signing
 
 DEFAULT_URL = "sqlite:///penstock.db"
 #: Files in the working folder that may hold settings, each with the table that they are in.
@@ -48,6 +51,8 @@ class Setting(msgspec.Struct, frozen=True):
 TABLE = (
     Setting("url", str, DEFAULT_URL, "The broker of an app that names none, and of commands without WHERE."),
     Setting("backend", str, None, "The store that keeps what the broker can't, where that is RabbitMQ: a URL, as of a broker."),
+    Setting("signing_keys", list, None, "Keys that payloads are signed with: the first signs, and what any of them has signed is run."),
+    Setting("unsigned_tasks", list, None, "Tasks whose jobs are run without a signature, where there are keys; * is all."),
     Setting("app", str, None, "The app that `penstock worker` runs when it names none, as package.module:app."),
     Setting("worker.queues", list, None, "Take from these; without, all that the tasks name."),
     Setting("worker.pool", str, "prefork", "What runs the jobs: processes, threads, green threads or event loops."),
@@ -78,6 +83,21 @@ class Settings(msgspec.Struct, frozen=True):
 
     url: str = DEFAULT_URL
     inline: bool = False
+    signing_keys: tuple[str, ...] = ()
+    unsigned_tasks: tuple[str, ...] = ()
+
+    def elsewhere(self, url: str | None, *, inline: bool) -> Settings:
+        """The same with another broker, where one is given."""
+        return msgspec.structs.replace(self, url=url or self.url, inline=inline)
+
+    @property
+    def signing(self) -> Signing | None:
+        """What signs and checks payloads; None without keys. `ConfigError` where one of them can be none."""
+        if not self.signing_keys:
+            return None
+        from penstock.core.signing import Signing  # only where there are keys
+
+        return Signing(self.signing_keys, self.unsigned_tasks)
 
     def __repr__(self) -> str:
         from penstock.core.masking import without_password
@@ -95,11 +115,19 @@ def load(url: str | None = None, *, backend: str | None = None, inline: bool = F
     """
     url = url or os.environ.get(SETTINGS["url"].variable)
     backend = backend or os.environ.get(SETTINGS["backend"].variable)
-    if url is None or backend is None:
-        file = read_files() if url is None else {}
-        url = url or file.get("url") or DEFAULT_URL
-        backend = backend or file.get("backend")
-    return Settings(_joined(url, backend), inline)
+    file = read_files() if url is None else {}
+    url = url or file.get("url") or DEFAULT_URL
+    backend = backend or file.get("backend")
+    return Settings(_joined(url, backend), inline, _several("signing_keys", file), _several("unsigned_tasks", file))
+
+
+def _several(name: str, file: dict[str, Any]) -> tuple[str, ...]:
+    """The texts of a setting: those of the environment, or of the file."""
+    given = os.environ.get(SETTINGS[name].variable)
+    if given is None:
+        given = file.get(name, ())
+    texts = given.split(",") if isinstance(given, str) else given
+    return tuple(text.strip() for text in texts if text.strip())
 
 
 def _joined(url: str, backend: str | None) -> str:

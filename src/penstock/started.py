@@ -27,7 +27,8 @@ def store(client: Client, workflow: NewWorkflow, tx: object | None = None) -> No
     if client.inline is not None:
         run_inline(workflow, client.inline, client.inline_results)
         return
-    client.store(lambda broker: broker.workflows().start(workflow, tx=tx), tx)
+    signed = workflow if client.signing is None else client.signing.workflow(workflow)
+    client.store(lambda broker: broker.workflows().start(signed, tx=tx), tx)
 
 
 class StartedWorkflow(Generic[R]):

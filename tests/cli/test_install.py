@@ -58,6 +58,7 @@ def test_a_doctor_finds_nothing_wrong(penstock):
         "health",
         "shipments",
         "durability",
+        "signing",
     } == set(found)
     assert "every page is sound" in penstock("doctor", "shop:app").out
 

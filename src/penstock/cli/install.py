@@ -13,6 +13,7 @@ from penstock.cli.output import Cell
 from penstock.errors import StoreError
 
 if TYPE_CHECKING:
+    from penstock.brokers.diagnosis import Check
     from penstock.cli.place import Place
 
 _words = click.argument("words", nargs=-1, metavar="[WHERE]")
@@ -80,6 +81,7 @@ def doctor(words: tuple[str, ...], where: str | None, as_json: bool) -> int:
         checks.extend(connect(place.url).diagnose())
     except StoreError as error:
         checks.append(Check("connection", str(error), Grade.FAIL))
+    checks.append(_signing(place))
     if as_json:
         output.print_json(checks)
     else:
@@ -92,6 +94,19 @@ def doctor(words: tuple[str, ...], where: str | None, as_json: bool) -> int:
                 Cell(mark.text.ljust(4), mark.style), f"  {check.name.ljust(width)}  {check.found}{advice}"
             )
     return 1 if any(check.grade is Grade.FAIL for check in checks) else 0
+
+
+def _signing(place: Place) -> Check:
+    """Whether a job that nobody with a key has sent would be run."""
+    from penstock import settings
+    from penstock.brokers.diagnosis import Check
+
+    found = (place.app.settings if place.app is not None else settings.load(place.url)).signing
+    if found is None:
+        return Check("signing", "off: whoever may write here may have any task run")
+    keys = "1 key" if found.count == 1 else f"{found.count} keys"
+    asked = f"; not asked of {', '.join(sorted(found.unsigned))}" if found.unsigned else ""
+    return Check("signing", f"on, {keys}{asked}")
 
 
 def _bring_up_to_date(where: str | None, as_json: bool, *, must_be_there: bool) -> None:

@@ -14,6 +14,7 @@ from penstock.core.codec import decode_value
 from penstock.core.ids import format_id
 from penstock.core.job import JobRecord
 from penstock.core.packed import Packed
+from penstock.core.sealed import unsealed
 from penstock.core.text import shown
 from penstock.core.topics import opened
 from penstock.errors import PayloadError
@@ -71,14 +72,15 @@ def duration(seconds: float) -> str:
 
 def arguments(record: JobRecord) -> Arguments:
     """Decode a job's arguments without its task."""
+    payload = unsealed(record.payload)
     try:
         if record.packed:
-            packed: Packed[list[Any]] = decode_value(record.payload, Packed[list[Any]])
+            packed: Packed[list[Any]] = decode_value(payload, Packed[list[Any]])
             return Arguments(packed.items, packed.number(0) if packed.items else 0)
-        event = opened(record.payload)
+        event = opened(payload)
         if event is not None:
             return Arguments([decode_value(event.content)])
-        values = handing.own(record.payload) if handing.takes_results(record.payload) else decode_value(record.payload)
+        values = handing.own(payload) if handing.takes_results(payload) else decode_value(payload)
     except (PayloadError, IndexError, ValueError) as error:
         return Arguments(problem=f"{len(record.payload):,} bytes that can't be decoded: {error}")
     if not isinstance(values, list):
@@ -88,7 +90,7 @@ def arguments(record: JobRecord) -> Arguments:
 
 def topic(record: JobRecord) -> str | None:
     """The topic of an event's job."""
-    event = None if record.packed else opened(record.payload)
+    event = None if record.packed else opened(unsealed(record.payload))
     return None if event is None else event.topic
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from penstock.core import handing
 from penstock.core.job import Failure
+from penstock.core.sealed import start_of, unread
 from penstock.core.text import storable
 from penstock.errors import ConfigError, PayloadError
 
@@ -110,12 +111,12 @@ class Signature:
                 return self._decode_json(payload)
             if payload[:1] == b"\x82":
                 return self._decode_event(payload)
-            if payload[:1] == handing.MARK:
+            if payload[:1] == handing.MARK and start_of(payload) is None:
                 payload = self._handed(payload)
         try:
             arguments: msgspec.Struct = self._decoder.decode(payload)
         except _UNFIT as error:
-            raise PayloadError(self._explain(error)) from None
+            raise PayloadError(unread(payload, self._explain(error))) from None
         return arguments
 
     def _handed(self, payload: bytes) -> bytes:
@@ -280,7 +281,7 @@ def decode_value(data: bytes, type: Any = Any) -> Any:
     try:
         return msgspec.msgpack.decode(data, type=type)
     except _UNFIT as error:
-        raise PayloadError(str(error)) from None
+        raise PayloadError(unread(data, str(error))) from None
 
 
 def encode_failure(failure: Failure | None) -> bytes | None:

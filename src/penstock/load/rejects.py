@@ -13,6 +13,7 @@ from penstock.app import Penstock
 from penstock.brokers.inspect import Selection
 from penstock.core.job import JobRecord
 from penstock.core.packed import Packed
+from penstock.core.sealed import unsealed
 from penstock.core.states import State
 from penstock.load.files import STDIN
 from penstock.load.plan import Plan
@@ -51,9 +52,9 @@ def rejects(app: Penstock, batch: bytes, plan: Plan) -> Iterator[Reject]:
 def _rejects_of(job: JobRecord, names: Sequence[str]) -> Iterator[Reject]:
     """What a dead letter held: one record, or all of a row that could not be written as a whole."""
     if not job.packed:
-        yield _reject(job, msgspec.msgpack.decode(job.payload), job.item or 0, names)
+        yield _reject(job, msgspec.msgpack.decode(unsealed(job.payload)), job.item or 0, names)
         return
-    packed = msgspec.msgpack.decode(job.payload, type=Packed[Any])
+    packed = msgspec.msgpack.decode(unsealed(job.payload), type=Packed[Any])
     for index, item in enumerate(packed.items):
         yield _reject(job, item if isinstance(item, list) else [item], packed.number(index), names)
 

@@ -16,6 +16,7 @@ from penstock.client import new_ids
 from penstock.core.codec import encode_value
 from penstock.core.job import JobRecord, NewJob
 from penstock.core.masking import without_password
+from penstock.core.sealed import unsealed
 from penstock.core.states import State
 from penstock.errors import ConfigError, PenstockError, SinkError, SourceError
 from penstock.events.emit import Emitter, StoreBack, StoreTrouble
@@ -156,15 +157,15 @@ class Session:
             with closing(open_sink(self.plan.into, self.plan.target)) as sink:
                 if not self.plan.create and not sink.exists():
                     raise SinkError(
-                        f"there is no table {self.plan.table} in {self.plan.into}: --create makes one from the records"
+                        f"there is no table {self.plan.table} in {without_password(self.plan.into)}: --create makes one from the records"
                     )
         # Without items of its own it belongs to the batch, whose counters stay for as long as it may go on.
         job = NewJob(
             self.plan.key, READ, encode_value((self._progress,)), self.plan.read_lane,
             batch=self._progress.batch, items=0,
         )  # fmt: skip
+        self._app.client.enqueue([job])
         with self._app.client.broker() as broker:
-            broker.enqueue([job])
             stored = broker.inspector().get(self.plan.key)
             began = "" if stored is None else _progress_of(stored).manner
             if began and began != self.plan.manner:
@@ -264,7 +265,7 @@ class Session:
 
 
 def _progress_of(record: JobRecord) -> Progress:
-    return msgspec.msgpack.decode(record.payload, type=tuple[Progress])[0]
+    return msgspec.msgpack.decode(unsealed(record.payload), type=tuple[Progress])[0]
 
 
 def _reason(record: JobRecord | None, plan: Plan) -> str:
