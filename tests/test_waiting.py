@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from penstock.errors import (
     StoreUnavailable,
     UnknownJob,
 )
-from penstock.waiting import Waiting
+from penstock.waiting import Tell, Waiting
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mongodb", "redis", "rabbitmq"])
@@ -103,6 +103,14 @@ def test_an_event_loop_goes_on(work: Work) -> None:
     runs.join()
 
 
+def test_a_batch_that_ends_while_one_waits(work: Work) -> None:
+    batch = work.double.map([1, 2, -3], row_items=1)
+    runs = later(work.run)
+    counts = batch.wait(timeout=30)
+    assert (counts.done, counts.failed, counts.left) == (2, 1, 0)
+    runs.join()
+
+
 def test_jobs_as_they_end(work: Work) -> None:
     jobs = work.double.delay_many([(number,) for number in range(-2, 8)])
     runs = later(work.run)
@@ -117,6 +125,8 @@ def test_what_does_not_end_in_time(queue_url: str) -> None:
     first, second = work.double.delay_many([(1,), (2,)])
     with pytest.raises(ResultTimeout, match=r"within 0\.01 s"):
         first.result(timeout=0.01)
+    with pytest.raises(ResultTimeout, match=r"batch did not end within 0\.01 s"):
+        work.double.map([3]).wait(timeout=0.01)
     with pytest.raises(ResultTimeout, match=r"2 of the jobs did not end within 0\.01 s"):
         list(as_completed([first, second], timeout=0.01))
 
@@ -178,6 +188,30 @@ def test_nothing_is_left_beside_the_file(queue_url: str, queue_file: Path) -> No
         job.result(timeout=0.05)
     work.app.close()
     assert not Path(f"{queue_file}-waits").exists()
+
+
+def test_who_waits_for_any_hears_of_each() -> None:
+    said: list[Tell] = []
+    begun = threading.Event()
+
+    @contextmanager
+    def watch(tell: Tell) -> Iterator[bool]:
+        said.append(tell)
+        begun.set()
+        yield True
+
+    waiting, any_of_them, another = Waiting(watch), threading.Event(), threading.Event()
+    with waiting.waiter(None, any_of_them.set), waiting.waiter([b"2"], another.set):
+        assert begun.wait(30)
+        # What ended while the watch was set up is looked for by all.
+        assert any_of_them.wait(30)
+        assert another.wait(30)
+        for each in (any_of_them, another):
+            each.clear()
+        said[0]([b"1"])
+        assert any_of_them.is_set()
+        assert not another.is_set()
+    waiting.close()
 
 
 def test_it_is_watched_while_somebody_waits() -> None:

@@ -17,6 +17,7 @@ from penstock.core.codec import decode_value
 from penstock.core.ids import format_id, uuid7, uuid7s
 from penstock.core.job import JobRecord, NewJob
 from penstock.core.memo import PROGRESS, Progress, memo_id
+from penstock.core.pace import Pace
 from penstock.core.standing import Explanation, explain
 from penstock.core.states import LIVE, State
 from penstock.core.topics import Event
@@ -31,7 +32,7 @@ from penstock.errors import (
     StoreUnavailable,
 )
 from penstock.gathering import Gathering
-from penstock.waiting import LONGEST_POLL, Tell, Waiting, pauses
+from penstock.waiting import Tell, Waiting
 
 if TYPE_CHECKING:
     from penstock.core.signing import Signing
@@ -336,15 +337,22 @@ class Client:
 
     def wait_batch(self, id: bytes, timeout: float | None) -> BatchRecord:
         """Wait until no item of a batch is under way."""
-        gate, looks = threading.Event(), pauses(timeout, lambda: LONGEST_POLL)
-        while True:
-            record = self.batch(id)
-            if record.done + record.failed >= record.total:
-                return record
-            pause = next(looks, None)
-            if pause is None:
-                raise ResultTimeout(f"the batch did not end within {timeout:g} s")
-            gate.wait(pause)
+        record = self.batch(id)
+        if not record.left:
+            return record
+        news, gate = threading.Event(), threading.Event()
+        pace = Pace(record.left, time.monotonic())
+        with self._waiting.waiter(None, news.set):
+            for pause in self._waiting.pauses(timeout):
+                if news.wait(pause):
+                    # What ends is mostly of this batch, and most of that is not its end.
+                    gate.wait(min(pause, pace.too_early(time.monotonic())))
+                news.clear()
+                record = self.batch(id)
+                if not record.left:
+                    return record
+                pace.seen(record.left, time.monotonic())
+        raise ResultTimeout(f"the batch did not end within {timeout:g} s")
 
     def _read(self, ask: Callable[[Inspector], T]) -> T:
         """Ask, and once more where the connection had broken since it was last used."""

@@ -18,7 +18,7 @@ _SHORTEST_LOOK = 0.001
 _LONGER = 1.5
 _LONGEST_LOOK = 2.0
 #: The longest where the store tells nobody, or does not yet.
-LONGEST_POLL = 0.05
+_LONGEST_POLL = 0.05
 
 Tell = Callable[[Sequence[bytes]], None]
 
@@ -27,14 +27,14 @@ class _Waiter:
     """Somebody who waits for some jobs.
 
     Parameters:
-        ids: of the jobs.
+        ids: of the jobs; None is any.
         wake: called from any thread when one of them may have ended.
     """
 
     __slots__ = ("ids", "told", "wake")
 
-    def __init__(self, ids: Sequence[bytes], wake: Callable[[], None]) -> None:
-        self.ids = frozenset(ids)
+    def __init__(self, ids: Sequence[bytes] | None, wake: Callable[[], None]) -> None:
+        self.ids = None if ids is None else frozenset(ids)
         self.wake = wake
         #: Those that may have ended; None is all of them.
         self.told: set[bytes] | None = set()
@@ -57,8 +57,8 @@ class Waiting:
         self._closed = False
 
     @contextmanager
-    def waiter(self, ids: Sequence[bytes], wake: Callable[[], None]) -> Iterator[_Waiter]:
-        """Have `wake` called from a thread whenever one of some jobs may have ended, while the context is open."""
+    def waiter(self, ids: Sequence[bytes] | None, wake: Callable[[], None]) -> Iterator[_Waiter]:
+        """Have `wake` called from a thread whenever one of some jobs, or any job, may have ended, while the context is open."""
         waiter = _Waiter(ids, wake)
         with self._changed:
             self._waiters.add(waiter)
@@ -86,7 +86,8 @@ class Waiting:
         Parameters:
             timeout: seconds in all; None is for ever.
         """
-        return pauses(timeout, lambda: _LONGEST_LOOK if self._hears else LONGEST_POLL)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        return _pauses(deadline, lambda: _LONGEST_LOOK if self._hears else _LONGEST_POLL)
 
     def close(self) -> None:
         """Watch no longer."""
@@ -104,7 +105,7 @@ class Waiting:
         woken = []
         with self._changed:
             for waiter in self._waiters:
-                if not ids:
+                if not ids or waiter.ids is None:
                     waiter.told = None
                     woken.append(waiter)
                 elif not waiter.ids.isdisjoint(ids):
@@ -136,16 +137,6 @@ class Waiting:
                 self._changed.wait_for(lambda: self._closed or not self._waiters)
                 idle = not self._changed.wait_for(lambda: self._closed or bool(self._waiters), _LINGER)
             self._thread, self._hears = None, False
-
-
-def pauses(timeout: float | None, longest: Callable[[], float]) -> Iterator[float]:
-    """The seconds to wait before each next look, which become longer; ends when the time is up, counted from now.
-
-    Parameters:
-        timeout: seconds in all; None is for ever.
-        longest: asked each time for the longest.
-    """
-    return _pauses(None if timeout is None else time.monotonic() + timeout, longest)
 
 
 def _pauses(deadline: float | None, longest: Callable[[], float]) -> Iterator[float]:

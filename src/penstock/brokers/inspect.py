@@ -93,6 +93,11 @@ class BatchRecord(msgspec.Struct, frozen=True):
     failed: int
     retried: int
 
+    @property
+    def left(self) -> int:
+        """How many are under way."""
+        return max(0, self.total - self.done - self.failed)
+
 
 class Ended(msgspec.Struct, frozen=True):
     """What is known of a job's end: its state and, where it is kept, the encoded result."""
