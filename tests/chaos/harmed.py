@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 import pymongo
 import redis
-from proxy import Proxy
 from pymongo.errors import PyMongoError
 
+from penstock.chaos.proxy import Proxy
 from penstock.errors import StoreUnavailable
 from penstock.testing.servers import MongoServer, PostgresServer, RabbitServer, RedisServer
 from penstock.testing.servers.server import Server

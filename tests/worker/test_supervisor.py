@@ -106,6 +106,20 @@ def test_an_app_that_can_not_be_loaded_ends_the_worker(yard: Yard) -> None:
     assert yard.of(WorkerStarted) == yard.of(ProcessDied) == []
 
 
+def test_a_first_process_that_is_killed_as_it_comes_up_is_tried_again(yard: Yard) -> None:
+    yard.write(TASKS)
+    app = yard.folder / "yard_app.py"
+    app.write_text(f"import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\n{app.read_text()}")
+    first = yard.folder / "pid"
+    supervisor = yard.start(Lane("yard_app:app", 2))
+    until(first.exists, "the first one boots")
+    until(first.read_text, "it says who it is")
+    os.kill(int(first.read_text()), signal.SIGKILL)
+    until(lambda: supervisor.lanes()[0].booted == 2, "both are up")
+    (died,) = yard.of(ProcessDied)
+    assert died.how == "was killed by SIGKILL"
+
+
 def test_a_job_that_runs_can_be_cancelled_also_where_it_does_not_listen(yard: Yard) -> None:
     yard.write(TASKS)
     yard.start(Lane("yard_app:app", 2))

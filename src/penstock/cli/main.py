@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "upgrade": ("penstock.cli.install:upgrade", "Bring a queue's tables up to date."),
     "sql": ("penstock.cli.install:sql", "Print what install would run."),
     "doctor": ("penstock.cli.install:doctor", "Look for what is wrong with a store."),
+    "chaos": ("penstock.cli.chaos:chaos", "Kill workers on a store, and count what is lost."),
     "demo": ("penstock.cli.demo:demo", "See 100,000 records go through a queue."),
 }
 

@@ -45,6 +45,16 @@ class Crews:
         """Every process there is."""
         return [child for crew in self._crews for child in crew.members.values()]
 
+    def lacking(self, now: float, *, one_first: bool) -> list[Crew]:
+        """A crew for each process that is to be started.
+
+        Parameters:
+            now: in monotonic seconds.
+            one_first: none has come up yet. An app that can't be started then says so once, and not once a process.
+        """
+        lacking = [crew for crew in self._crews for _ in range(crew.lacking(now))]
+        return lacking[: 0 if self.children else 1] if one_first else lacking
+
     def child(self, number: int) -> Child | None:
         """The process of a number, if there still is one."""
         return next((crew.members[number] for crew in self._crews if number in crew.members), None)

@@ -51,8 +51,9 @@ class Link:
         self._socket = socket.socket(fileno=descriptor)
 
     def hello(self, hello: Hello) -> None:
-        """Say that the process has booted. The next command is the word to go."""
-        self._socket.sendall(msgspec.json.encode(hello) + b"\n")
+        """Say that the process has booted. The next command is the word to go, or that the supervisor is gone."""
+        with suppress(OSError):
+            self._socket.sendall(msgspec.json.encode(hello) + b"\n")
 
     def send(self, message: bytes) -> None:
         """Tell the supervisor something; if it is gone, its own end will tell."""

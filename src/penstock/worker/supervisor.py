@@ -30,7 +30,7 @@ from penstock.events.emit import (
 )  # fmt: skip
 from penstock.worker import link as message
 from penstock.worker.child import Child
-from penstock.worker.crew import Crew, LaneState
+from penstock.worker.crew import LONGEST_PAUSE, Crew, LaneState
 from penstock.worker.crews import Crews
 from penstock.worker.lane import Lane
 from penstock.worker.link import Hello
@@ -108,8 +108,7 @@ class Supervisor:
         self._selector.register(self._signals.end, selectors.EVENT_READ)
         with self._signals.taken():
             try:
-                # One first: when the app can't be started, it says so once, and not once a process.
-                self._spawn(next(crew for crew in self._crews if crew.wanted))
+                self._fill()
                 while self._crews.children or (self._deadline is None and not self._is_through()):
                     self._step(every)
                     if each_round is not None:
@@ -241,27 +240,28 @@ class Supervisor:
             child.kill()  # it holds nothing, and waits for the word to go
 
     def _fill(self) -> None:
-        """Have those take jobs that have come up, start those that are lacking, and tell those to leave that are too many."""
-        if self.stopping or self._upkeep is None or not self._presence.settled:
+        """Have those take jobs that have come up, tell those to leave that are too many, and start those that are lacking."""
+        if self.stopping:
             return
-        if self._burst and self._upkeep.judging:
-            return  # a process would find its queues empty, and not what goes back to them now
-        if not self._begun:
-            self._begun = True
-            self._presence.announce()
-            self.registered(self._presence.url)
-        for crew in self._crews:
-            for child in crew.staying:
-                child.go()
-                child.use(crew.slots)
-            for _ in range(crew.lacking(time.monotonic())):
-                try:
-                    self._spawn(crew)
-                except OSError as error:
-                    self._emitter.emit(ProcessRefused(str(error), crew.failed(time.monotonic())))
-                    break
-            for child in crew.surplus():
-                self._dismiss(child)
+        if self._upkeep is not None:
+            if not self._presence.settled or (self._burst and self._upkeep.judging):
+                return  # in a burst a process would find its queues empty, and not what goes back to them now
+            if not self._begun:
+                self._begun = True
+                self._presence.announce()
+                self.registered(self._presence.url)
+            for crew in self._crews:
+                for child in crew.staying:
+                    child.go()
+                    child.use(crew.slots)
+                for child in crew.surplus():
+                    self._dismiss(child)
+        for crew in self._crews.lacking(time.monotonic(), one_first=self._upkeep is None):
+            try:
+                self._spawn(crew)
+            except OSError as error:
+                self._emitter.emit(ProcessRefused(str(error), crew.failed(time.monotonic())))
+                break
 
     def _spawn(self, crew: Crew) -> None:
         self._numbers += 1
@@ -342,8 +342,8 @@ class Supervisor:
         if self._burst and in_order:
             crew.wanted -= 1
             return
-        if self._upkeep is None:
-            # No process ever came up: what it wrote to standard error says why.
+        if self._upkeep is None and (ended.status >= 0 or crew.pause >= LONGEST_PAUSE):
+            # No process ever came up: what it wrote to standard error says why. One that was killed may have been so from outside.
             self._failed = True
             self._deadline = time.monotonic()
             return

@@ -1,0 +1,114 @@
+"""The workers of a trial, and what can be done to them."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+#: Seconds that a worker has to end in order.
+_PATIENCE = 40.0
+
+
+class Crew:
+    """Some workers, each with processes of its own.
+
+    Parameters:
+        url: of the store, as the workers reach it.
+        workers, processes: how many workers, and processes of each.
+        folder: where they run, away from any settings.
+    """
+
+    def __init__(self, url: str, workers: int, processes: int, folder: Path) -> None:
+        self._url = url
+        self._processes = processes
+        self._folder = folder
+        self._said = folder / "said"
+        self._frozen: Sequence[int] = ()
+        self._workers = [self._start() for _ in range(workers)]
+
+    def kill_process(self, dice: random.Random) -> Sequence[int]:
+        """kill -9 a process that runs jobs; returns its id, or nothing where none is up."""
+        pids = sorted(
+            pid for worker in self._workers if worker.pid not in self._frozen for pid in _children(worker.pid)
+        )
+        if not pids:
+            return ()
+        victim = dice.choice(pids)
+        _send([victim], signal.SIGKILL)
+        return (victim,)
+
+    def kill_worker(self, dice: random.Random) -> Sequence[int]:
+        """kill -9 a worker's main process, whose others die with it, and start another; returns their ids."""
+        place = dice.randrange(len(self._workers))
+        worker = self._workers[place]
+        victims = (worker.pid, *_children(worker.pid))
+        worker.kill()
+        worker.wait()
+        self._workers[place] = self._start()
+        return victims
+
+    def freeze(self, dice: random.Random) -> Sequence[int]:
+        """Stop a worker and its processes where they are, as a machine that sleeps, until `thaw`; returns their ids."""
+        worker = dice.choice(self._workers)
+        self._frozen = (worker.pid, *_children(worker.pid))
+        _send(self._frozen, signal.SIGSTOP)
+        return self._frozen
+
+    def thaw(self) -> None:
+        """Let those go on that are frozen."""
+        _send(self._frozen, signal.SIGCONT)
+        self._frozen = ()
+
+    def failed(self) -> str | None:
+        """The last thing that a worker said which ended by itself; None while all are up."""
+        for worker in self._workers:
+            if worker.poll() is not None:
+                said = self._said.read_text("utf-8", "replace").strip().splitlines()
+                return said[-1] if said else f"exit code {worker.returncode}"
+        return None
+
+    def close(self) -> None:
+        """Have all end in order, and kill who does not."""
+        for worker in self._workers:
+            with suppress(ProcessLookupError):
+                worker.terminate()
+        for worker in self._workers:
+            try:
+                worker.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+
+    def _start(self) -> subprocess.Popen[str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+        with self._said.open("ab") as said:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "penstock.chaos.worker", str(self._processes)],
+                cwd=self._folder, env=clean, stdin=subprocess.PIPE, stdout=said, stderr=said, text=True,
+                # A Ctrl-C is for whoever watches; the workers are ended in order.
+                start_new_session=True,
+            )  # fmt: skip
+        assert worker.stdin is not None
+        with worker.stdin as stdin:
+            stdin.write(f"{self._url}\n")
+        return worker
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return [int(child) for task in tasks for child in (task / "children").read_text("ascii").split()]
+    except OSError:
+        return []
+
+
+def _send(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
