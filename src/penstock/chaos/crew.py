@@ -21,14 +21,13 @@ class Crew:
     Parameters:
         url: of the store, as the workers reach it.
         workers, processes: how many workers, and processes of each.
-        folder: where they run, away from any settings.
+        said: the file that they log to.
     """
 
-    def __init__(self, url: str, workers: int, processes: int, folder: Path) -> None:
+    def __init__(self, url: str, workers: int, processes: int, said: Path) -> None:
         self._url = url
         self._processes = processes
-        self._folder = folder
-        self._said = folder / "said"
+        self._said = said
         self._frozen: Sequence[int] = ()
         self._workers = [self._start() for _ in range(workers)]
 
@@ -90,7 +89,7 @@ class Crew:
         with self._said.open("ab") as said:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "penstock.chaos.worker", str(self._processes)],
-                cwd=self._folder, env=clean, stdin=subprocess.PIPE, stdout=said, stderr=said, text=True,
+                env=clean, stdin=subprocess.PIPE, stdout=said, stderr=said, text=True,
                 # A Ctrl-C is for whoever watches; the workers are ended in order.
                 start_new_session=True,
             )  # fmt: skip

@@ -17,9 +17,11 @@ from penstock.worker.upkeep import DEAD_AFTER
 _FROZEN = DEAD_AFTER + 3.0
 #: Seconds between two restarts of the server, at least.
 _BETWEEN_RESTARTS = 10.0
+#: Seconds that a command may take to restart it.
+_RESTARTS = 120
 #: Seconds in which a process dies with its parent.
 _DYING = 0.5
-#: Seconds in which a worker hears what became of its jobs.
+#: Seconds in which a worker hears what became of its jobs, or has found its way back to the store.
 _HEARS = 3.0
 #: The most bytes of an answer that a connection passes on before it is cut.
 _ANSWER = 400
@@ -108,8 +110,11 @@ class Harms:
         if now < self._restart_at:
             return None
         assert self._restart is not None
+        command = ["/bin/sh", "-c", self._restart]
         try:
-            subprocess.run(["/bin/sh", "-c", self._restart], check=True, stdin=subprocess.DEVNULL, capture_output=True)
+            subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=_RESTARTS)
+        except subprocess.TimeoutExpired:
+            raise ConfigError(f"the command of --restart did not end within {_RESTARTS} s") from None
         except subprocess.CalledProcessError as error:
             said = error.stderr.decode(errors="replace").strip().splitlines()
             raise ConfigError(
@@ -117,4 +122,4 @@ class Harms:
             ) from None
         over = time.monotonic()
         self._restart_at = over + _BETWEEN_RESTARTS
-        return Harm("restart the server", now, over)
+        return Harm("restart the server", now, over + _HEARS)

@@ -36,6 +36,8 @@ class Sender(threading.Thread):
         self._seconds = seconds
         self._each = each
         self._closed = threading.Event()
+        #: Set when workers are up. Until then one job is there for them.
+        self.ready = threading.Event()
         #: The numbers of the jobs that the store has confirmed, and of those that were handed in more than once for it.
         self.sent: set[int] = set()
         self.resent: set[int] = set()
@@ -44,24 +46,29 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         """See `threading.Thread.run`."""
-        began, next_one = time.monotonic(), 0
-        while next_one < self._jobs and not self._closed.is_set():
-            due = min(self._jobs, int(self._jobs * (time.monotonic() - began) / self._seconds) + 1)
-            if due == next_one:
-                self._closed.wait(_PAUSE)
-                continue
-            numbers = range(next_one, min(due, next_one + _CHUNK))
-            try:
-                self._send(numbers)
-            except PenstockError as error:
-                self.trouble = error
-                return
-            next_one = numbers.stop
+        try:
+            self._send(range(1))
+            self.ready.wait()
+            self._send_the_rest()
+        except PenstockError as error:
+            self.trouble = error
 
     def close(self) -> None:
         """Send no more."""
         self._closed.set()
+        self.ready.set()
         self.join()
+
+    def _send_the_rest(self) -> None:
+        began, next_one = time.monotonic(), 1
+        while next_one < self._jobs and not self._closed.is_set():
+            due = min(self._jobs, int(self._jobs * (time.monotonic() - began) / self._seconds) + 1)
+            if due <= next_one:
+                self._closed.wait(_PAUSE)
+                continue
+            numbers = range(next_one, min(due, next_one + _CHUNK))
+            self._send(numbers)
+            next_one = numbers.stop
 
     def _send(self, numbers: range) -> None:
         task = self._app.tasks[QUEUE]

@@ -96,7 +96,7 @@ class Trial:
             stack.callback(self._leave)
             proxy = stack.enter_context(closing(Proxy(target_of(terms.url)))) if terms.cut else None
             url = terms.url if proxy is None else by_way_of(terms.url, proxy.port)
-            crew = stack.enter_context(closing(Crew(url, terms.workers, terms.processes, folder)))
+            crew = stack.enter_context(closing(Crew(url, terms.workers, terms.processes, folder / "said")))
             harms = Harms(crew, proxy, terms.restart, dice)
             stack.callback(harms.tend, over=True)
             each = _BUSY * terms.workers * terms.processes * terms.seconds / terms.jobs
@@ -113,13 +113,14 @@ class Trial:
             return judge(sender.sent, sender.resent, self._notes, harms.done)
 
     def _harm(self, harms: Harms, sender: Sender, dice: random.Random, look: Callable[[], int]) -> None:
-        """Do harm for as long as jobs are sent. The first comes when jobs run."""
-        due: float | None = None
+        """Do harm for as long as jobs are sent."""
+        while sender.is_alive() and not self._done:
+            look()
+        sender.ready.set()
+        due = time.monotonic()
         while sender.is_alive():
             look()
-            if due is None and self._done:
-                due = time.monotonic()
-            if due is not None and time.monotonic() >= due:
+            if time.monotonic() >= due:
                 harms.do()
                 due = time.monotonic() + dice.uniform(0.5, 1.5) * self._terms.every
 

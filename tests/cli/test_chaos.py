@@ -1,0 +1,44 @@
+"""`penstock chaos`."""
+
+import json
+
+import pytest
+
+
+def test_a_short_trial_for_programs(penstock):
+    done = penstock(
+        "chaos", "sqlite:///trial.db", "--jobs", "300", "--seconds", "1", "--every", "20", "--seed", "7", "--json"
+    )
+    assert done.code == 0, done.err
+    assert done.err == ""
+    told = json.loads(done.out)
+    assert told["passed"] is True
+    assert (told["jobs"], told["lost"], told["unexplained"], told["seed"]) == (300, [], [], 7)
+    assert [harm["times"] for harm in told["harms"]] == [1]
+    assert set(told["harms"][0]) == {"kind", "times", "in_hand", "back_p50", "back_max"}
+    # Nothing stays of it.
+    assert json.loads(penstock("status", "sqlite:///trial.db", "--json").out)["queues"] == []
+
+
+def test_a_short_trial_for_people(penstock):
+    done = penstock("chaos", "sqlite:///trial.db", "--jobs", "100", "--seconds", "1", "--every", "20")
+    assert done.code == 0, done.err
+    assert "sqlite:///trial.db: 100 jobs, 2 workers of 2 processes" in done.out
+    assert "DONE AFTER p50" in done.out
+    lines = dict(line.split(None, 1) for line in done.out.splitlines() if line.startswith("lost"))
+    assert lines == {"lost": "none"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sqlite:///trial.db", "--cut"], "can't be cut: that takes the URL of one server"),
+        (["sqlite:///none/trial.db"], "none"),
+        (["shop:app", "--jobs", "0"], "--jobs"),
+    ],
+)
+def test_what_can_not_be_tried_is_said_in_one_line(penstock, words, said):
+    done = penstock("chaos", *words)
+    assert done.code in {1, 2}
+    assert said in done.err
+    assert "Traceback" not in done.err
