@@ -85,11 +85,10 @@ class Crew:
                 worker.wait()
 
     def _start(self) -> subprocess.Popen[str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
         with self._said.open("ab") as said:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "penstock.chaos.worker", str(self._processes)],
-                env=clean, stdin=subprocess.PIPE, stdout=said, stderr=said, text=True,
+                stdin=subprocess.PIPE, stdout=said, stderr=said, text=True,
                 # A Ctrl-C is for whoever watches; the workers are ended in order.
                 start_new_session=True,
             )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from penstock.core.text import without_password
+from penstock.core.masking import without_password
 from penstock.errors import ConfigError
 
 _PORTS = {"postgresql": 5432, "postgres": 5432, "mongodb": 27017, "redis": 6379, "valkey": 6379, "amqp": 5672}
