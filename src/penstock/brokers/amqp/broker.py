@@ -10,14 +10,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import ClassVar
+
+from msgspec.structs import replace
 
 from penstock.brokers.amqp import dead, doctor
 from penstock.brokers.amqp.backed import Backed
 from penstock.brokers.amqp.deliveries import Deliveries
 from penstock.brokers.amqp.drawing import Drawing
 from penstock.brokers.amqp.endings import Endings
+from penstock.brokers.amqp.fullness import Fullness
 from penstock.brokers.amqp.inbox import Inbox
 from penstock.brokers.amqp.inspector import AmqpInspector
 from penstock.brokers.amqp.keeper import Keeper
@@ -26,7 +29,7 @@ from penstock.brokers.amqp.leaving import Leaving
 from penstock.brokers.amqp.link import Link
 from penstock.brokers.amqp.listen import listening
 from penstock.brokers.amqp.memos import AmqpMemos
-from penstock.brokers.amqp.message import DELIVERED, Message, is_plain, message_of
+from penstock.brokers.amqp.message import DELIVERED, Message, is_plain, job_of, message_of
 from penstock.brokers.amqp.names import Names
 from penstock.brokers.amqp.running import Running
 from penstock.brokers.amqp.sifting import Sifting
@@ -40,7 +43,7 @@ from penstock.core.job import Holder, Lease, NewJob, due_at
 from penstock.core.limiter import Limit
 from penstock.core.outcome import Outcome
 from penstock.core.topics import Subscription
-from penstock.errors import StoreError
+from penstock.errors import StoreError, StoreFull
 
 
 class AmqpBroker(Backed):
@@ -56,6 +59,7 @@ class AmqpBroker(Backed):
         self._layout = Layout(self._names)
         self._keeper = Keeper(self._url.backend, given=self._url.given)
         self._link = Link(self._url, self._opened, self._lost)
+        self._fullness = Fullness(self._link, self._layout.forget)
         self._drawing = Drawing(self._wires, self._names, self._layout, self._keeper)
         self._sifting = Sifting(self._drawing, self._wires, self._layout, self._keeper)
         self._inbox = Inbox(self._drawing, self._wires, self._names, self._layout, self._keeper, self.enqueue)
@@ -116,7 +120,9 @@ class AmqpBroker(Backed):
         )
 
     def _opened(self) -> None:
-        self._layout.forget()
+        if not self._link.was_blocked:
+            # Otherwise it could not be asked for now.
+            self._layout.forget()
         self._work = Wire(self._link, self._link.gave_up)
         self._side = Wire(self._link, self._forget)
         self._deliveries = Deliveries(self._link, self._names, self._work, self._layout.forget)
@@ -160,6 +166,7 @@ class AmqpBroker(Backed):
         """Store messages, each after so many seconds, and tell who listens of those that are ready."""
         if not messages:
             return
+        self._fullness.check()
         work, side, _ = self._wires()
         for again in (False, True):
             self._layout.ensure(side, {message.lane for message, _ in messages})
@@ -176,6 +183,10 @@ class AmqpBroker(Backed):
             ]  # fmt: skip
         if any(delay <= 0 for _, delay in messages):
             work.ring(self._names.bell)
+
+    def _keep(self, messages: Sequence[tuple[Message, float]]) -> None:
+        """Store messages as jobs of the backend, while RabbitMQ takes none: what ends makes room, and must not wait for it."""
+        self._keeper.open().enqueue([replace(job_of(message), delay=delay or None) for message, delay in messages])
 
     def exchange(
         self,
@@ -196,13 +207,15 @@ class AmqpBroker(Backed):
         self, outcomes: Sequence[Outcome], queues: Sequence[str], limit: int, holder: Holder, now: float | None
     ) -> Exchange:
         work, _, deliveries = self._wires()
-        taking = self._taking
+        taking, full = self._taking, self._fullness.is_full()
         outcomes = self._running.marked(outcomes)
         endings = Endings(outcomes, deliveries.held)
         stale = list(endings.stale)
         if endings.elsewhere:
             stale += self._keeper.open().exchange(endings.elsewhere, (), 0, holder, now=now).stale
-        endings.write(self._keeper, self._publish, self.enqueue, now)
+        endings.write(
+            self._keeper, *((self._keep, self._keeper.open().enqueue) if full else (self._publish, self.enqueue)), now
+        )
         leases = taking.stood(limit, holder)
         if leases and not outcomes:
             # It waits for them, and for nothing else.
@@ -308,7 +321,8 @@ class AmqpBroker(Backed):
             found = self._keeper.open().subscriptions()
             if found:
                 # A worker asks as it starts: this may be another RabbitMQ than they were made on.
-                self._inbox.open()
+                with suppress(StoreFull):
+                    self._inbox.open()
             return found
 
     def depth(self, queue: str) -> int:

@@ -70,7 +70,7 @@ class Inbox:
     def hand_out(self, now: float | None) -> bool:
         """Store the jobs of some events; returns whether there may be more of them."""
         count = min(_AT_ONCE, self.waiting())
-        if not count:
+        if not count or self._wires()[1].is_silent:
             return False
         with self._drawing.delivered({EVENTS: count}, set()) as came:
             events = [event for _, delivery in came if (event := self._read(delivery)) is not None]

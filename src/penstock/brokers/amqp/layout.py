@@ -72,6 +72,8 @@ class Layout:
 
     def base(self, wire: Wire) -> None:
         """Declare what every queue needs."""
+        if wire.is_silent:
+            return
         names = self._names
         wire.exchange(names.bell, "fanout")
         wire.exchange(names.known, "direct")
@@ -93,6 +95,10 @@ class Layout:
                 raise ValueError(f"a priority is 0 to 9, not {lane.priority}")
             if wire.queue(self._names.lane(lane), self._taken_from()):
                 perhaps_new.append(lane)
+        if wire.is_silent:
+            # The rest is done when it is declared anew: all is forgotten by then.
+            self._declared |= missing
+            return
         new = self._write_down(wire, [lane.key for lane in perhaps_new])
         # RabbitMQ itself lists no queues.
         wire.publish(
@@ -142,6 +148,8 @@ class Layout:
 
     def discover(self, wire: Wire, queues: Sequence[str]) -> None:
         """Learn which lanes of these queues others have declared, and whether there is a way for events."""
+        if wire.is_silent:
+            return
         unknown = [
             lane for queue in queues for lane in (Lane(queue, p) for p in PRIORITIES) if lane not in self._declared
         ]
@@ -187,7 +195,9 @@ class Layout:
             self._moved = True
 
     def moved(self, wire: Wire) -> bool:
-        """Were jobs moved away from here, or are being moved?"""
+        """Were jobs moved away from here, or are being moved? Where it can't be asked for now, they may have been."""
+        if wire.is_silent:
+            return True
         self._moved = self._moved or bool(self._known(wire, [_MOVED]))
         return self._moved
 

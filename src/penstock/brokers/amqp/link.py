@@ -35,6 +35,8 @@ _CONNECT = 10.0
 #: Seconds in which the server must answer: more than an election of a queue's leader takes.
 ANSWER = 60.0
 _GOODBYE = 5.0
+#: Seconds: an alarm of the server's memory comes and goes, which is how it slows who publishes.
+_BLOCKED = 5.0
 #: Times that the connection is looked at for each heartbeat of the server's.
 _LOOKS = 6
 
@@ -46,10 +48,18 @@ class Link:
         url: where to connect to.
         opened: called with each new connection, to make its channels.
         lost: called when there is no connection any more; what came by it is no longer ours.
+        patience: seconds for which the server may read nothing, since it is low on memory or disk, until the connection is given up.
     """
 
-    def __init__(self, url: AmqpUrl, opened: Callable[[], None], lost: Callable[[], None]) -> None:
+    def __init__(
+        self, url: AmqpUrl, opened: Callable[[], None], lost: Callable[[], None], *, patience: float = _BLOCKED
+    ) -> None:
         self.url = url
+        self._patience = patience
+        #: When the server stopped to read, on the monotonic clock, and why.
+        self._blocked: tuple[float, str] | None = None
+        #: Was a connection given up for that? One that publishes nothing is read from all the same.
+        self.was_blocked = False
         self._opened = opened
         self._lost = lost
         self._lock = threading.RLock()
@@ -120,7 +130,11 @@ class Link:
                     return True
                 if self._reason is not None:
                     raise self._broken(self._reason)
-                if time.monotonic() >= deadline:
+                now = time.monotonic()
+                if self._blocked is not None and now - self._blocked[0] >= self._patience:
+                    self.was_blocked = True
+                    raise self._broken(f"blocked: {self._blocked[1]}")
+                if now >= deadline:
                     return False
         finally:
             loop.remove_timeout(alarm)
@@ -194,17 +208,27 @@ class Link:
         url = self.url
         parameters = pika.ConnectionParameters(
             host, port, url.vhost, pika.PlainCredentials(url.user, url.password), heartbeat=url.heartbeat,
-            socket_timeout=_CONNECT, stack_timeout=_CONNECT * 1.5, blocked_connection_timeout=ANSWER,
+            socket_timeout=_CONNECT, stack_timeout=_CONNECT * 1.5,
             ssl_options=_tls(url, host) if url.encrypted else None, client_properties={"product": "Penstock"},
         )  # fmt: skip
         came: list[object] = []
-        self._reason, self._loop = None, select_connection.IOLoop()
+        self._reason, self._blocked, self._loop = None, None, select_connection.IOLoop()
         self._loop.activate_poller()
         self._connection = select_connection.SelectConnection(
             parameters, came.append, lambda _, error: self.gave_up(error), lambda _, error: self.gave_up(error), self._loop
         )  # fmt: skip
+        self._connection.add_on_connection_blocked_callback(lambda _, frame: self._stopped_reading(frame.method.reason))
+        self._connection.add_on_connection_unblocked_callback(lambda *_: self._reads_again())
         if not self.turn(lambda: came, _CONNECT * 2):
             raise TimeoutError(f"connecting to {host} timed out")
+
+    def _stopped_reading(self, why: object) -> None:
+        self._blocked = time.monotonic(), str(why)
+        # It ends the sleep of whoever waits for an answer that does not come.
+        self._loop.call_later(self._patience, lambda: None)
+
+    def _reads_again(self) -> None:
+        self._blocked = None
 
     def _drop(self) -> None:
         """Let go of a connection, in whatever state it is."""

@@ -55,6 +55,11 @@ class Wire:
         """Was it closed since another connection has for itself what was asked for?"""
         return getattr(self.reason, "reply_code", None) == _LOCKED
 
+    @property
+    def is_silent(self) -> bool:
+        """Is nothing to be published by it, since the server would stop to read? See `Fullness`."""
+        return self._link.was_blocked
+
     def _end(self, reason: object) -> None:
         self.reason = reason
         self._closed(reason)
@@ -88,6 +93,8 @@ class Wire:
 
     def ring(self, exchange: str) -> None:
         """Send a word that nobody need hear."""
+        if self.is_silent:
+            return
         self._open.add(self._sent + 1)
         self._sent += 1
         self.channel.basic_publish(exchange, "", b"", _PASSING)
