@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pika
 import pytest
 
@@ -165,14 +166,26 @@ def test_what_is_returned_by_a_crash_counts_it(store: AmqpBroker, url: str) -> N
 
 
 def test_a_message_that_is_no_job_becomes_a_dead_letter(store: AmqpBroker, url: str, server_channel: Any) -> None:
+    plain = [b"i" * 16, "t", b"", "default", 5, 0, 0, None, 1, False, None, 0.0, 0.0]
+    not_utf8, deep = msgspec.Raw(b"\xa1\xff"), msgspec.Raw(b"\x91" * 50_000 + b"\x90")
+    wrong = [
+        [b"i", *plain[1:]],
+        [plain[0], not_utf8, *plain[2:]],
+        [*plain, deep],
+        [*plain[:4], 10, *plain[5:]],
+        [*plain[:11], float("inf")],
+    ]
+    bodies = {b"{not msgpack", *map(msgspec.msgpack.encode, wrong)}
     store.enqueue([sent := job()])
-    server_channel.basic_publish("", queue_of(url), b"{not msgpack", pika.BasicProperties(delivery_mode=2))
+    for body in bodies:
+        server_channel.basic_publish("", queue_of(url), body, pika.BasicProperties(delivery_mode=2))
     assert ids(claim_when_there(store)) == [sent.id]
-    claim(store)
-    (record,) = store.inspector().list(Selection(state=State.DEAD))
-    assert record.payload == b"{not msgpack"
-    assert record.failure is not None
-    assert record.failure.kind == "PayloadError"
+    deadline = time.monotonic() + PATIENCE
+    while len(dead := store.inspector().list(Selection(state=State.DEAD))) < len(bodies):
+        assert time.monotonic() < deadline
+        assert claim(store) == []
+    assert {record.payload for record in dead} == bodies
+    assert {record.failure.kind for record in dead if record.failure is not None} == {"PayloadError"}
 
 
 def test_what_a_queue_gives_up_becomes_a_dead_letter(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,3 +90,7 @@ def test_what_is_shown_of_it():
     ]
     with pytest.raises(ValueError, match=r"."):
         handing.own(b"\x83\x00")
+
+
+def test_a_payload_may_say_that_it_takes_more_than_there_can_be():
+    assert handing.own(handing.opened((), {}, [2**40]) + handing.results([[b"\x07"]])) == [[7]]

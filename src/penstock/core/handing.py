@@ -6,6 +6,7 @@ Such a payload is a msgpack map of three, and ends where the results go: who sta
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -88,7 +89,8 @@ def read(payload: bytes) -> tuple[list[Any], dict[str, Any]]:
     stages = iter(found.results)
     given: list[Any] = []
     for count in found.shape:
-        values = [value for _ in range(count or 1) for value in next(stages, [])]
+        # By the stages that are there, however many a payload says there are.
+        values = [value for stage in islice(stages, count or 1) for value in stage]
         if count:
             given.append(values)
         elif len(values) == 1:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 
-import msgspec
-
 from penstock.brokers.amqp.deliveries import Delivery
 from penstock.brokers.amqp.keeper import Keeper
 from penstock.brokers.amqp.message import Message, decode, lease_of
@@ -13,14 +11,15 @@ from penstock.brokers.amqp.names import Lane, Names
 from penstock.brokers.amqp.wire import Wire
 from penstock.core.job import Failure
 from penstock.core.outcome import Ending, Outcome
+from penstock.errors import PayloadError
 
 
 def read(delivery: Delivery, lane: Lane, keeper: Keeper) -> Message | None:
     """What a message says; one that says nothing becomes a dead letter, and is to be acknowledged."""
     try:
         return decode(delivery.body)
-    except msgspec.MsgspecError as error:
-        bury(delivery.body, lane, Failure("PayloadError", f"a message that is no job of Penstock's: {error}"), keeper)
+    except PayloadError as error:
+        bury(delivery.body, lane, Failure("PayloadError", str(error)), keeper)
         return None
 
 
@@ -46,6 +45,6 @@ def bury(body: bytes, lane: Lane, failure: Failure, keeper: Keeper) -> None:
     """
     try:
         message = decode(body)
-    except msgspec.MsgspecError:
+    except PayloadError:
         message = Message(hashlib.sha256(body).digest()[:16], "penstock.unreadable", body, lane.queue, lane.priority)
     keeper.take_over([Outcome(lease_of(message, 0, 0), Ending.DEAD, failure=failure, crashes=0)], None)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from math import isfinite
+from typing import Annotated
+
 import msgspec
 from msgspec.structs import replace
 
 from penstock.brokers.amqp.names import Lane
-from penstock.core.job import Lease, NewJob
+from penstock.core.job import PRIORITIES, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
+from penstock.core.packed import Number
+from penstock.errors import PayloadError
 
 #: The `key` of every lease that was delivered by RabbitMQ; those of the backend are its own numbers, which are never negative.
 DELIVERED = -1
+
+
+#: What every backend can store.
+Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+Priority = Annotated[int, msgspec.Meta(ge=PRIORITIES[0], le=PRIORITIES[-1])]
+Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 
 
 class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, omit_defaults=True):
@@ -18,17 +29,17 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, omit_defau
     one that was delayed is to run, in epoch seconds by the clock of who sent it.
     """
 
-    id: bytes
+    id: Id
     task: str
     payload: bytes
     queue: str
-    priority: int
-    attempt: int = 0
-    crashes: int = 0
+    priority: Priority
+    attempt: Count = 0
+    crashes: Count = 0
     options: bytes | None = None
-    items: int = 1
+    items: Count = 1
     packed: bool = False
-    item: int | None = None
+    item: Number | None = None
     rest: float = 0.0
     due: float = 0.0
 
@@ -39,7 +50,20 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, omit_defau
 
 
 encode = msgspec.msgpack.Encoder().encode
-decode = msgspec.msgpack.Decoder(Message).decode
+_decode = msgspec.msgpack.Decoder(Message).decode
+#: What msgspec raises for bytes that are none.
+_UNFIT = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError)
+
+
+def decode(body: bytes) -> Message:
+    """The message that bytes are; `PayloadError` where they are none: anybody who is let in may publish to a queue."""
+    try:
+        message = _decode(body)
+    except _UNFIT as error:
+        raise PayloadError(f"a message that is no job of Penstock's: {error}") from None
+    if (message.rest or message.due) and not (isfinite(message.rest) and isfinite(message.due)):
+        raise PayloadError("a message that is no job of Penstock's: it is to wait for no finite time")
+    return message
 
 
 def is_plain(job: NewJob) -> bool:
