@@ -1,13 +1,12 @@
 """Killed between any two commands: what belongs together has all happened in the end, or nothing of it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bson import ObjectId
-from pymongo import monitoring
+from killing import KILLER, die, killed_at, nothing_is_left_over, settle
 
 from penstock.brokers import connect
 from penstock.brokers.inspect import Selection
@@ -19,39 +18,6 @@ from penstock.core.schedule import Schedule, run_of
 from penstock.core.states import State
 from penstock.errors import StoreUnavailable
 from penstock.testing.contract.harness import ALICE, BOB, NOW, claim, hand_in, ids, job, jobs, new_id, state
-
-
-class Killed(BaseException):
-    """Ends a connection's owner as a kill does: nothing of the broker catches it."""
-
-
-def die() -> None:
-    """End whoever sends this command; MongoDB does not see it."""
-    raise Killed
-
-
-class Killer(monitoring.CommandListener):
-    """Does something before the command of a number is sent."""
-
-    left: int | None = None
-    action: Callable[[], object] = staticmethod(die)
-
-    def started(self, event: monitoring.CommandStartedEvent) -> None:
-        if self.left is not None and event.command_name in {"insert", "update", "delete", "findAndModify"}:
-            self.left -= 1
-            if self.left < 0:
-                self.left = None
-                self.action()
-
-    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        """Of no interest."""
-
-    def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        """Of no interest."""
-
-
-KILLER = Killer()
-monitoring.register(KILLER)
 
 
 @pytest.fixture(params=["mongodb", "mongodb alone"])
@@ -72,32 +38,6 @@ def open_one(
     KILLER.left, KILLER.action = None, die
     for broker in opened:
         broker.close()
-
-
-@contextmanager
-def killed_at(number: int) -> Iterator[list[bool]]:
-    """Whether the block was killed is in the list after it."""
-    killed: list[bool] = []
-    KILLER.left = number
-    try:
-        yield killed
-    except Killed:
-        killed.append(True)
-    finally:
-        KILLER.left = None
-
-
-def settle(broker: MongoBroker) -> None:
-    """What a worker does when a minute has passed."""
-    found = broker._opened.storing.intents
-    for token in found._begun():
-        found.settle(token)
-
-
-def nothing_is_left_over(broker: MongoBroker) -> bool:
-    layout = broker._opened.layout
-    begun = {"$or": [{field: {"$exists": True}} for field in ("birth", "mark", "shelf")]}
-    return not layout.jobs.count_documents(begun) and not layout.intents.count_documents({"void": None})
 
 
 def test_endings_with_everything_that_goes_with_them(open_one: Callable[[], MongoBroker]) -> None:

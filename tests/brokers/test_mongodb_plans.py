@@ -1,6 +1,6 @@
 """The plans of a MongoDB queue's own commands: each goes by an index, and reads about as much as it returns."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,12 +11,14 @@ from pymongo import monitoring
 from penstock.brokers import connect
 from penstock.brokers.inspect import Selection
 from penstock.brokers.mongodb.broker import MongoBroker
+from penstock.core.decide import dead, succeeded
 from penstock.core.ids import uuid7s
-from penstock.core.job import NewJob
+from penstock.core.job import Failure, NewJob
 from penstock.core.limiter import Limit
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
 from penstock.testing.contract.harness import ALICE, BOB, NOW, QUEUE, beat, claim, hand_in, ids, job, jobs
+from penstock.testing.contract.workflows import PASSES, stage, workflow
 
 SIZES = (100, 2_000, 20_000)
 
@@ -120,15 +122,16 @@ def stages_of(plan: Any) -> Iterator[str]:
             yield from stages_of(value)
 
 
-def check(broker: MongoBroker, work: Callable[[], object], most: int) -> None:
-    """The commands of some work examine at most so many keys and documents, each."""
+def check(broker: MongoBroker, work: Callable[[], object], most: int, nouns: Sequence[str] = ("jobs",)) -> None:
+    """The commands of some work in these collections examine at most so many keys and documents, each."""
     broker._opened.clock.now()
     with recorded() as commands:
         work()
     assert commands
-    # By id alone, in a collection with a document or two.
-    jobs_only = [one for one in commands if next(iter(one.values())) == broker._opened.layout.jobs.name]
-    for command in jobs_only:
+    # Others have a document or two, and are asked by id alone.
+    names = [getattr(broker._opened.layout, noun).name for noun in nouns]
+    chosen = [one for one in commands if next(iter(one.values())) in names]
+    for command in chosen:
         for name, told in explained(broker, command):
             stages = set(stages_of(told["queryPlanner"]["winningPlan"]))
             assert "COLLSCAN" not in stages, (name, command)
@@ -207,6 +210,41 @@ def test_limits_and_what_a_worker_looks_after(store: MongoBroker) -> None:
     check(store, work, 2 * 20 + 5)
     store.declare({"t": None})
     store.purge("mine")
+
+
+def test_workflows_look_at_their_own_stages(store: MongoBroker, request: pytest.FixtureRequest) -> None:
+    flows = store.workflows()
+    chain = [stage(queue="far")]
+    for _ in range(min(200, request.node.callspec.params["store"])):
+        chain.append(stage(after=chain[-1:], queue="far"))
+    others = workflow(*chain)
+    flows.start(others, now=NOW)
+    group = stage(20, queue="mine")
+    callback = stage(2, after=[group], shape=[1], queue="mine")
+    last = stage(20, after=[callback], queue="mine")
+    made = workflow(group, callback, last)
+
+    def work() -> None:
+        flows.start(made, now=NOW)
+        leases = claim(store, queues=["mine"])
+        hand_in(store, *(succeeded(lease, PASSES, b"\x01") for lease in leases))
+        leases = claim(store, queues=["mine"])
+        hand_in(store, dead(leases[0], Failure("ValueError", "no")), succeeded(leases[1], PASSES))
+        assert flows.resume(made.id, now=NOW) == 21
+        assert len(store.inspector().list(Selection(batch=last.id))) == 20
+        assert store.inspector().standing(last.jobs[0].id) is not None
+        assert flows.get(last.id) is not None
+        assert flows.cancel(made.id, now=NOW) == 21
+        assert store.transfer().left(["mine"]) is not None
+
+    check(store, work, 2 * 20 + 5, ["stages", "results"])
+    flows.resume(made.id, now=NOW)
+    flows.cancel(made.id, now=NOW)
+    check(store, lambda: flows.resume(made.id, now=NOW), 2 * 40 + 10)
+    check(store, lambda: hand_in(store, *map(Outcome, claim(store, queues=["mine"]))), 2 * 40 + 10)
+    assert flows.cancel(others.id, now=NOW) == len(chain)
+    store.inspector().delete(Selection(queue="far"))
+    store.inspector().delete(Selection(queue="mine"))
 
 
 def test_a_look_at_one_job_or_one_batch(store: MongoBroker) -> None:

@@ -91,7 +91,7 @@ class Play:
             assert effects.execute("select flow, total from effects order by flow, total").fetchall() == wanted
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"] if FULL else ["sqlite"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mongodb", "lone mongodb"] if FULL else ["sqlite", "mongodb"])
 def test_workflows_end_however_often_their_workers_are_killed(
     kind: str, new_place: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ _COUNTERS = ("total", "done", "failed", "retried")
 
 
 def prune_batches(layout: Layout, now: float, every: float, most: int) -> None:
-    """Delete the counters of batches that had no job at the last look, have none now, and did not change in between.
+    """Delete the counters of batches that had no job at the last look, have none now, are of no stage, and did not change in between.
 
     Parameters:
         now: in epoch seconds.
@@ -23,6 +23,8 @@ def prune_batches(layout: Layout, now: float, every: float, most: int) -> None:
         return
     ids = [one["_id"] for one in due]
     lives = set(layout.jobs.distinct("batch", {"batch": {"$in": ids}}))
+    # Those of a workflow stay as long as that does.
+    lives.update(one["_id"] for one in layout.stages.find({"_id": {"$in": ids}}, {"_id": 1}))
     layout.batches.bulk_write([_change(one, one["_id"] in lives, now + every) for one in due], ordered=False)
 
 

@@ -10,16 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import msgspec
 from pymongo import UpdateOne
-from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
-from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Broker, Exchange, Feature, WorkerInfo
-from penstock.brokers.diagnosis import Check, Schema
-from penstock.brokers.mongodb import doctor, ends, topics
+from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Exchange, Feature, WorkerInfo
+from penstock.brokers.mongodb import ends, topics
 from penstock.brokers.mongodb.backlog import backlog
 from penstock.brokers.mongodb.batches import prune_batches
 from penstock.brokers.mongodb.claims import Claims
@@ -27,21 +25,18 @@ from penstock.brokers.mongodb.documents import to_its_place
 from penstock.brokers.mongodb.endings import Endings
 from penstock.brokers.mongodb.gates import of_queue
 from penstock.brokers.mongodb.inbox import Inbox
-from penstock.brokers.mongodb.inspector import MongoInspector
 from penstock.brokers.mongodb.layout import Layout
 from penstock.brokers.mongodb.listen import listening
-from penstock.brokers.mongodb.memos import MongoMemos
 from penstock.brokers.mongodb.metrics import prune_metrics, record_metrics
-from penstock.brokers.mongodb.schedules import MongoSchedules
+from penstock.brokers.mongodb.sides import Parts, Sides
+from penstock.brokers.mongodb.stages import prune_workflows
 from penstock.brokers.mongodb.storing import Storing
-from penstock.brokers.mongodb.transfer import MongoTransfer
 from penstock.core.clock import Steady
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
 from penstock.core.metrics import Point
 from penstock.core.outcome import Outcome
 from penstock.core.topics import Event, Routing, Subscription
-from penstock.errors import ConfigError, StoreError
 from penstock.stores import mongodb as store
 from penstock.stores.mongodb_clock import ServerClock
 
@@ -54,29 +49,16 @@ _HELPINGS = 20
 _LINES = 100
 
 
-class _Parts(NamedTuple):
-    """What there is while the broker is open."""
-
-    client: store.Client
-    layout: Layout
-    clock: ServerClock
-    storing: Storing
-    endings: Endings
-    claims: Claims
-    inbox: Inbox
-    replicated: bool
-
-
-class MongoBroker(Broker):
+class MongoBroker(Sides):
     """A queue in a database: `mongodb://host/shop?replicaSet=rs0&namespace=penstock`."""
 
-    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.WORKFLOWS}
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
     tells_within: ClassVar[bool] = False
 
     def __init__(self, url: str) -> None:
         self._url = store.parse(url, _OPTIONS)
         self._namespace = self._url.options.get("namespace", "penstock")
-        self._parts: _Parts | None = None
+        self._parts: Parts | None = None
         self._steady = Steady()
         self._routing = Routing()
         #: Workers whose last beat lies in the future, with that beat and since when it has been so.
@@ -95,7 +77,7 @@ class MongoBroker(Broker):
                 self.close()
                 raise
 
-    def _connect(self) -> _Parts:
+    def _connect(self) -> Parts:
         client = store.connect(self._url)
         try:
             with self._translating():
@@ -106,7 +88,7 @@ class MongoBroker(Broker):
             raise
         clock = ServerClock(client)
         storing = Storing(layout, clock, replicated=replicated)
-        return _Parts(
+        return Parts(
             client, layout, clock, storing, Endings(layout, clock, storing), Claims(layout, clock, storing.gates, storing.order), Inbox(layout, storing),
             replicated,
         )  # fmt: skip
@@ -117,50 +99,11 @@ class MongoBroker(Broker):
             self._parts.client.close()
             self._parts = None
 
-    @property
-    def _opened(self) -> _Parts:
-        if self._parts is None:
-            raise StoreError(f"the queue {self._url.shown} is closed: call open() first")
-        return self._parts
-
-    def _translating(self) -> AbstractContextManager[None]:
-        return store.translating(self._url.shown)
-
     def install(self) -> None:
         """See `Broker.install`."""
         parts = self._opened
         with self._translating():
             parts.layout.install(self._url.shown, replicated=parts.replicated)
-
-    def schema(self) -> Schema:
-        """See `Broker.schema`."""
-        with store.connect(self._url) as client, self._translating():
-            return Layout(client, self._url.database, self._namespace).schema()
-
-    def diagnose(self) -> Iterable[Check]:
-        """See `Broker.diagnose`."""
-        with store.connect(self._url) as client, self._translating():
-            layout = Layout(client, self._url.database, self._namespace)
-            yield from doctor.diagnose(client, self._url, layout.indexes(), layout.schema(), time.time())
-
-    def inspector(self) -> MongoInspector:
-        """The reading side, on this broker's client."""
-        parts = self._opened
-        return MongoInspector(self._url.shown, parts.layout, parts.clock, parts.storing, replicated=parts.replicated)
-
-    def transfer(self) -> MongoTransfer:
-        """See `Broker.transfer`; on this broker's client."""
-        parts = self._opened
-        return MongoTransfer(self._url.shown, parts.layout, parts.clock, parts.storing)
-
-    def schedules(self) -> MongoSchedules:
-        """See `Broker.schedules`; on this broker's client."""
-        parts = self._opened
-        return MongoSchedules(self._url.shown, parts.layout, parts.clock, parts.storing)
-
-    def memos(self) -> MongoMemos:
-        """See `Broker.memos`; on this broker's client."""
-        return MongoMemos(self._url.shown, self._opened.layout, self._opened.clock)
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
         """See `Broker.enqueue`; `tx` is a `pymongo.client_session.ClientSession` with a transaction begun."""
@@ -171,22 +114,6 @@ class MongoBroker(Broker):
                 return parts.storing.enqueue(jobs, now, None)
             session = self._joined(tx)
             return self._in(session).storing.enqueue(jobs, now, session)
-
-    def _joined(self, tx: object) -> ClientSession:
-        if not isinstance(tx, ClientSession):
-            raise ConfigError(f"tx must be a pymongo ClientSession of {self._url.shown}, not {type(tx).__name__}")
-        if not self._opened.replicated:
-            raise ConfigError(f"{self._url.shown} stands alone and has no transactions: make it a replica set")
-        if not tx.in_transaction:
-            raise ConfigError("tx must be in a transaction: call start_transaction() or with_transaction() first")
-        return tx
-
-    def _in(self, session: ClientSession) -> _Parts:
-        """The same parts, by the client that a session of the user's belongs to."""
-        parts = self._opened
-        layout = Layout(session.client, self._url.database, self._namespace, numbers=parts.layout)
-        storing = Storing(layout, parts.clock, replicated=True, gates=parts.storing.gates)
-        return parts._replace(layout=layout, storing=storing, endings=Endings(layout, parts.clock, storing))
 
     def exchange(
         self, outcomes: Sequence[Outcome], queues: Sequence[str], limit: int, holder: Holder, *,
@@ -199,6 +126,7 @@ class MongoBroker(Broker):
             if tx is not None:
                 session = self._joined(tx)
                 return Exchange([], self._in(session).endings.hand_in(outcomes, now, holder, session))
+            parts.storing.intents.settle_owed()
             stale = parts.endings.hand_in(outcomes, now, holder) if outcomes else []
             return Exchange(parts.claims.take(queues, limit, holder, now) if limit > 0 else [], stale)
 
@@ -333,6 +261,7 @@ class MongoBroker(Broker):
             now = parts.clock.now() if now is None else now
             parts.storing.gates.prune(now)
             parts.storing.order.prune(parts.clock.now())
+            prune_workflows(parts.layout, parts.storing.intents.flows, now)
             prune_batches(parts.layout, now, EVERY_BATCH, SOME_BATCHES)
             prune_metrics(parts.layout, now)
             return parts.layout.results.delete_many({"expires": {"$lte": now}}).deleted_count

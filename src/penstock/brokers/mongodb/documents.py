@@ -238,7 +238,8 @@ def to_the_back(place: int | Mapping[str, Any], now: float) -> Update:
     rank: dict[str, Any] = {
         "$multiply": [{"$subtract": [9, {"$cond": [ordered, _ORDERED, "$priority"]}]}, 1 << _POSITION_BITS]
     }
-    ended: dict[str, Any] = {"$ne": [{"$type": "$ended"}, "missing"]}
+    # While a job is marked, what tells of its end is on the shelf.
+    ended: dict[str, Any] = {"$ne": [{"$type": {"$ifNull": ["$ended", "$shelf.ended"]}}, "missing"]}
     return [
         {
             "$set": {

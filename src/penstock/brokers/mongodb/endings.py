@@ -22,6 +22,7 @@ from penstock.brokers.mongodb.gates import lines_of
 from penstock.brokers.mongodb.layout import Layout
 from penstock.brokers.mongodb.plan import Guard, Plan, write
 from penstock.brokers.mongodb.storing import Storing, distinct
+from penstock.brokers.workflows import KEPT_FAILED
 from penstock.core.decide import INTERRUPTED, dead
 from penstock.core.job import Holder, Lease
 from penstock.core.outcome import AGAIN, Ending, Outcome, called_off, ended
@@ -68,7 +69,7 @@ class Endings:
         prepared = self._prepared(changed, now)
         lines = lines_of(job for outcome in changed for job in outcome.follow_ups)
         self._storing.gates.expect(lines, within=session is not None)
-        good = self._end(prepared, holder) if session is None else self._end_within(prepared, session)
+        good = self._end(prepared, holder, now) if session is None else self._end_within(prepared, holder, now, session)
         self._storing.gates.open(lines)
         self._storing.order.ended((one.outcome.lease for one in good), session)
         self._storing.gates.ended([one.outcome for one in good], now)
@@ -115,10 +116,13 @@ class Endings:
     def _result(self, outcome: Outcome, now: float) -> Document | None:
         if outcome.result is None or outcome.ending is not Ending.DONE:
             return None
-        result: Document = {"_id": outcome.lease.id, "value": outcome.result, "expires": now + outcome.result_ttl}
-        if outcome.result_ttl < _LONGEST_TTL:
-            gone = self._clock.now() + outcome.result_ttl + _GRACE
-            result["gone"] = datetime.fromtimestamp(gone, UTC)
+        # One that others take is kept until they have started, which sets another time.
+        ttl = max(outcome.result_ttl, KEPT_FAILED) if outcome.passes else outcome.result_ttl
+        result: Document = {"_id": outcome.lease.id, "value": outcome.result, "expires": now + ttl}
+        if ttl < _LONGEST_TTL:
+            result["gone"] = datetime.fromtimestamp(self._clock.now() + ttl + _GRACE, UTC)
+        if outcome.passes and outcome.lease.batch is not None:
+            result["stage"] = outcome.lease.batch
         return result
 
     def _in_force(self, prepared: Sequence[Prepared], session: ClientSession | None) -> list[Prepared]:
@@ -140,12 +144,17 @@ class Endings:
         current = {one["_id"]: one.get("claim") for one in found}
         return [one for one in prepared if current.get(one.outcome.lease.id) == one.outcome.lease.claim]
 
-    def _end_within(self, prepared: Sequence[Prepared], session: ClientSession) -> list[Prepared]:
+    def _end_within(
+        self, prepared: Sequence[Prepared], holder: Holder, now: float, session: ClientSession
+    ) -> list[Prepared]:
         good = self._in_force(prepared, session)
         plan = plan_of(good)
         if plan.births:
             self._storing.insert(plan.births, session, again=True)
         write(self._layout, plan, session)
+        if plan.steps and (stages := self._intents.flows.of_stages(plan.steps, session)):
+            follows = Plan(flow={"settle": stages}, at=now)
+            self._intents.owe(f"{holder.worker}/{holder.process}", follows, session)
         return good
 
     def _end_apart(self, prepared: Sequence[Prepared]) -> list[Prepared]:
@@ -153,7 +162,7 @@ class Endings:
         write(self._layout, plan_of(good), None)
         return good
 
-    def _end(self, prepared: Sequence[Prepared], holder: Holder) -> list[Prepared]:
+    def _end(self, prepared: Sequence[Prepared], holder: Holder, now: float) -> list[Prepared]:
         """End leases by the means that each of them takes: most are one document, and few come with others."""
         self._intents.settle_own()
         together = [one for one in prepared if one.births or one.outcome.steps]
@@ -161,17 +170,19 @@ class Endings:
         apart = [one for one in prepared if id(one) not in chosen]
         good = self._end_apart(apart) if apart else []
         for some in _helpings(together):
-            good += self._end_by_intent(some, holder)
+            good += self._end_by_intent(some, holder, now)
         return good
 
-    def _end_by_intent(self, prepared: Sequence[Prepared], holder: Holder) -> list[Prepared]:
+    def _end_by_intent(self, prepared: Sequence[Prepared], holder: Holder, now: float) -> list[Prepared]:
         good: list[Prepared] = []
         prepared = _latest(prepared)
         changes = [(ids, guard) for guard, ids in _by_claim(prepared)]
 
         def plan(_: str, marked: set[bytes]) -> Plan:
             good.extend(one for one in prepared if one.outcome.lease.id in marked)
-            return plan_of(good)
+            planned = plan_of(good)
+            planned.at = now
+            return planned
 
         self._intents.carry_out(f"{holder.worker}/{holder.process}", changes, plan)
         return good

@@ -19,15 +19,17 @@ from penstock.brokers.mongodb.layout import Layout
 from penstock.brokers.mongodb.metrics import samples
 from penstock.brokers.mongodb.repairs import Repair
 from penstock.brokers.mongodb.storing import Storing
+from penstock.brokers.mongodb.waiting import again, turn
 from penstock.core.job import JobRecord
 from penstock.core.limiter import gate_of, queue_gate, queue_of
 from penstock.core.metrics import FINE, Sample
-from penstock.core.standing import COUNTED, Standing
+from penstock.core.standing import COUNTED, Awaited, Standing
 from penstock.core.states import State
+from penstock.core.workflow import StageState
 from penstock.stores.mongodb import Document, translating
 from penstock.stores.mongodb_clock import ServerClock
 
-_WAITING = (State.READY, State.DELAYED, State.PARKED)
+_WAITING = (State.READY, State.DELAYED, State.PARKED, State.WAITING)
 _ENDED = (State.DEAD, State.CANCELLED)
 #: By which index the jobs of a state are counted, and the field that only they have.
 _COUNTED = {
@@ -35,6 +37,7 @@ _COUNTED = {
     "running": ("held", "worker"),
     "delayed": ("due", "due"),
     "parked": ("parked", "parked"),
+    "waiting": ("waits", "waits"),
     "dead": ("ended", "ended"),
 }
 
@@ -88,7 +91,7 @@ class MongoInspector:
     def _count(self, state: str, index: str, field: str, session: ClientSession | None) -> Iterable[tuple[str, int]]:
         chosen: dict[str, Any] = {"state": state, "ended": {"$exists": True}} if state == "dead" else {}
         stages: builtins.list[Mapping[str, Any]] = [
-            {"$match": chosen or {field: {"$gte": "" if field in {"worker", "parked"} else -1}}},
+            {"$match": chosen or {field: {"$gte": "" if field in {"worker", "parked", "waits"} else -1}}},
             {"$group": {"_id": "$queue", "count": {"$sum": 1}}},
         ]
         for found in self._layout.jobs.aggregate(stages, session=session, hint=index):
@@ -141,7 +144,8 @@ class MongoInspector:
         with translating(self._shown):
             found = jobs.find_one({"_id": id, "place": {"$gte": 0}}, {"queue": 1, "place": 1, "turn": 1})
             if found is None:
-                return None
+                awaits = self._awaits(id)
+                return Standing(awaits=awaits) if awaits else None
             queue, first = found["queue"], None
             before, hint = {"place": {"$gte": 0, "$lt": found["place"]}}, "ready"
             if "turn" in found:
@@ -150,6 +154,18 @@ class MongoInspector:
             ahead = jobs.count_documents({"queue": queue, **before}, hint=hint, limit=COUNTED + 1)
             gates = self._storing.gates.states((gate_of(queue), queue_gate(queue_of(queue))), self._clock.now())
         return Standing(ahead, None if first is None else first["_id"], gates)
+
+    def _awaits(self, id: bytes) -> tuple[Awaited, ...]:
+        """The stages that a job waits for, in their order."""
+        layout = self._layout
+        found = layout.jobs.find_one({"_id": id, "waits": {"$exists": True}}, {"batch": 1})
+        own = None if found is None else layout.stages.find_one({"_id": found["batch"], "waits": {"$exists": True}})
+        if own is None:
+            return ()
+        counters = {one["_id"]: one for one in layout.batches.find({"_id": {"$in": own["waits"]}})}
+        stages = layout.stages.find({"_id": {"$in": own["waits"]}}, {"name": 1}).sort("position", 1)
+        told = ((one["name"], counters.get(one["_id"], {})) for one in stages)
+        return tuple(Awaited(name, of.get("done", 0) + of.get("failed", 0), of.get("total", 0)) for name, of in told)
 
     def cancel(self, selection: Selection) -> int:
         """See `Inspector.cancel`."""
@@ -165,7 +181,7 @@ class MongoInspector:
     def _cancel_waiting(self, chosen: Mapping[str, Any]) -> int:
         update: Update = {
             "$set": {"state": State.CANCELLED.value, "ended": self._clock.now()},
-            "$unset": {"place": 1, "due": 1, "parked": 1, "unique": 1, "cancelled": 1, "turn": 1},
+            "$unset": {"place": 1, "due": 1, "parked": 1, "unique": 1, "cancelled": 1, "turn": 1, "waits": 1},
         }
         return self._repair(_WAITING, update, "failed").run(chosen)
 
@@ -184,18 +200,38 @@ class MongoInspector:
     def retry(self, selection: Selection) -> int:
         """See `Inspector.retry`."""
         with translating(self._shown):
-            names = self._layout.jobs.distinct("queue", {"$and": [_where(selection), {"ended": {"$exists": True}}]})
+            chosen = _where(selection)
+            names = self._layout.jobs.distinct("queue", {"$and": [chosen, {"ended": {"$exists": True}}]})
+            stages = self._stages_of(chosen)
+            turns = {one["_id"]: int(one["turn"]) for one in stages}
+            started = {one["_id"] for one in stages if one["state"] == StageState.STARTED}
+            others = [id for id in turns if id not in started]
+            # With its stage a job was cancelled that lacks what it is to be given; it goes on with that.
+            free = {"$and": [chosen, {"batch": {"$nin": others}}]} if others else chosen
             back = to_the_back(self._layout.next_places(1), self._clock.now())
-            count = self._repair(_ENDED, back, "failed", -1).run(_where(selection))
+            count = self._repair(_ENDED, back, "failed", -1, turns).run({**free, "fate": None})
+            for one in stages:
+                if one["state"] == StageState.WAITING:
+                    wait = again(turn(one["_id"], turns[one["_id"]]))
+                    mine = {"$and": [chosen, {"batch": one["_id"]}]}
+                    count += self._repair(_ENDED, wait, "failed", -1, turns).run(mine)
             if count:
                 self._storing.gates.open(names)
                 self._storing.ring()
         return count
 
+    def _stages_of(self, chosen: Mapping[str, Any]) -> builtins.list[Document]:
+        """The stages of those jobs among the chosen that have ended."""
+        ended = {"$and": [chosen, {"ended": {"$exists": True}, "batch": {"$exists": True}}]}
+        batches = self._layout.jobs.distinct("batch", ended)
+        if not batches:
+            return []
+        return self._layout.stages.find({"_id": {"$in": batches}}, {"state": 1, "turn": 1}).to_list()
+
     def delete(self, selection: Selection) -> int:
         """See `Inspector.delete`."""
         with translating(self._shown):
-            # A job that ended is counted in its batch already; one that waits takes its items with it.
+            # A job that ended is counted in its batch already; one that waits takes its items with it, or counts as failed in a workflow.
             count = self._repair(_ENDED, None).run(_where(selection))
             count += self._repair(_WAITING, None, "total", -1).run(_where(selection))
             if count and self._storing.order.may_keep():
@@ -209,10 +245,11 @@ class MongoInspector:
             return self._repair((State.READY, State.DELAYED), None, "total", -1).run(of_queue(queue))
 
     def _repair(
-        self, states: Sequence[State], update: Update | None, counter: str | None = None, sign: int = 1
-    ) -> Repair:
+        self, states: Sequence[State], update: Update | None, counter: str | None = None, sign: int = 1,
+        turns: Mapping[bytes, int] | None = None,
+    ) -> Repair:  # fmt: skip
         guard = {"state": {"$in": [state.value for state in states]}}
-        return Repair(self._layout, self._storing, guard, update, counter, sign)
+        return Repair(self._layout, self._storing, guard, update, counter, sign, turns)
 
 
 def _where(selection: Selection) -> dict[str, Any]:
@@ -227,6 +264,8 @@ def _where(selection: Selection) -> dict[str, Any]:
         both.append({"state": selection.state.value})
         if selection.state in _ENDED:
             chosen["ended"] = {"$exists": True}
+        if selection.state is State.WAITING:
+            chosen["waits"] = {"$exists": True}
     if both:
         chosen["$and"] = both
     for field in ("task", "batch"):

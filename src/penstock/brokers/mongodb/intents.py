@@ -22,9 +22,11 @@ from typing import Any
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
+from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from penstock.brokers.mongodb.documents import HIDDEN, STANDING, Update
+from penstock.brokers.mongodb.flows import Flows, News
 from penstock.brokers.mongodb.layout import Layout
 from penstock.brokers.mongodb.plan import Guard, Plan, arrive, count_once, duplicates, load, reschedule, write
 from penstock.errors import StoreUnavailable
@@ -44,15 +46,29 @@ _ON_THE_SHELF: Update = [
     {"$unset": [field for field in STANDING if field != "state"]},
 ]
 _OFF_THE_SHELF: list[dict[str, Any]] = [{"$set": {field: f"$shelf.{field}" for field in STANDING}}]
+#: A job that waits for its stage goes on doing so while it is marked; while it is hidden it does not.
+_HIDDEN_FIELDS = (*STANDING, "waits")
+_SHOWN: list[dict[str, Any]] = [
+    {"$set": {field: f"$shelf.{field}" for field in _HIDDEN_FIELDS}},
+    {"$unset": ["birth", "shelf"]},
+]
 _CODEC: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
 class Intents:
-    """The intents of one namespace."""
+    """The intents of one namespace.
 
-    def __init__(self, layout: Layout, clock: ServerClock) -> None:
+    Parameters:
+        news: is told of stages that start and stop.
+        owed: as in `owe`, of the broker's own client, where this one belongs to a transaction of the user's.
+    """
+
+    def __init__(self, layout: Layout, clock: ServerClock, news: News, owed: list[str] | None = None) -> None:
         self._layout = layout
         self._clock = clock
+        self.flows = Flows(layout, clock, news, self.await_end)
+        #: Tokens of intents in transactions of the user's: when these are committed, what they say is to be done.
+        self.owed: list[str] = [] if owed is None else owed
         #: Tokens of this connection's own whose end it did not hear of.
         self._unheard: set[str] = set()
 
@@ -152,6 +168,28 @@ class Intents:
         """Has its owner died over it, or was that this connection, which did not hear of its end?"""
         return token in self._unheard or self._age(token) > _PATIENCE
 
+    def await_end(self, token: str) -> None:
+        """Settle what its owner has died over, or give him a moment."""
+        if self.may_settle(token):
+            self.settle(token)
+        else:
+            time.sleep(_LOOK_AGAIN)
+
+    def owe(self, owner: str, plan: Plan, session: ClientSession) -> None:
+        """Have what follows from a transaction of the user's done when it is committed, by whoever looks first."""
+        token = self.new_token(owner)
+        self._layout.intents.insert_one({"_id": token, "plan": _packed(plan)}, session=session)
+        self.owed.append(token)
+
+    def settle_owed(self) -> None:
+        """See to transactions that have been committed; one that takes very long is left to `settle_old`."""
+        for token in list(self.owed):
+            if self._layout.intents.find_one({"_id": token}, {"_id": 1}) is not None:
+                self.settle(token)
+            elif self._age(token) < _PATIENCE:
+                continue
+            self.owed.remove(token)
+
     def _age(self, token: str) -> float:
         return self._clock.now() - int(token.split("/")[-2])
 
@@ -183,6 +221,7 @@ class Intents:
         self._layout.jobs.update_many({"mark": token}, [*_OFF_THE_SHELF, {"$unset": ["mark", "shelf"]}])
         self._layout.inbox.update_many({ADOPTED: token}, {"$unset": {ADOPTED: 1}})
         self._layout.schedules.update_many({"mark": token}, {"$unset": {"mark": 1}})
+        self.flows.unborn(token)
 
     def settle_own(self) -> None:
         """Settle what this connection began and did not hear the end of."""
@@ -207,7 +246,8 @@ class Intents:
         layout = self._layout
         jobs, inbox, intents = layout.jobs, layout.inbox, layout.intents
         tokens: dict[str, bool] = {found["_id"]: True for found in intents.find({"void": None}, {"_id": 1})}
-        for collection, field in ((jobs, "birth"), (jobs, "mark"), (inbox, ADOPTED), (layout.schedules, "mark")):
+        begun = [(jobs, "birth"), (jobs, "mark"), (inbox, ADOPTED), (layout.schedules, "mark")]
+        for collection, field in (*begun, (layout.flows, "birth"), (layout.stages, "birth")):
             for token in collection.distinct(field, {field: {"$gte": ""}}):
                 tokens.setdefault(token, False)
         return dict(sorted(tokens.items()))
@@ -233,8 +273,12 @@ class Intents:
             arrive(layout, plan.arrival)
         write(layout, done, None)
         count_once(layout, plan.steps, token)
+        if "born" in plan.flow:
+            # Before its jobs: what follows from their ends is told by it.
+            self.flows.born(token)
         if hidden:
-            layout.jobs.update_many({"birth": token}, [*_OFF_THE_SHELF, {"$unset": ["birth", "shelf"]}])
+            layout.jobs.update_many({"birth": token}, _SHOWN)
+        self.flows.follow(plan)
         # Not before their jobs are there: whoever finds the mark on a schedule that is due does all of this again.
         reschedule(layout, plan.schedules, mark)
         if plan.shipment is not None:
@@ -245,7 +289,7 @@ class Intents:
 
 
 def _hidden(born: Document, token: str) -> Document:
-    shelf = {field: born[field] for field in STANDING if field in born}
+    shelf = {field: born[field] for field in _HIDDEN_FIELDS if field in born}
     plain = {field: value for field, value in born.items() if field not in shelf}
     return {**plain, "state": HIDDEN, "birth": token, "shelf": shelf}
 
@@ -269,6 +313,8 @@ def _packed(plan: Plan) -> bytes:
             "shipment": plan.shipment,
             "arrival": plan.arrival,
             "schedules": plan.schedules,
+            "flow": plan.flow,
+            "at": plan.at,
         }
     )
 
@@ -285,4 +331,6 @@ def _unpacked(data: bytes) -> Plan:
         shipment=found.get("shipment"),
         arrival=found.get("arrival"),
         schedules=found.get("schedules", {}),
+        flow=found.get("flow", {}),
+        at=found.get("at", 0.0),
     )

@@ -17,7 +17,7 @@ from penstock.errors import ConfigError, SchemaTooNew
 from penstock.stores.mongodb import Client, Document
 
 #: The number of the layout that this version knows, and of the oldest version that can work with it.
-VERSION = 8
+VERSION = 9
 _OLDEST = 2
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
 _EXISTS_ALREADY = 48
@@ -54,6 +54,7 @@ _JOBS = (
     Index("gate", ("gate", "worker"), where="gate"),
     # The order of a line; with the place, a claim reads nothing but the index.
     Index("order", ("queue", "turn", "_id", "place"), where="turn"),
+    Index("waits", ("waits", "queue"), where="waits"),
 )
 _INDEXES: dict[str, tuple[Index, ...]] = {
     "jobs": _JOBS,
@@ -61,6 +62,16 @@ _INDEXES: dict[str, tuple[Index, ...]] = {
         Index("expires", ("expires",)),
         Index("gone", ("gone",), keep=0),
         Index("shipment", ("shipment",), where="shipment"),
+        # Of a stage, those that others take.
+        Index("stage", ("stage", "_id"), where="stage"),
+    ),
+    "flows": (Index("look", ("look",)), Index("birth", ("birth",), where="birth")),
+    "stages": (
+        Index("flow", ("flow", "position")),
+        Index("waits", ("waits",), where="waits"),
+        Index("takes", ("takes",), where="takes"),
+        Index("live", ("live",), where="live"),
+        Index("birth", ("birth",), where="birth"),
     ),
     "intents": (Index("gone", ("gone",), where="gone", keep=0),),
     "bell": (Index("at", ("at",), keep=60),),
@@ -121,6 +132,8 @@ class Layout:
         self.limits = self._collection("limits")
         self.subscriptions = self._collection("subscriptions")
         self.schedules = self._collection("schedules")
+        self.flows = self._collection("flows")
+        self.stages = self._collection("stages")
         self.gates = self._collection("gates")
         self.lines = self._collection("lines")
         self.holds = self._collection("holds")

@@ -31,6 +31,8 @@ class Plan(msgspec.Struct):
     `grows` says that their items add to the totals of their batches; `results` are documents of results, `steps` what
     to add to the counters of batches, and `inbox` says that the messages taken have become jobs. With a `shipment`, its document, the jobs
     that are deleted leave by it; `arrival` is the id of one that has arrived. `schedules` has the names of schedules and what they become.
+    Of workflows, `flow` has stages to `settle` whatever their counters say, to `stop`, to `resume` (with the turn in which each was cancelled) and some with
+    jobs that were `retried` (with the turn in which these may wait); `born` says that one is stored. All that is `at` a time, or as it is done.
     """
 
     deletes: list[tuple[list[bytes], Guard]] = []
@@ -43,6 +45,8 @@ class Plan(msgspec.Struct):
     shipment: Document | None = None
     arrival: bytes | None = None
     schedules: dict[str, Document] = {}
+    flow: Document = {}
+    at: float = 0.0
 
     def count(self, steps: Iterable[Step]) -> None:
         """Add to the counters of batches."""

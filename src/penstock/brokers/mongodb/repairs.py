@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from penstock.brokers.mongodb.documents import Update
 from penstock.brokers.mongodb.layout import Layout
 from penstock.brokers.mongodb.plan import Guard, Plan
 from penstock.brokers.mongodb.storing import Storing
+from penstock.core.outcome import Step
 
 #: Jobs of one step of a repair.
 _SOME = 1000
@@ -21,11 +22,12 @@ class Repair:
         guard: what a job must be like.
         update: None deletes.
         counter: of their batches, which is to change by the jobs' items, times `sign`.
+        turns: of the stages whose jobs are to run again.
     """
 
     def __init__(
         self, layout: Layout, storing: Storing, guard: Guard, update: Update | None, counter: str | None = None,
-        sign: int = 1,
+        sign: int = 1, turns: Mapping[bytes, int] | None = None,
     ) -> None:  # fmt: skip
         self._layout = layout
         self._storing = storing
@@ -33,6 +35,7 @@ class Repair:
         self._update = update
         self._counter = counter
         self._sign = sign
+        self._turns = turns or {}
 
     def run(self, chosen: Mapping[str, Any]) -> int:
         """Repair the jobs that a filter chooses; returns how many."""
@@ -52,7 +55,9 @@ class Repair:
     def _some(self, ids: list[bytes]) -> int:
         jobs = self._layout.jobs
         fit = {"_id": {"$in": ids}, "mark": None, **self._guard}
-        if self._counter is None or not jobs.count_documents({**fit, "batch": {"$exists": True}}, limit=1):
+        # Of what has ended, those are not counted yet that were cancelled with their stage.
+        counted = {"fate" if self._counter is None else "batch": {"$exists": True}}
+        if not jobs.count_documents({**fit, **counted}, limit=1):
             if self._update is None:
                 return jobs.delete_many(fit).deleted_count
             return jobs.update_many(fit, self._update).modified_count
@@ -60,18 +65,29 @@ class Repair:
         self._storing.intents.carry_out(
             self._storing.name,
             [(ids, self._guard)],
-            lambda _, marked: self._plan(jobs.find({"_id": {"$in": list(marked)}}), done),
+            lambda _, marked: self._plan(jobs.find({"_id": {"$in": list(marked)}}).to_list(), done),
         )
         return len(done)
 
-    def _plan(self, found: Iterable[Mapping[str, Any]], done: list[bytes]) -> Plan:
-        assert self._counter is not None
+    def _plan(self, found: Sequence[Mapping[str, Any]], done: list[bytes]) -> Plan:
         plan = Plan()
+        batches = {one["batch"] for one in found if "batch" in one}
+        stages: set[bytes] = set()
+        if batches and self._update is None:
+            stages = {one["_id"] for one in self._layout.stages.find({"_id": {"$in": list(batches)}}, {"_id": 1})}
         for one in found:
             done.append(one["_id"])
-            if "batch" in one:
-                sums = plan.steps.setdefault(one["batch"], {self._counter: 0})
+            batch = one.get("batch")
+            if batch in stages:
+                # A stage would begin as if it had run.
+                if self._counter is not None or "fate" in one:
+                    plan.count([Step(batch, failed=one.get("items", 1))])
+            elif batch is not None and self._counter is not None:
+                sums = plan.steps.setdefault(batch, {self._counter: 0})
                 sums[self._counter] += self._sign * one.get("items", 1)
+        retried = [[batch, self._turns[batch]] for batch in batches if batch in self._turns]
+        if retried:
+            plan.flow["retried"] = retried
         if not done:
             return plan
         if self._update is None:

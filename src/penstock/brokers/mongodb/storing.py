@@ -41,14 +41,14 @@ class Storing:
 
     Parameters:
         replicated: can the server do transactions?
-        gates: of the broker's own client, where this one belongs to a transaction of the user's.
+        outer: that of the broker's own client, where this one belongs to a transaction of the user's.
     """
 
-    def __init__(self, layout: Layout, clock: ServerClock, *, replicated: bool, gates: Gates | None = None) -> None:
-        self._layout = layout
-        self.gates = gates or Gates(layout, clock)
+    def __init__(self, layout: Layout, clock: ServerClock, *, replicated: bool, outer: Storing | None = None) -> None:
+        self.layout = self._layout = layout
+        self.gates: Gates = outer.gates if outer is not None else Gates(layout, clock)
         self.order = Order(layout)
-        self.intents = Intents(layout, clock)
+        self.intents: Intents = Intents(layout, clock, self, None if outer is None else outer.intents.owed)
         self.ends = Ends(layout, clock)
         self.keys = Keys(layout, clock, self._took_place)
         self._replicated = replicated
@@ -61,6 +61,19 @@ class Storing:
             self._layout.bell.insert_one({"at": datetime.now(UTC)}, session=session)
         else:
             self._layout.chime.insert_one({})
+
+    def starting(self, lines: Sequence[str]) -> None:
+        """See `News.starting`."""
+        self.gates.expect(lines)
+
+    def started(self, lines: Sequence[str]) -> None:
+        """See `News.started`."""
+        self.gates.open(lines)
+        self.ring()
+
+    def stopped(self) -> None:
+        """See `News.stopped`."""
+        self.ends.tell(())
 
     def transact(self, work: Callable[[ClientSession, bool], T]) -> T:
         """Do the work in a transaction, as often as it takes.

@@ -21,12 +21,12 @@ from penstock.brokers.mongodb.gates import of_queue
 from penstock.brokers.mongodb.layout import Layout
 from penstock.brokers.mongodb.plan import Guard, Plan
 from penstock.brokers.mongodb.storing import Storing, distinct
-from penstock.brokers.transfer import REMEMBERED, Arrival, Left, Pending
+from penstock.brokers.transfer import REMEMBERED, WORKFLOWS_STAY, Arrival, Left, Pending
 from penstock.core.job import Holder
 from penstock.core.limiter import gate_of, is_ordered, line, queue_of
 from penstock.core.outcome import Step
 from penstock.core.shipment import KeptResult, Shipment, fitting, uncounted
-from penstock.errors import StoreUnavailable
+from penstock.errors import MissingFeature, StoreUnavailable
 from penstock.stores.mongodb import Document, translating
 from penstock.stores.mongodb_clock import ServerClock
 
@@ -95,6 +95,8 @@ class MongoTransfer:
     ) -> tuple[int, Shipment] | None:
         """See `Transfer.ship`. Results leave by shipments of their own."""
         with translating(self._shown), self._turn("ship") as token:
+            if self._layout.stages.find_one({"live": True}, {"_id": 1}, hint="live") is not None:
+                raise MissingFeature(WORKFLOWS_STAY)
             # Of a mover that was killed in its turn; nobody else is at it.
             self._storing.order.bury({"worker": _MOVER.worker})
             numbers = [one.number for one in self.pending()]
