@@ -31,6 +31,8 @@ from penstock.stores.mongodb_clock import ServerClock
 
 _WAITING = (State.READY, State.DELAYED, State.PARKED, State.WAITING)
 _ENDED = (State.DEAD, State.CANCELLED)
+#: Jobs that wait for their stage, by their index.
+_IN_STAGES: dict[str, Any] = {"waits": {"$exists": True}}
 #: By which index the jobs of a state are counted, and the field that only they have.
 _COUNTED = {
     "ready": ("ready", "place"),
@@ -183,7 +185,9 @@ class MongoInspector:
             "$set": {"state": State.CANCELLED.value, "ended": self._clock.now()},
             "$unset": {"place": 1, "due": 1, "parked": 1, "unique": 1, "cancelled": 1, "turn": 1, "waits": 1},
         }
-        return self._repair(_WAITING, update, "failed").run(chosen)
+        # First those that others may start, or stop, as they are cancelled.
+        count = self._repair((State.WAITING,), update, "failed").run({"$and": [chosen, _IN_STAGES]})
+        return count + self._repair(_WAITING, update, "failed").run(chosen)
 
     def cancelled(self, worker: str) -> builtins.list[tuple[int, bytes]]:
         """See `Broker.cancelled`. A mark found on a job that does not run is carried out.
@@ -233,7 +237,9 @@ class MongoInspector:
         with translating(self._shown):
             # A job that ended is counted in its batch already; one that waits takes its items with it, or counts as failed in a workflow.
             count = self._repair(_ENDED, None).run(_where(selection))
-            count += self._repair(_WAITING, None, "total", -1).run(_where(selection))
+            chosen = _where(selection)
+            count += self._repair((State.WAITING,), None, "total", -1).run({"$and": [chosen, _IN_STAGES]})
+            count += self._repair(_WAITING, None, "total", -1).run(chosen)
             if count and self._storing.order.may_keep():
                 self._storing.ring()
             self._storing.ends.tell(())

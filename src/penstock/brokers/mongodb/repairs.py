@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.brokers.mongodb.documents import Update
@@ -38,19 +38,13 @@ class Repair:
         self._turns = turns or {}
 
     def run(self, chosen: Mapping[str, Any]) -> int:
-        """Repair the jobs that a filter chooses; returns how many."""
-        return sum(self._some(ids) for ids in self._found({**chosen, **self._guard}))
+        """Repair the jobs that a filter chooses; returns how many.
 
-    def _found(self, where: Mapping[str, Any]) -> Iterator[list[bytes]]:
-        after: bytes | None = None
-        while True:
-            beyond = {} if after is None else {"_id": {"$gt": after}}
-            found = self._layout.jobs.find({"$and": [where, beyond]}, {"_id": 1}).sort("_id", 1).limit(_SOME)
-            ids = [one["_id"] for one in found]
-            if not ids:
-                return
-            yield ids
-            after = ids[-1]
+        All of them are looked up first: what is ready only by what becomes of others is not among them.
+        """
+        found = self._layout.jobs.find({**chosen, **self._guard}, {"_id": 1}).sort("_id", 1)
+        ids = [bytes(one["_id"]) for one in found]
+        return sum(self._some(ids[start : start + _SOME]) for start in range(0, len(ids), _SOME))
 
     def _some(self, ids: list[bytes]) -> int:
         jobs = self._layout.jobs
