@@ -74,9 +74,12 @@ class Sender(threading.Thread):
         task = self._app.tasks[QUEUE]
         # The same ids each time: what was stored all the same is left as it is, where the store knows them again.
         jobs = [task.job((number, self._notes, self._each), {}) for number in numbers]
+        client = self._app.client
+        # Not by the client's own `enqueue`, which hands in once more without a word.
+        jobs = jobs if client.signing is None else client.signing.jobs(jobs)
         while not self._closed.is_set():
             try:
-                with self._app.client.broker() as broker:
+                with client.broker() as broker:
                     broker.enqueue(jobs)
             except StoreUnavailable:
                 self.resent.update(numbers)

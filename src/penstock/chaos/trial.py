@@ -21,10 +21,14 @@ from penstock.chaos.notes import Note, Notebook
 from penstock.chaos.proxy import Proxy
 from penstock.chaos.sender import Sender
 from penstock.chaos.verdict import Verdict, judge
+from penstock.core.states import State
 from penstock.errors import ConfigError, StoreError
+from penstock.worker.upkeep import DEAD_AFTER
 
 #: The share of their time for which the workers' processes have jobs.
 _BUSY = 0.6
+#: Seconds without news after which nothing is to come any more where the store has no job left.
+_NOTHING_MORE = 2 * DEAD_AFTER
 #: Seconds between two looks.
 _LOOK = 0.05
 
@@ -79,6 +83,8 @@ class Trial:
         self._notes: list[Note] = []
         self._done: set[int] = set()
         self._pause = threading.Event()
+        #: Why the last of those jobs did not run that became dead letters; None where none did.
+        self.died_of: str | None = None
 
     def run(self) -> Verdict:
         """Do it; takes somewhat longer than its terms say, and leaves no job in the store.
@@ -110,6 +116,7 @@ class Trial:
 
             self._harm(harms, sender, dice, look)
             self._settle(sender, look)
+            self.died_of = self._last_words()
             return judge(sender.sent, sender.resent, self._notes, harms.done)
 
     def _harm(self, harms: Harms, sender: Sender, dice: random.Random, look: Callable[[], int]) -> None:
@@ -127,10 +134,11 @@ class Trial:
     def _settle(self, sender: Sender, look: Callable[[], int]) -> None:
         """Wait until every job is done and none is left to run once more, or until nothing comes any more."""
         heard = time.monotonic()
-        while time.monotonic() < heard + self._terms.patience:
+        while (silent_for := time.monotonic() - heard) < self._terms.patience:
             if look():
                 heard = time.monotonic()
-            if sender.sent <= self._done and self._live() == 0:
+            # Who was frozen may still have something to tell.
+            if (sender.sent <= self._done or silent_for > _NOTHING_MORE) and self._live() == 0:
                 return
 
     def _look(self, notebook: Notebook, sender: Sender, harms: Harms, crew: Crew) -> int:
@@ -155,6 +163,11 @@ class Trial:
         except StoreError:
             return 1
         return sum(counts.ready + counts.running + counts.delayed + counts.parked for counts in found)
+
+    def _last_words(self) -> str | None:
+        with self._app.inspector() as inspector:
+            dead = inspector.list(Selection(queue=QUEUE, state=State.DEAD), limit=1)
+        return str(dead[0].failure) if dead else None
 
     def _clear(self) -> None:
         """Delete what is there of this trial, or of one that was killed."""

@@ -13,6 +13,7 @@ import click
 from penstock.cli import output
 from penstock.cli.options import examples, json_option
 from penstock.cli.output import Cell, Column
+from penstock.core.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,17 +83,20 @@ def chaos(where: str, as_json: bool, seed: int | None, **chosen: Any) -> int:
     terms = Terms(place.url, seed=random.randrange(10**9) if seed is None else seed, **chosen)
     began = time.monotonic()
     with _progress(place.shown, terms, quiet=as_json) as show:
-        verdict = Trial(terms, show).run()
+        trial = Trial(terms, show)
+        verdict = trial.run()
     seconds = time.monotonic() - began
     if as_json:
         output.print_json(_fields(verdict, terms, seconds))
     else:
         _summarise(verdict, terms, place.shown, seconds)
+    if trial.died_of is not None:
+        click.echo(f"penstock: jobs became dead letters: {shown(trial.died_of)}", err=True)
     return 0 if verdict.passed else 1
 
 
 @contextmanager
-def _progress(shown: str, terms: Terms, *, quiet: bool) -> Iterator[Callable[[Standing], None]]:
+def _progress(title: str, terms: Terms, *, quiet: bool) -> Iterator[Callable[[Standing], None]]:
     """How far it is, on standard error, in what form fits there."""
     if quiet:
         yield lambda standing: None
@@ -109,7 +113,7 @@ def _progress(shown: str, terms: Terms, *, quiet: bool) -> Iterator[Callable[[St
         SpinnerColumn(), TextColumn("[bold]{task.description}"), BarColumn(bar_width=None), TextColumn("{task.completed:,}/{task.total:,} jobs"),
         TextColumn("[red]{task.fields[harms]}"), TimeElapsedColumn(), console=console, expand=True, transient=True,
     ) as progress:  # fmt: skip
-        bar = progress.add_task(shown, total=terms.jobs, harms="")
+        bar = progress.add_task(title, total=terms.jobs, harms="")
 
         def show(standing: Standing) -> None:
             harms = f"{standing.harms} harms: {standing.last}" if standing.harms else ""
@@ -158,9 +162,9 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
 
-def _summarise(verdict: Verdict, terms: Terms, shown: str, seconds: float) -> None:
+def _summarise(verdict: Verdict, terms: Terms, where: str, seconds: float) -> None:
     click.echo(
-        f"{shown}: {verdict.sent:,} jobs, {terms.workers} workers of {terms.processes} processes, {seconds:.1f} s, seed {terms.seed}\n"
+        f"{where}: {verdict.sent:,} jobs, {terms.workers} workers of {terms.processes} processes, {seconds:.1f} s, seed {terms.seed}\n"
     )
     columns = [
         Column("HARM"),
