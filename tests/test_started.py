@@ -1,5 +1,6 @@
 """Handles on workflows."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -45,3 +46,16 @@ def test_what_is_not_there() -> None:
 def test_waiting_has_an_end() -> None:
     with pytest.raises(ResultTimeout):
         same.s(1).delay().result(0.01)
+
+
+def test_waiting_for_all_of_it_says_how_it_ended() -> None:
+    started = group(same.s(1), same.s(2)).delay()
+    with pytest.raises(ResultTimeout, match=r"workflow did not end within 0\.01 s"):
+        started.wait(0.01)
+    runs = threading.Thread(target=Penstock.drain, args=(app,))
+    runs.start()
+    assert started.wait(30) is State.DONE
+    runs.join()
+    cancelled = chain(same.s(1), same.s()).delay()
+    cancelled.cancel()
+    assert cancelled.wait(0) is State.DEAD

@@ -192,17 +192,17 @@ def test_nothing_is_left_beside_the_file(queue_url: str, queue_file: Path) -> No
 
 def test_who_waits_for_any_hears_of_each() -> None:
     said: list[Tell] = []
-    begun = threading.Event()
+    both = threading.Event()
 
     @contextmanager
     def watch(tell: Tell) -> Iterator[bool]:
+        assert both.wait(30)
         said.append(tell)
-        begun.set()
         yield True
 
     waiting, any_of_them, another = Waiting(watch), threading.Event(), threading.Event()
     with waiting.waiter(None, any_of_them.set), waiting.waiter([b"2"], another.set):
-        assert begun.wait(30)
+        both.set()
         # What ended while the watch was set up is looked for by all.
         assert any_of_them.wait(30)
         assert another.wait(30)

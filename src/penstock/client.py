@@ -17,7 +17,6 @@ from penstock.core.codec import decode_value
 from penstock.core.ids import format_id, uuid7, uuid7s
 from penstock.core.job import JobRecord, NewJob
 from penstock.core.memo import PROGRESS, Progress, memo_id
-from penstock.core.pace import Pace
 from penstock.core.standing import Explanation, explain
 from penstock.core.states import LIVE, State
 from penstock.core.topics import Event
@@ -337,22 +336,19 @@ class Client:
 
     def wait_batch(self, id: bytes, timeout: float | None) -> BatchRecord:
         """Wait until no item of a batch is under way."""
-        record = self.batch(id)
-        if not record.left:
-            return record
-        news, gate = threading.Event(), threading.Event()
-        pace = Pace(record.left, time.monotonic())
-        with self._waiting.waiter(None, news.set):
-            for pause in self._waiting.pauses(timeout):
-                if news.wait(pause):
-                    # What ends is mostly of this batch, and most of that is not its end.
-                    gate.wait(min(pause, pace.too_early(time.monotonic())))
-                news.clear()
-                record = self.batch(id)
-                if not record.left:
-                    return record
-                pace.seen(record.left, time.monotonic())
-        raise ResultTimeout(f"the batch did not end within {timeout:g} s")
+
+        def look() -> tuple[BatchRecord, int]:
+            record = self.batch(id)
+            return record, record.left
+
+        record = self.until_none_is_left(look, timeout)
+        if record is None:
+            raise ResultTimeout(f"the batch did not end within {timeout:g} s")
+        return record
+
+    def until_none_is_left(self, look: Callable[[], tuple[T, int]], timeout: float | None) -> T | None:
+        """See `Waiting.until_none_is_left`."""
+        return self._waiting.until_none_is_left(look, timeout)
 
     def _read(self, ask: Callable[[Inspector], T]) -> T:
         """Ask, and once more where the connection had broken since it was last used."""

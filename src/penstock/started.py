@@ -11,7 +11,7 @@ from penstock.client import Client
 from penstock.core.ids import format_id
 from penstock.core.states import State
 from penstock.core.workflow import NewWorkflow
-from penstock.errors import ConfigError, UnknownWorkflow
+from penstock.errors import ConfigError, ResultTimeout, UnknownWorkflow
 from penstock.handles import Job
 from penstock.inline import run_inline
 
@@ -96,6 +96,29 @@ class StartedWorkflow(Generic[R]):
         result: Any = values if self._many else values[0]
         found: R = result
         return found
+
+    def wait(self, timeout: float | None = None) -> State:
+        """Wait until nothing of it is under way, well or not; returns where it is then: done or dead.
+
+        Parameters:
+            timeout: seconds to wait at most; None waits for ever.
+
+        Raises:
+            ResultTimeout: it did not end in time.
+        """
+        if self._client.inline is not None:
+            return State.DONE
+        state = self._client.until_none_is_left(self._look, timeout)
+        if state is None:
+            raise ResultTimeout(f"the workflow did not end within {timeout:g} s")
+        return state
+
+    def _look(self) -> tuple[State, int]:
+        """Where it is, and how many of its jobs are under way."""
+        record = self.record()
+        total, done, failed = record.counts
+        # A stage without jobs may be what waits.
+        return record.state, max(1, total - done - failed) if record.state is State.RUNNING else 0
 
     def cancel(self) -> int:
         """Cancel what has not ended; returns how many jobs."""

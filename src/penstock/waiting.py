@@ -8,8 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
 
+from penstock.core.pace import Pace
 from penstock.errors import PenstockError
+
+T = TypeVar("T")
 
 #: Seconds for which the store is watched after the last one has stopped waiting: another mostly follows.
 _LINGER = 2.0
@@ -88,6 +92,29 @@ class Waiting:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         return _pauses(deadline, lambda: _LONGEST_LOOK if self._hears else _LONGEST_POLL)
+
+    def until_none_is_left(self, look: Callable[[], tuple[T, int]], timeout: float | None) -> T | None:
+        """Look at counters whenever it may be worth it, until they say that nothing is under way; None where the time is up first.
+
+        Parameters:
+            look: gives what there is, and how much of it has not ended.
+            timeout: seconds in all; None is for ever, 0 is one look.
+        """
+        seen, left = look()
+        if left:
+            news, gate = threading.Event(), threading.Event()
+            pace = Pace(left, time.monotonic())
+            with self.waiter(None, news.set):
+                for pause in self.pauses(timeout):
+                    if news.wait(pause):
+                        # What ends is mostly of these, and most of that is not their end.
+                        gate.wait(min(pause, pace.too_early(time.monotonic())))
+                    news.clear()
+                    seen, left = look()
+                    if not left:
+                        break
+                    pace.seen(left, time.monotonic())
+        return None if left else seen
 
     def close(self) -> None:
         """Watch no longer."""

@@ -94,3 +94,22 @@ def test_arguments_that_are_still_to_come(penstock, flow):
     found = penstock("show", "flows:app", flow, "--json").json
     waiting = penstock("show", "flows:app", found["stages"][1]["first_job"], "--json").json
     assert (waiting["state"], waiting["arguments"]) == ("waiting", ["<result>"])
+
+
+def test_waiting_for_a_workflow(penstock, folder, flow):
+    late = penstock("wait", "flows:app", flow, "--timeout", "0.05")
+    assert (late.code, late.out) == (1, "")
+    assert "the workflow did not end within 0.05 s" in late.err
+    penstock("worker", "flows:app", "--burst", "-c", "1")
+    ended = penstock("wait", "flows:app", flow)
+    assert (ended.code, ended.out) == (1, f"{flow}  dead\n")
+    (folder / "broken").unlink()
+    penstock("retry", "flows:app", flow)
+    penstock("worker", "flows:app", "--burst", "-c", "1")
+    ended = penstock("wait", "flows:app", flow, "--json")
+    assert (ended.code, ended.json) == (0, [{"id": flow, "state": "done"}])
+
+
+def test_explaining_a_workflow_says_what_draws_it(penstock, flow):
+    said = penstock("explain", "flows:app", flow, "--json").json
+    assert (said["state"], said["reasons"][0]["kind"]) == ("running", "is_workflow")

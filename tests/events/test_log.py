@@ -4,7 +4,7 @@ import sys
 import msgspec
 import pytest
 
-from penstock.core.job import Failure, Lease
+from penstock.core.job import Failure, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
 from penstock.events.emit import Emitter, JobEnded
 from penstock.events.log import log_events
@@ -39,4 +39,16 @@ def test_jobs_that_came_to_the_same_end_are_one_line(caplog: pytest.LogCaptureFi
         "Traceback\n  its frames",
         f"dead     store {id} after 3 crashes: Crashed: it died",
         f"waits    store {id} and 2 more, for 0.5 s at first: StoreUnavailable: connection refused",
+    ]
+
+
+def test_jobs_that_were_added_are_no_failures(caplog: pytest.LogCaptureFixture) -> None:
+    emitter = Emitter()
+    log_events(emitter)
+    single = Lease(bytes(16), 1, 1, "crawl", b"")
+    row = msgspec.structs.replace(single, items=3, packed=True)
+    for lease in (single, row):
+        emitter.emit(JobEnded(Outcome(lease, follow_ups=(NewJob(bytes(16), "crawl", b""),)), 0.1))
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "done     crawl 00000000-0000-0000-0000-000000000000 in 100.0 ms (3 items, 1 failed)")
     ]

@@ -308,6 +308,15 @@ def test_memos_go_with_their_jobs(desk: Desk, scribe: Scribe, lease: Lease, endi
         assert broker.inspector().result(id) == left
 
 
+def test_memos_go_with_a_job_that_added_others(desk: Desk, scribe: Scribe, lease: Lease) -> None:
+    id = memo_id(lease.id, CHECKPOINT)
+    scribe.keep(Memo(lease, id, b"1"))
+    outcome = Outcome(lease, follow_ups=(NewJob(new_ids(1)[0], "more", b""),))
+    with desk.borrow() as broker:
+        scribe.settled(broker, [outcome], broker.exchange([outcome], (), 0, Holder("alice")).stale)
+        assert broker.inspector().result(id) is None
+
+
 def test_what_ended_too_late_leaves_the_memos_to_others(desk: Desk, scribe: Scribe, lease: Lease) -> None:
     id = memo_id(lease.id, CHECKPOINT)
     scribe.keep(Memo(lease, id, b"1"))

@@ -30,9 +30,10 @@ def explain(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
     """
     import time
 
-    from penstock.cli.place import find_place
+    from penstock.cli.place import find_place, find_workflow
     from penstock.cli.readable import iso
     from penstock.core.ids import format_id
+    from penstock.core.standing import Explanation, Reason
     from penstock.core.standing import explain as decide
     from penstock.facts import facts_of
 
@@ -40,8 +41,11 @@ def explain(words: tuple[str, ...], where: str | None, as_json: bool) -> None:
     if len(rest) != 1:
         raise click.UsageError("name one job by its id")
     (id,) = job_ids(rest)
-    with find_place(where).inspector() as inspector:
-        found = decide(facts_of(inspector, id, time.time()))
+    with find_place(where).broker() as broker:
+        found = decide(facts_of(broker.inspector(), id, time.time()))
+        flow = find_workflow(broker, id) if found.state is None else None
+    if flow is not None:
+        found = Explanation(flow.state, (Reason("is_workflow", "it is a workflow, not a job: penstock show draws it"),))
     if as_json:
         reasons = [{"kind": each.kind, "text": each.text, "until": iso(each.until)} for each in found.reasons]
         output.print_json({"id": format_id(id), "state": found.state, "reasons": reasons})

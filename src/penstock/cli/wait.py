@@ -1,7 +1,8 @@
-"""`penstock wait`: until jobs have ended."""
+"""`penstock wait`: until jobs, or workflows, have ended."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,15 +27,16 @@ if TYPE_CHECKING:
 @click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Wait so long at most; for ever without.")
 @json_option
 def wait(words: tuple[str, ...], where: str | None, timeout: float | None, as_json: bool) -> int:
-    """Wait until jobs have ended, and print how, each as it ends.
+    """Wait until jobs have ended, and print how, each as it ends; a workflow by its id, after the jobs.
 
     The exit code is 0 where all of them ended well, and 1 otherwise: one is dead or cancelled, nothing is known of it, or the time was
     up first. A job that leaves nothing, since its task returns None, counts as done.
 
     JSON: an array of objects of `id`, `state` (done, dead, cancelled, or unknown) and, of what there is, `result`, and `failure` (`kind`,
-    `message` and `traceback`), in the order in which the jobs ended. Those that did not end in time are not in it.
+    `message` and `traceback`), in the order in which the jobs ended. Those that did not end in time are not in it. A workflow has `id` and `state`
+    (done or dead) alone: `penstock show` says more.
     """
-    from penstock.cli.place import find_place
+    from penstock.cli.place import find_place, find_workflow
     from penstock.client import Client
     from penstock.errors import ResultTimeout
 
@@ -42,16 +44,17 @@ def wait(words: tuple[str, ...], where: str | None, timeout: float | None, as_js
     if not rest:
         raise click.UsageError("name the jobs by their ids")
     place = find_place(where)
-    with place.inspector():  # says so where there is no queue
-        pass
+    ids = job_ids(rest)
+    with place.broker() as broker:
+        flows = [id for id in ids if find_workflow(broker, id) is not None]
     client = Client(place.url)
     ended: list[dict[str, Any]] = []
     late: ResultTimeout | None = None
     try:
-        for id in client.ends(job_ids(rest), timeout):
-            ended.append(_ended(client, id))
+        for one in _ends(client, [id for id in ids if id not in flows], flows, timeout):
+            ended.append(one)
             if not as_json:
-                _show(ended[-1])
+                _show(one)
     except ResultTimeout as error:
         late = error
     finally:
@@ -61,6 +64,26 @@ def wait(words: tuple[str, ...], where: str | None, timeout: float | None, as_js
     if late is not None:
         raise late
     return 0 if all(one["state"] == "done" for one in ended) else 1
+
+
+def _ends(client: Client, jobs: list[bytes], flows: list[bytes], timeout: float | None) -> Iterator[dict[str, Any]]:
+    """What is known of jobs, as they end, and then of workflows."""
+    import time
+
+    from penstock.core.ids import format_id
+    from penstock.errors import ResultTimeout
+    from penstock.started import StartedWorkflow
+
+    deadline = None if timeout is None else time.monotonic() + timeout
+    for id in client.ends(jobs, timeout):
+        yield _ended(client, id)
+    for id in flows:
+        flow = StartedWorkflow[Any](client, id, None, many=False)
+        try:
+            state = flow.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        except ResultTimeout:
+            raise ResultTimeout(f"the workflow did not end within {timeout:g} s") from None
+        yield {"id": format_id(id), "state": state.value}
 
 
 def _ended(client: Client, id: bytes) -> dict[str, Any]:

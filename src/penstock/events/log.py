@@ -62,7 +62,9 @@ def _job_ended(event: Event) -> None:
     items = f" ({lease.items} items, {len(outcome.follow_ups)} failed)" if lease.packed else ""
     match outcome.ending:
         case Ending.DONE:
-            _log.log(logging.WARNING if outcome.follow_ups else logging.DEBUG, "done     %s in %s%s", job, took, items)
+            # Of a single job they are what it added to its workflow.
+            failed = lease.packed and outcome.follow_ups
+            _log.log(logging.WARNING if failed else logging.DEBUG, "done     %s in %s%s", job, took, items)
         case Ending.RETRY:
             _log.warning("retry    %s in %.1f s, after attempt %d: %s", job, outcome.delay, lease.attempt + 1, failure)
         case Ending.DEAD:

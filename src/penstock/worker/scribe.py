@@ -87,7 +87,8 @@ class Scribe:
         for outcome in outcomes:
             kept = self._kept.pop(outcome.lease.id, None)
             # Dead letters may be retried, and so are items that leave their row; of what came too late, the memos are another's.
-            over = outcome.ending in (Ending.DONE, Ending.CANCELLED) and not outcome.follow_ups
+            left = outcome.lease.packed and outcome.follow_ups
+            over = outcome.ending in (Ending.DONE, Ending.CANCELLED) and not left
             if kept is not None and over and outcome.lease.id not in late:
                 gone += kept
         if gone:
