@@ -10,7 +10,7 @@ TESTERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo equities market scrape test chaos mutants check bench bench-peers clean
+.PHONY: help demo equities market scrape test chaos mutants check bench bench-check bench-peers clean
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

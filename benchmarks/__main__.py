@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...] [--quick] [--json]`: measure, and print a table."""
+"""`python -m benchmarks [NAME ...] [--quick] [--check] [--json]`: measure, and print a table."""
 
 from __future__ import annotations
 
@@ -50,6 +50,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUBJECTS)}; all without")
     parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer repeats")
+    parser.add_argument(
+        "--check", action="store_true", help="exit with 1 where even the best pair is below half of a goal"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     given = parser.parse_args()
     unknown = set(given.names) - set(SUBJECTS)
@@ -67,7 +70,10 @@ def main() -> int:
     else:
         print(machine())
         print(table(figures))
-    return 0
+    fallen = [figure.what for figure in figures if figure.fallen] if given.check else []
+    for what in fallen:
+        print(f"{what}: even the best pair is below half of the goal; what has made it slower?", file=sys.stderr)
+    return 1 if fallen else 0
 
 
 def machine() -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.batches import DATABASE, SIZE
-from benchmarks.figures import Figure, alone, alternate, at_least
+from benchmarks.figures import AtLeast, Figure, alone, alternate
 from benchmarks.places import cleared, emptied, folder, until, url, worker
 from benchmarks.targets import MongoTarget, PostgresTarget, Target
 from penstock import Penstock
@@ -64,7 +64,7 @@ def _against_fixed(target: Target, place: Path, quick: bool) -> Figure:
         print(f"  {target.name}: {size} in a batch: {found:,.0f} orders/s", file=sys.stderr)
     samples = alternate(2 if quick else 5, lambda: rate("adaptive"), lambda: rate(str(best)))
     what = f"sink in {target.name}, {count:,} jobs from SQLite, 2 processes: adaptive against fixed {best:,}"
-    return samples.figure(what, "orders/s", ">= 0.95 of the best of 1, 10, 100, 1,000", at_least(0.95))
+    return samples.figure(what, "orders/s", ">= 0.95 of the best of 1, 10, 100, 1,000", AtLeast(0.95))
 
 
 def _one_by_one(server: PostgresServer, where: str, make: Callable[[], str], quick: bool) -> Figure:

@@ -6,7 +6,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from benchmarks.figures import Figure, alternate, at_least
+from benchmarks.figures import AtLeast, Figure, alternate
 from benchmarks.places import filled, folder, fresh_copy, url
 from penstock.brokers import connect
 from penstock.core.job import Holder
@@ -33,7 +33,7 @@ def run(quick: bool) -> list[Figure]:
 
             samples = alternate(repeats, ours, lambda: _claims(fresh_copy(short, place / "copy.db")))
             figures.append(
-                samples.figure(f"claims with {many:,} {kind}", "jobs/s", ">= 0.9 of a short queue", at_least(0.9))
+                samples.figure(f"claims with {many:,} {kind}", "jobs/s", ">= 0.9 of a short queue", AtLeast(0.9))
             )
     return figures
 

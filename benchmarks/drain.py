@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks import raw
-from benchmarks.figures import Figure, alternate, at_least
+from benchmarks.figures import AtLeast, Figure, alternate
 from benchmarks.places import emptied, filled, folder, fresh_copy, url, worker
 
 
@@ -23,4 +23,4 @@ def run(quick: bool) -> list[Figure]:
 
         samples = alternate(3 if quick else 5, ours, bare)
     what = f"drain of {count:,} queued no-op jobs, prefork 2"
-    return [samples.figure(what, "jobs/s", ">= 0.5 of raw (aim 0.7)", at_least(0.5))]
+    return [samples.figure(what, "jobs/s", ">= 0.5 of raw (aim 0.7)", AtLeast(0.5))]

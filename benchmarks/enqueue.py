@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks import raw, raw_redis
-from benchmarks.figures import Figure, alternate, at_least
+from benchmarks.figures import AtLeast, Figure, alternate
 from benchmarks.places import folder, url
 from penstock import Penstock, Task
 from penstock.brokers.sqlite.broker import SqliteBroker
@@ -34,9 +34,9 @@ def run(quick: bool) -> list[Figure]:
             repeats, lambda: _delay_redis(server, 10 * single), lambda: raw_redis.enqueue(server.url(), 10 * single)
         )
     return [
-        in_batches.figure(f".delay_many of {many:,}", "jobs/s", ">= 0.5 of raw", at_least(0.5)),
-        one_by_one.figure(f".delay, {single:,} one by one", "jobs/s", ">= 0.8 of raw", at_least(0.8)),
-        by_redis.figure(f"Redis: .delay, {10 * single:,} one by one", "jobs/s", ">= raw", at_least(1)),
+        in_batches.figure(f".delay_many of {many:,}", "jobs/s", ">= 0.5 of raw", AtLeast(0.5)),
+        one_by_one.figure(f".delay, {single:,} one by one", "jobs/s", ">= 0.8 of raw", AtLeast(0.8)),
+        by_redis.figure(f"Redis: .delay, {10 * single:,} one by one", "jobs/s", ">= raw", AtLeast(1)),
     ]
 
 

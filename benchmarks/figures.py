@@ -21,6 +21,7 @@ class Figure(msgspec.Struct, frozen=True):
         ratio_low, ratio_high: the least and the most of those.
         goal: in words.
         met: whether the goal is.
+        least: the ratio that the goal names, where it names one.
     """
 
     what: str
@@ -34,6 +35,12 @@ class Figure(msgspec.Struct, frozen=True):
     ratio_high: float | None
     goal: str
     met: bool
+    least: float | None = None
+
+    @property
+    def fallen(self) -> bool:
+        """Is even the best pair of repeats below half of the goal? No busy machine does that; a change of the code may."""
+        return self.least is not None and self.ratio_high is not None and self.ratio_high < self.least / 2
 
 
 class Samples(msgspec.Struct, frozen=True):
@@ -56,7 +63,7 @@ class Samples(msgspec.Struct, frozen=True):
         """The figure that these samples make."""
         return Figure(
             what, unit, median(self.ours), min(self.ours), max(self.ours), median(self.raw), self.ratio,
-            min(self.ratios), max(self.ratios), goal, met(self),
+            min(self.ratios), max(self.ratios), goal, met(self), met.ratio if isinstance(met, AtLeast) else None,
         )  # fmt: skip
 
 
@@ -77,6 +84,11 @@ def alone(what: str, unit: str, samples: list[float], goal: str, met: Callable[[
     return Figure(what, unit, middle, min(samples), max(samples), None, None, None, None, goal, met(middle))
 
 
-def at_least(ratio: float) -> Callable[[Samples], bool]:
+class AtLeast(msgspec.Struct, frozen=True):
     """The goal that the ratio reaches a number."""
-    return lambda samples: samples.ratio >= ratio
+
+    ratio: float
+
+    def __call__(self, samples: Samples) -> bool:
+        """Is it met?"""
+        return samples.ratio >= self.ratio

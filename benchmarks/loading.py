@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.figures import Figure, alone, alternate, at_least
+from benchmarks.figures import AtLeast, Figure, alone, alternate
 from benchmarks.places import ROOT, folder
 from benchmarks.targets import Target, targets
 from penstock.cli.demo import orders
@@ -45,7 +45,7 @@ def _figures(target: Target, source: Path, count: int, repeats: int) -> list[Fig
     what = f"load of {count:,} orders into {target.name}"
     samples = alternate(repeats, ours, bare)
     return [
-        samples.figure(what, "records/s", f">= {target.goal} of {target.loop}", at_least(target.goal)),
+        samples.figure(what, "records/s", f">= {target.goal} of {target.loop}", AtLeast(target.goal)),
         alone(f"{what}: peak memory", "MB", peaks, "< 200 MB", lambda peak: peak < 200),
     ]
 

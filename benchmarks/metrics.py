@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from benchmarks.figures import Figure, alternate, at_least
+from benchmarks.figures import AtLeast, Figure, alternate
 from benchmarks.places import NOOP, filled, folder, fresh_copy, url
 from benchmarks.tasks import noop
 from penstock import Penstock
@@ -58,7 +58,7 @@ def run(quick: bool) -> list[Figure]:
             return count / _drain(copy, app.runner(), meter, board)
 
         samples = alternate(5 if quick else 15, lambda: drained(Meter, Board), lambda: drained(Blind, Timeless))
-    return [samples.figure("no-op drain, counted; raw is not counted", "jobs/CPU s", ">= 0.97 of raw", at_least(0.97))]
+    return [samples.figure("no-op drain, counted; raw is not counted", "jobs/CPU s", ">= 0.97 of raw", AtLeast(0.97))]
 
 
 def _drain(path: Path, runner: Runner, kind: type[Meter], noting: type[Board]) -> float:

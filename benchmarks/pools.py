@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from benchmarks.enqueue import empty
-from benchmarks.figures import Figure, Samples, alone, alternate, at_least
+from benchmarks.figures import AtLeast, Figure, Samples, alone, alternate
 from benchmarks.idle import children, pss
 from benchmarks.places import NOOP, emptied, folder, fresh_copy, url, watched, worker
 from penstock.brokers.sqlite.broker import SqliteBroker
@@ -99,7 +99,7 @@ def _dispatch(place: Path, count: int, repeats: int) -> Iterator[Figure]:
             repeats, lambda pool=pool, slots=slots: rate("--pool", pool, "-c", str(slots)), lambda: rate("-c", "1")
         )
         what = f"{count:,} no-op jobs, {pool} {slots}; raw is prefork 1"
-        yield samples.figure(what, "jobs/s", ">= 0.4", at_least(0.4))
+        yield samples.figure(what, "jobs/s", ">= 0.4", AtLeast(0.4))
 
 
 def _filled(path: Path, jobs: Sequence[tuple[str, tuple[float, ...]]]) -> Path:

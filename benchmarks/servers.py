@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.depth import claims
-from benchmarks.figures import Figure, Samples, alone, alternate, at_least
+from benchmarks.figures import AtLeast, Figure, Samples, alone, alternate
 from benchmarks.latency import waits
 from benchmarks.places import NOOP, folder, watched, worker
 from benchmarks.stores import MongoStore, PostgresStore, RabbitStore, RedisStore, Store, drained, filled, stores
@@ -55,7 +55,7 @@ def _drain(store: Store, quick: bool) -> Figure:
 
     samples = alternate(2 if quick else 5, ours, raw)
     ratio, goal = _DRAIN[store.name]
-    return samples.figure(f"{store.name}: drain of {count:,} no-op jobs, prefork 2", "jobs/s", goal, at_least(ratio))
+    return samples.figure(f"{store.name}: drain of {count:,} no-op jobs, prefork 2", "jobs/s", goal, AtLeast(ratio))
 
 
 def _against_one_by_one(store: MongoStore, quick: bool) -> Figure:
@@ -66,7 +66,7 @@ def _against_one_by_one(store: MongoStore, quick: bool) -> Figure:
 
     samples = alternate(1 if quick else 5, ours, lambda: store.raw(few, 1, "one"))
     what = f"{store.name}: drain, against a loop of find_one_and_update one by one"
-    return samples.figure(what, "jobs/s", ">= 20 times raw", at_least(20))
+    return samples.figure(what, "jobs/s", ">= 20 times raw", AtLeast(20))
 
 
 def _beside_a_transaction(store: PostgresStore, quick: bool) -> Figure:
@@ -141,4 +141,4 @@ def _depth(store: Store, quick: bool) -> Figure:
         broker.open()
         broker.purge("default")
     what = f"{store.name}: claims with {many:,} queued and {many:,} delayed"
-    return samples.figure(what, "jobs/s", ">= 0.85 of 10,000 queued", at_least(0.85))
+    return samples.figure(what, "jobs/s", ">= 0.85 of 10,000 queued", AtLeast(0.85))

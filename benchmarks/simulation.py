@@ -13,7 +13,7 @@ import msgspec
 import psycopg
 
 from benchmarks.batches import DATABASE, SIZE, accounts, instruments, priced
-from benchmarks.figures import Figure, alternate, at_least
+from benchmarks.figures import AtLeast, Figure, alternate
 from benchmarks.places import cleared, folder, until, url, worker
 from penstock import Penstock
 from penstock.market import Day, Order
@@ -68,7 +68,7 @@ def _mapped(server: PostgresServer, place: Path, count: int, repeats: int) -> Fi
 
     samples = alternate(repeats, ours, lambda: _copied(_emptied(server, "trades", _TRADES), day))
     what = f"{count:,} simulated orders into PostgreSQL by .map, 2 processes, 2 look-ups in a cache for each"
-    return samples.figure(what, "orders/s", ">= 0.5 of a bare COPY loop in one process", at_least(0.5))
+    return samples.figure(what, "orders/s", ">= 0.5 of a bare COPY loop in one process", AtLeast(0.5))
 
 
 def _simulated(server: PostgresServer, count: int, repeats: int) -> Figure:
@@ -84,7 +84,7 @@ def _simulated(server: PostgresServer, count: int, repeats: int) -> Figure:
 
     samples = alternate(repeats, ours, lambda: _booked(_emptied(server, tables, _TABLES), Day(orders=count)))
     what = f"simulate_market_orders of {count:,} orders into PostgreSQL with their positions, 2 workers, with the cache"
-    return samples.figure(what, "orders/s", ">= 0.5 of a bare COPY loop in one process", at_least(0.5))
+    return samples.figure(what, "orders/s", ">= 0.5 of a bare COPY loop in one process", AtLeast(0.5))
 
 
 def _copied(database: str, day: list[Order]) -> float:

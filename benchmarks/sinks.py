@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from benchmarks.figures import Figure, alternate, at_least
+from benchmarks.figures import AtLeast, Figure, alternate
 from benchmarks.places import folder
 from benchmarks.targets import Target, targets
 from penstock.cli.demo import orders
@@ -31,7 +31,7 @@ def run(quick: bool) -> list[Figure]:
 def _figure(target: Target, payloads: Sequence[bytes], repeats: int) -> Figure:
     samples = alternate(repeats, lambda: _rate(target, payloads, _jobs), lambda: _rate(target, payloads, _batches))
     what = f"rows of single jobs into {target.name}, {_BATCH:,} at a time"
-    return samples.figure(what, "rows/s", f">= {_GOAL} of whole batches (aim 0.7)", at_least(_GOAL))
+    return samples.figure(what, "rows/s", f">= {_GOAL} of whole batches (aim 0.7)", AtLeast(_GOAL))
 
 
 def _rate(target: Target, payloads: Sequence[bytes], write: Callable[[Sink, Sequence[bytes]], None]) -> float:

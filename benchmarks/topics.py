@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from benchmarks.enqueue import empty
-from benchmarks.figures import Figure, alternate, at_least
+from benchmarks.figures import AtLeast, Figure, alternate
 from benchmarks.places import folder, url
 from benchmarks.stores import stores
 from penstock import Penstock
@@ -29,7 +29,7 @@ def _measured(name: str, new: Callable[[], str], count: int, repeats: int) -> Fi
     jobs = count * len(_GROUPS)
     samples = alternate(repeats, lambda: _published(new(), count), lambda: _delayed(new(), jobs))
     what = f"{name}: publish_many of {count:,} events to {len(_GROUPS)} groups, beside delay_many of {jobs:,} jobs"
-    return samples.figure(what, "jobs/s", ">= 0.95 of delay_many", at_least(0.95))
+    return samples.figure(what, "jobs/s", ">= 0.95 of delay_many", AtLeast(0.95))
 
 
 def _published(where: str, count: int) -> float:

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.figures import Figure, alternate, at_least
+from benchmarks.figures import AtLeast, Figure, alternate
 from benchmarks.places import cleared, folder, url, worker
 from benchmarks.tasks import app
 from penstock import map_reduce
@@ -75,7 +75,7 @@ def measure(quick: bool) -> Figure:
 
             samples = alternate(repeats, ours, plain)
     what = f"SQLite: map-reduce word count of {megabytes} MB of text, prefork 2, beside one plain process"
-    return samples.figure(what, "MB/s", "> 1.6 of the plain process", at_least(1.6))
+    return samples.figure(what, "MB/s", "> 1.6 of the plain process", AtLeast(1.6))
 
 
 def _written(path: Path, megabytes: int) -> int:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 
-from benchmarks.figures import Figure, alone, alternate, at_least
+from benchmarks.figures import AtLeast, Figure, alone, alternate
 from benchmarks.places import cleared, emptied, fill, folder, fresh_copy, url, watched, worker
 from benchmarks.stores import PostgresStore
 from benchmarks.tasks import app, noop
@@ -42,7 +42,7 @@ def run(quick: bool) -> list[Figure]:
     what = f"SQLite: drain of a group of {count:,} no-op jobs with a callback, beside the same jobs alone, prefork 2"
     step = f"SQLite: a step of a chain of {steps:,}, idle worker"
     figures = [
-        samples.figure(what, "jobs/s", ">= 0.7 of the jobs alone", at_least(0.7)),
+        samples.figure(what, "jobs/s", ">= 0.7 of the jobs alone", AtLeast(0.7)),
         alone(step, "ms", times, f"< {_STEP:g} ms", lambda middle: middle < _STEP),
     ]
     with PostgresServer() as server:
@@ -69,7 +69,7 @@ def _on_postgres(store: PostgresStore, count: int, steps: int, repeats: int) -> 
     )
     step = f"PostgreSQL: a step of a chain of {steps:,}, idle worker"
     return [
-        samples.figure(what, "jobs/s", ">= 0.7 of the jobs alone", at_least(0.7)),
+        samples.figure(what, "jobs/s", ">= 0.7 of the jobs alone", AtLeast(0.7)),
         alone(step, "ms", times, f"< {_POSTGRES_STEP:g} ms", lambda middle: middle < _POSTGRES_STEP),
     ]
 
