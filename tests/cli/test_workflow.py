@@ -108,6 +108,8 @@ def test_waiting_for_a_workflow(penstock, folder, flow):
     penstock("worker", "flows:app", "--burst", "-c", "1")
     ended = penstock("wait", "flows:app", flow, "--json")
     assert (ended.code, ended.json) == (0, [{"id": flow, "state": "done"}])
+    nothing = penstock("retry", "flows:app", flow)
+    assert (nothing.code, nothing.err) == (1, f"penstock: nothing to retry: {flow} is a workflow that is done\n")
 
 
 def test_explaining_a_workflow_says_what_draws_it(penstock, flow):

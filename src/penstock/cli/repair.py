@@ -146,7 +146,7 @@ class _Repair:
             if ids is None or left_over:
                 selection = msgspec.structs.replace(selection, ids=left_over)
                 count += self._do(inspector, selection)
-            why = "" if count else self._why_none(inspector, selection)
+            why = "" if count else self._why_none(broker, selection)
         if choice.as_json:
             output.print_json({self._done: count})
         elif count:
@@ -203,14 +203,17 @@ class _Repair:
         ]
         return ", ".join(given) or f"all that are {_or(self._states)}"
 
-    def _why_none(self, inspector: Inspector, selection: Selection) -> str:
-        """For one job, where it stands."""
+    def _why_none(self, broker: Broker, selection: Selection) -> str:
+        """For one job, or workflow, where it stands."""
         if selection.ids is None or len(selection.ids) != 1:
             return f"nothing to {self._verb}: no job fits"
+        from penstock.cli.place import find_workflow
         from penstock.core.ids import format_id
 
-        record = inspector.get(selection.ids[0])
+        record, flow = broker.inspector().get(selection.ids[0]), find_workflow(broker, selection.ids[0])
         id = format_id(selection.ids[0])
+        if flow is not None:
+            return f"nothing to {self._verb}: {id} is a workflow that is {flow.state.value}"
         if record is None:
             return f"nothing to {self._verb}: {id} is not stored; it ended well, or it was never here"
         if record.state in self._states:
