@@ -1,6 +1,7 @@
 """Jobs that are rows: from a queue into a table, each exactly once."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from yard import Yard, until
 from penstock import Penstock
 from penstock.batching.sink import Rows
 from penstock.brokers.inspect import Selection
-from penstock.core.job import JobRecord
+from penstock.core.job import JobRecord, Lease
+from penstock.core.joining import EndWithin
+from penstock.core.outcome import Ending
 from penstock.core.states import State
 from penstock.errors import JobFailed
 from penstock.events.emit import ProcessDied, WorkerStopped
 from penstock.sinks.base import Rejected, Written
+from penstock.testing.contract.harness import ALICE, BOB
 from penstock.testing.servers import PostgresServer
 from penstock.worker.lane import Lane
 
@@ -246,6 +250,47 @@ class TestInThisProcess:
         app.sink(place.url, table="orders").delay_many([(order(number),) for number in range(100)])
         assert app.drain() == 100
         assert ids(place) == list(range(100))
+        app.close()
+
+    def test_rows_of_a_job_that_is_anothers_by_now_do_not_go_in(self, place: SqlitePlace) -> None:
+        app = Penstock(place.url)
+        task = app.sink(place.url, table="orders")
+        task.delay_many([(order(number),) for number in range(4)])
+        with app.client.broker() as broker:
+            leases = broker.exchange((), ["default"], 4, ALICE).leases
+            assert broker.abandon(ALICE) == 4
+            (theirs,) = broker.exchange((), ["default"], 1, BOB).leases
+            others = broker.exchange((), ["default"], 4, ALICE).leases
+
+            @contextmanager
+            def joining() -> Iterator[EndWithin]:
+                yield lambda outcomes, tx: broker.exchange(outcomes, (), 0, ALICE, tx=tx).stale
+
+            found = task.sharing.writer.bundle([leases[0], *others], joining)
+            assert [each.ending for each in found] == [Ending.RELEASED, *[Ending.DONE] * 3]
+            assert ids(place) == [1, 2, 3]
+            assert broker.held(BOB) == [theirs]
+            assert broker.held(ALICE) == []
+        app.close()
+
+    def test_of_a_key_nothing_goes_in_behind_a_bad_one(self, place: SqlitePlace, queue_url: str) -> None:
+        def made(number: int) -> dict[str, object]:
+            if number == 1:
+                raise ValueError("a bad one")
+            return order(number)
+
+        app = Penstock(queue_url)
+        task = app.sink(place.url, table="orders", rows=made)
+        writer = task.sharing.writer
+        gates = ["~a", "~a", "~a", "~b", None]
+        leases = [
+            Lease(bytes(16), number, 1, task.name, task.signature.encode((number,), {}), "default", 5, 0, gate=gate)
+            for number, gate in enumerate(gates)
+        ]
+        endings = [getattr(each, "ending", type(each)) for each in writer.bundle(leases, None)]
+        assert endings == [Ending.DONE, ValueError, Ending.RELEASED, Ending.DONE, Ending.DONE]
+        assert ids(place) == [0, 3, 4]
+        writer.close()
         app.close()
 
     def test_inline_a_job_is_written_at_once_and_a_refused_one_raises(self, place: SqlitePlace, queue_url: str) -> None:

@@ -87,6 +87,16 @@ def test_a_lost_connection_gives_back_what_came_by_it(store: AmqpBroker, url: st
     assert min(lease.claim for lease in again) > max(lease.claim for lease in leases)
 
 
+def test_what_could_not_be_stored_of_an_ending_runs_again(store: AmqpBroker) -> None:
+    store.enqueue([sent := job()])
+    (lease,) = claim(store)
+    with pytest.raises(ValueError, match="surrogates"):
+        store.exchange([Outcome(lease, follow_ups=(job(task="\ud800"),))], (), 0, ALICE)
+    store.close()
+    store.open()
+    assert ids(claim_when_there(store)) == [sent.id]
+
+
 def test_a_short_delay_does_not_stand_behind_a_long_one(store: AmqpBroker) -> None:
     long, short = job(delay=600.0), job(delay=0.25)
     began = time.monotonic()

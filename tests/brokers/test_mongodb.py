@@ -363,6 +363,17 @@ def test_a_job_that_was_taken_and_given_back_since_it_was_read_is_read_again(sto
     assert (again.id, again.payload, again.items) == (read[0], b"rest", 2)
 
 
+def test_a_job_that_another_has_taken_since_it_was_read_is_left_to_it(store: MongoBroker) -> None:
+    store.enqueue(jobs(2), now=NOW)
+    assert store.requeue(claim(store), ALICE) == []
+    claims = store._opened.claims
+    head = claims._ready(QUEUE, 2, 0)
+    (theirs,) = claim(store, 1, holder=BOB)
+    (mine,) = claims._mark([one["_id"] for one in head], claims._next_claim(), ALICE, head)
+    assert mine.id != theirs.id
+    assert hand_in(store, Outcome(theirs), holder=BOB) == []
+
+
 def test_a_job_that_was_replaced_since_it_was_read_is_read_again(store: MongoBroker) -> None:
     store.enqueue([job(unique="k", payload=b"old")], now=NOW)
     claims = store._opened.claims

@@ -15,7 +15,16 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+
+from penstock.client import new_ids
+from penstock.core.decide import Policy
+from penstock.core.job import Lease
+from penstock.core.outcome import Ending
+from penstock.core.packed import pack
+from penstock.load.plan import WRITE, Plan
+from penstock.load.program import build
 
 COUNT = 30_000
 
@@ -281,6 +290,22 @@ main()
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     assert b'"complete":true' in done.stdout
+
+
+def test_a_row_whose_writer_was_killed_before_it_was_told_is_known_when_it_comes_again(tmp_path: Path) -> None:
+    target = tmp_path / "target.db"
+    with closing(sqlite3.connect(target)) as database:
+        database.execute("create table orders (order_id integer)")
+    plan = Plan("orders.jsonl", f"sqlite:///{tmp_path}/queue.db", into=f"sqlite:///{target}", table="orders")
+    row = pack([{"order_id": 1}, {"order_id": 2}], [1, 2])
+    lease = Lease(new_ids(1)[0], 1, 1, WRITE, row, plan.lane, 5, 0, batch=new_ids(1)[0], items=2, packed=True)
+    for claim in (1, 2):
+        # Another process has it the second time.
+        app = build(msgspec.json.encode(plan).decode())
+        outcome = app.tasks[WRITE].sharing.writer.row(msgspec.structs.replace(lease, claim=claim), Policy(), None)
+        assert (outcome.ending, outcome.steps[0].done) == (Ending.DONE, 2)
+        app.close()
+    assert rows(target) == [(1,), (2,)]
 
 
 @pytest.mark.parametrize(

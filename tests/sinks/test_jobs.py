@@ -39,6 +39,15 @@ def test_a_job_goes_in_once_however_it_comes_back(place: Place) -> None:
     assert place.jobs() == 4
 
 
+def test_what_a_job_adds_is_added_once(place: Place) -> None:
+    if not place.adds:
+        return
+    with place.sink(OnConflict.ADD) as sink:
+        assert sink.write_jobs([A, B], orders(1, 2)) == Written(2, [])
+        assert sink.write_jobs([A, C], orders(1, 1)) == Written(1, [], known=1)
+    assert [(id, n) for id, n, _ in place.orders()] == [(1, 2), (2, 1)]
+
+
 def test_what_is_refused_leaves_nothing_in_the_ledger(place: Place) -> None:
     with place.sink() as sink:
         first = sink.write_jobs([A, B, C], pack({"id": 1, "n": 1}, {"id": 2, "n": -1}, 5))

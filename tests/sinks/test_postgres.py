@@ -334,6 +334,18 @@ def test_a_connection_that_is_cut_is_made_again(place: PostgresPlace) -> None:
     assert place.run("select id from orders order by 1") == [(1,), (2,)]
 
 
+def test_rows_and_ledger_go_in_together_or_not_at_all(place: PostgresPlace) -> None:
+    place.run("create table orders (id integer)")
+    with place.sink() as sink:
+        place.run("alter table penstock_ledger add constraint nothing check (rows < 0)")
+        with pytest.raises(SinkError, match="nothing"):
+            sink.write(b"a", pack({"id": 1}))
+        assert place.run("select * from orders") == []
+        place.run("alter table penstock_ledger drop constraint nothing")
+        assert sink.write(b"a", pack({"id": 1})) == Written(1, [])
+    assert place.run("select * from orders") == [(1,)]
+
+
 def test_the_ledger_is_readable(place: PostgresPlace) -> None:
     place.run("create table orders (id integer)")
     with sink(place) as writing:

@@ -16,10 +16,19 @@ from yard import Yard, until
 
 from penstock.brokers.inspect import Selection
 from penstock.core.outcome import Ending
-from penstock.events.emit import JobEnded, ProcessDied, ProcessKilled, ProcessRefused, WorkerStarted
+from penstock.events.emit import (
+    JobEnded,
+    ProcessDied,
+    ProcessKilled,
+    ProcessRefused,
+    WorkerStarted,
+    WorkerStopped,
+    WorkerStopping,
+)
 from penstock.testing.servers import RedisServer
 from penstock.testing.servers.process import LOOPBACK
 from penstock.worker.lane import Lane
+from penstock.worker.upkeep import Upkeep
 
 TASKS = """
 @app.task(name="good")
@@ -118,6 +127,18 @@ def test_a_first_process_that_is_killed_as_it_comes_up_is_tried_again(yard: Yard
     until(lambda: supervisor.lanes()[0].booted == 2, "both are up")
     (died,) = yard.of(ProcessDied)
     assert died.how == "was killed by SIGKILL"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_one_whose_heartbeats_have_ended_stops(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> float:
+        raise LookupError("a bug")
+
+    supervisor = yard.start(Lane("yard_app:app", 1))
+    until(lambda: supervisor.lanes()[0].booted == 1, "it is up")
+    monkeypatch.setattr(Upkeep, "_round", broken)
+    until(lambda: yard.of(WorkerStopped), "others take its jobs now, so it has ended")
+    assert "heartbeats have ended" in str(yard.of(WorkerStopping))
 
 
 def test_a_job_that_runs_can_be_cancelled_also_where_it_does_not_listen(yard: Yard) -> None:

@@ -25,6 +25,9 @@ class DelayContract(ContractBase):
         assert claim(store, now=NOW + 59) == []
         store.promote(now=NOW + 60)
         assert ids(claim(store, now=NOW + 60)) == [sent.id]
+        # It was made ready once, and is not again while it runs.
+        assert store.promote(now=NOW + 61) is None
+        assert claim(store, now=NOW + 61) == []
 
     @by_record
     def test_a_delay_counts_from_when_the_store_takes_the_job_in(self, store: Broker) -> None:

@@ -63,6 +63,15 @@ class FencingContract(ContractBase):
         assert store.abandon(ALICE) == 1
         assert claim_one(store).id == second.id
 
+    def test_of_two_endings_in_one_exchange_the_first_counts(self, store: Broker) -> None:
+        store.enqueue(jobs(2), now=NOW)
+        first, second = claim(store)
+        after = job(task="after")
+        twice = [Outcome(first, follow_ups=(after,)) for _ in range(2)]
+        assert len(hand_in(store, *twice)) == 1
+        assert ids(claim(store)) == [after.id]
+        assert hand_in(store, Outcome(second)) == []
+
     @ENDINGS
     @LOSSES
     def test_a_stale_holder_can_end_nothing(

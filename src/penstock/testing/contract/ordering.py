@@ -103,11 +103,12 @@ class OrderContract(ContractBase):
         assert ids(claim(store)) == ids(sent)
 
     @by_record
-    def test_a_retry_goes_to_the_back(self, store: Broker) -> None:
+    @pytest.mark.parametrize("delay", [0.0, 5.0])
+    def test_a_retry_goes_to_the_back(self, store: Broker, delay: float) -> None:
         sent = jobs(3)
         store.enqueue(sent, now=NOW)
         (first,) = claim(store, 1)
-        end(store, first, Ending.RETRY, delay=5.0)
+        end(store, first, Ending.RETRY, delay=delay)
         store.promote(now=NOW + 5)
         assert ids(claim(store, now=NOW + 5)) == ids([*sent[1:], sent[0]])
 
