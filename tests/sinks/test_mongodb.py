@@ -257,6 +257,21 @@ def test_names_with_dots_are_added_as_well(mongo_server: MongoServer) -> None:
     assert things(place) == [{"_id": 1, "a.b": 5, "$x": 2.5, "yes": True, "new": 1, "big": 2.0**63}]
 
 
+def test_many_jobs_are_found_behind_many_that_were_taken_out(place: MongoPlace) -> None:
+    """The greatest id is entered first, by a document of its own; both are found, and go, as one."""
+    every = [number.to_bytes(16) for number in range(1, 7)]
+    late, before = every[:3], every[3:]
+    with sink(place) as writing:
+        writing.write_jobs(before, pack(*({"n": n} for n in range(3))))
+        writing.write_jobs(late, pack(*({"n": n} for n in range(3, 6))), ended=before)
+        bundles = [sorted(each["ids"]) for each in things(place, "penstock_ledger_jobs")]
+        assert bundles == [[late[2]], late[:2]]
+        again = writing.write_jobs(late[::-1], pack(*({"n": n} for n in range(3))))
+        assert (again.rows, again.known) == (0, 3)
+        writing.forget_jobs(late)
+    assert place.jobs() == 0
+
+
 def test_a_collection_is_created_once(place: MongoPlace) -> None:
     with sink(place, "market.orders") as writing:
         assert not writing.exists()

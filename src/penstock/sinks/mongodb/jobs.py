@@ -1,6 +1,6 @@
 """What a MongoDB sink notes of single jobs: which of them are in.
 
-The jobs whose rows went in together are one document, whose array has a unique index. A document for each job would
+The jobs whose rows went in together are one document or two, whose array has a unique index. A document for each job would
 take as long to write as a row does.
 """
 
@@ -16,10 +16,11 @@ from bson import ObjectId
 from pymongo import IndexModel, WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from penstock.sinks.base import LEDGER, Rejected
 from penstock.sinks.job_rows import KEPT, Settled
+from penstock.sinks.mongodb.writes import DUPLICATE
 from penstock.stores.mongodb import Document
 
 _INDEXES = [IndexModel("ids", unique=True), IndexModel("at")]
@@ -71,19 +72,37 @@ class JobLedger:
             entered.pop(id, None)
         if not entered:
             return
-        bundle: dict[str, Any] = {
-            "_id": ObjectId(),
-            "ids": list(entered),
-            "rejected": [[id, msgspec.msgpack.encode(found)] for id, found in settled.partial.items() if id in entered],
-            "at": _moment(time.time() if now is None else now),
-        }
-        try:
-            (self._bundles if session else self._hasty).insert_one(bundle, session=session)
-        except DuplicateKeyError:
+        bundles: list[Document] = [
+            {
+                "_id": ObjectId(),
+                "ids": ids,
+                "rejected": [[id, msgspec.msgpack.encode(settled.partial[id])] for id in ids if id in settled.partial],
+                "at": _moment(time.time() if now is None else now),
+            }
+            for ids in _parted(list(entered))
+        ]
+        if not self._insert(bundles, session):
             for id in entered:  # a transaction before this one, which was rolled back, may have left it behind
                 self._places.pop(id, None)
-            raise Met from None
-        self._remember(bundle["_id"], entered)
+            raise Met
+        for bundle in bundles:
+            self._remember(bundle["_id"], bundle["ids"])
+
+    def _insert(self, bundles: Sequence[Document], session: ClientSession | None) -> bool:
+        """False where an id is in already."""
+        into = self._bundles if session else self._hasty
+        try:
+            if len(bundles) == 1:
+                into.insert_one(bundles[0], session=session)
+            else:
+                into.insert_many(bundles, session=session)
+        except DuplicateKeyError:
+            return False
+        except BulkWriteError as error:
+            if any(each.get("code") == DUPLICATE for each in error.details.get("writeErrors", ())):
+                return False
+            raise
+        return True
 
     def forget(self, ids: Sequence[bytes]) -> None:
         """Take out jobs.
@@ -125,6 +144,17 @@ class JobLedger:
                 self._mine.pop(before, None)
         self._mine[place] = frozenset(ids)
         self._places.update(dict.fromkeys(ids, place))
+
+
+def _parted(ids: list[bytes]) -> list[list[bytes]]:
+    """The ids of each document: the greatest goes in first, by one of its own.
+
+    For each id that it enters, the server steps over what lies behind it in the index until it finds an entry that this transaction can
+    see, and those that were taken out lie there for five minutes. 1,000 rows before 10,000 such took 3 s, and now take 0.03.
+    """
+    last = max(ids)
+    rest = [id for id in ids if id != last]
+    return [[last], rest] if rest else [[last]]
 
 
 def _moment(seconds: float) -> datetime:

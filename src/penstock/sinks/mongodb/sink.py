@@ -46,6 +46,7 @@ class MongoSink(Sink):
         self._client: store.Client | None = None
         self._replicated = False
         self._job_ledger: JobLedger | None = None
+        self._destinations: dict[bool, Destination] = {}
 
     def open(self) -> None:
         """See `Sink.open`."""
@@ -73,6 +74,7 @@ class MongoSink(Sink):
             self._client.close()
             self._client = None
             self._job_ledger = None
+            self._destinations.clear()
 
     def exists(self) -> bool:
         """See `Sink.exists`."""
@@ -158,9 +160,8 @@ class MongoSink(Sink):
 
     def _jobs(self, now: float) -> JobLedger:
         """The ledger of single jobs; `now` is when it is put in order, once."""
-        database = self._opened()[self._url.database]
         if self._job_ledger is None:
-            ledger = JobLedger(database)
+            ledger = JobLedger(self._opened()[self._url.database])
             with self._translating():
                 ledger.prepare(now)
             self._job_ledger = ledger
@@ -197,10 +198,15 @@ class MongoSink(Sink):
         return self._client
 
     def _destination(self, payload: bytes | None = None) -> Destination:
-        try:
-            self.target.table.encode()
-            collection = self._opened()[self._url.database][self.target.table]
-        except (InvalidName, UnicodeEncodeError) as error:
-            raise SinkError(f"{self.target.table!r} can't be the name of a collection: {error}") from error
-        is_light = payload is not None and len(payload) <= _LIGHT
-        return Destination(collection, self._url.shown, self.target, is_light=is_light)
+        client, is_light = self._opened(), payload is not None and len(payload) <= _LIGHT
+        found = self._destinations.get(is_light)
+        if found is None:
+            try:
+                self.target.table.encode()
+                collection = client[self._url.database][self.target.table]
+            except (InvalidName, UnicodeEncodeError) as error:
+                raise SinkError(f"{self.target.table!r} can't be the name of a collection: {error}") from error
+            found = self._destinations[is_light] = Destination(
+                collection, self._url.shown, self.target, is_light=is_light
+            )
+        return found
