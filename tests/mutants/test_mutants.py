@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import page
 from mutant import Mutant, is_written, mutants
 
 ALL = {mutant.name: mutant for some in mutants().values() for mutant in some}
@@ -29,3 +30,8 @@ def test_it_applies(mutant: Mutant) -> None:
 def test_its_tests_are_written(mutant: Mutant) -> None:
     assert mutant.tests
     assert [test for test in mutant.tests if not is_written(test)] == []
+
+
+def test_the_page_has_them_all() -> None:
+    up_to_date = page.PAGE.read_text("utf-8") == page.page()
+    assert up_to_date, f"{page.PAGE.name} is behind the mutants: run `python tests/mutants/page.py`"
