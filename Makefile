@@ -56,9 +56,9 @@ bench: $(STAMP)  ## measure, each figure beside the raw loop
 	@tests/install-servers
 	$(BIN)/python -m benchmarks
 
-bench-peers: $(STAMP)  ## measure beside other task queues, each installed into an environment of its own
+bench-peers: $(STAMP)  ## measure beside other task queues, each installed into an environment of its own, and write docs/reference/peers.md
 	@tests/install-servers
-	$(BIN)/python -m benchmarks.peers
+	$(BIN)/python -m benchmarks.peers --write
 
 clean:  ## remove .venv and every cache
 	rm -rf .venv .peers build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

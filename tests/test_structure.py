@@ -18,7 +18,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 WORK_LEFT = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 
 # Folders of tests that are about more than one package of the source.
-BROAD = {"chaos", "docs", "examples", "mutants", "nodes", "security"}
+BROAD = {"benchmarks", "chaos", "docs", "examples", "mutants", "nodes", "security"}
 
 # What `import penstock` must not load: drivers, the command line's half, and what only a worker needs.
 HEAVY = {

@@ -1,105 +1,101 @@
-"""`python -m benchmarks.peers [NAME ...] [--on BROKER] [--quick] [--json]`: Penstock and its peers in turn, and a table.
-
-`brokers` is no peer: it is Penstock alone, on each of its brokers in turn.
-"""
+"""`python -m benchmarks.peers [--only NAME] [--on STORE] [--quick] [--rounds N] [--write] [--json FILE]`: Penstock and its peers in turn, and a table."""
 
 from __future__ import annotations
 
 import argparse
 import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+import time
 from importlib import import_module
+from pathlib import Path
 
 import msgspec
 
 from benchmarks.__main__ import machine
-from benchmarks.peers import jobs, orders
-from benchmarks.peers.brokers import SCHEMES, Broker, broker
+from benchmarks.peers import orders, page
+from benchmarks.peers.brokers import STORES, broker
 from benchmarks.peers.contest import FULL, QUICK, Sizes
 from benchmarks.peers.peer import Peer
-from benchmarks.peers.penstock import PEER as PENSTOCK
-from benchmarks.peers.table import Row, table
-from benchmarks.places import folder
-from penstock.brokers import SCHEMES as OURS
+from benchmarks.peers.standing import Standing, standing
+from benchmarks.places import ROOT, folder
 
-#: The module of each peer.
-PEERS = ("celery", "celery_batches")
-NAMES = (*PEERS, "brokers")
-
-
-class Result(msgspec.Struct, frozen=True):
-    """A contest, and how it was held: versions, settings and what else is to be known, line by line."""
-
-    title: str
-    notes: list[str]
-    rows: list[Row]
+#: The module of each contestant, in the order of the tables.
+CONTESTANTS = (
+    "penstock",
+    "huey",
+    "persist_queue",
+    "taskito",
+    "honker",
+    "pgqueuer",
+    "procrastinate",
+    "awa",
+    "celery",
+    "dramatiq",
+    "taskiq",
+    "saq",
+    "streaq",
+    "rq",
+    "rq_simple",
+)
+_PAGE = ROOT / "docs" / "reference"
+_BATCHES = "celery_batches"
 
 
 def main() -> int:
-    """Run the contests named, or all, on every broker that the peer is set up for."""
+    """Measure those named, or all, on every store that they are set up for, and print the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=main.__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all without")
-    parser.add_argument("--on", action="append", choices=tuple(SCHEMES), help="this broker only")
-    parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer rounds")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    names = (*CONTESTANTS, _BATCHES)
+    parser.add_argument("--only", action="append", choices=names, help="this one; may be given again")
+    parser.add_argument("--on", action="append", choices=STORES, help="on this store only; may be given again")
+    parser.add_argument("--quick", action="store_true", help="few jobs and one round, for a first look")
+    parser.add_argument("--rounds", type=int, help="of each, instead of what comes with the size")
+    parser.add_argument(
+        "--write", action="store_true", help=f"write the page and its plots into {_PAGE.relative_to(ROOT)}"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds there")
     given = parser.parse_args()
-    unknown = set(given.names) - set(NAMES)
-    if unknown:
-        parser.error(f"no contest {', '.join(sorted(unknown))}: there are {', '.join(NAMES)}")
     # Ended from outside, the workers and servers end as well.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    results: list[Result] = []
-    for name in given.names or NAMES:
-        for title, sides in _contests(name, given.on or list(SCHEMES)):
-            print(f"{title} ...", file=sys.stderr, flush=True)
-            results.append(_held(title, sides, QUICK if given.quick else FULL))
-            if not given.json:
-                print(_told(results[-1]), flush=True)
-    if given.json:
-        print(msgspec.json.encode({"machine": machine(), "results": results}).decode())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sizes = QUICK if given.quick else FULL
+    if given.rounds:
+        sizes = msgspec.structs.replace(sizes, rounds=given.rounds)
+    started, began, only = time.monotonic(), machine(), given.only or names
+    peers: list[Peer] = [
+        import_module(f"benchmarks.peers.contestants.{name}").PEER for name in only if name in CONTESTANTS
+    ]
+    standings = [_held(name, peers, sizes) for name in given.on or STORES if any(name in each.setups for each in peers)]
+    stored = _stored(sizes) if _BATCHES in only and "Redis" in (given.on or STORES) else None
+    report = page.Report(began, given.quick, sizes.rounds, standings, stored)
+    if given.json is not None:
+        given.json.write_bytes(msgspec.json.encode(report))
+    print(page.text(report, _ours().name, plots=False))
+    print(f"took {(time.monotonic() - started) / 60:.1f} minutes", file=sys.stderr)
+    if given.write:
+        print(*page.write(report, _ours().name, _PAGE), sep="\n", file=sys.stderr)
     return 0
 
 
-def _contests(name: str, on: list[str]) -> Iterator[tuple[str, Mapping[str, tuple[Peer, str]]]]:
-    """The title of each, and its contestants with the brokers that they are on."""
-    if name == "brokers":
-        yield "The brokers of Penstock", {each: (PENSTOCK, each) for each in on if SCHEMES[each] in OURS}
-        return
-    peer: Peer = import_module(f"benchmarks.peers.{name}").PEER
-    for each in on:
-        if each in peer.settings:
-            # On a broker that Penstock has not, the peer is measured alone.
-            ours = {PENSTOCK.name: (PENSTOCK, each)} if SCHEMES[each] in OURS else {}
-            yield f"{peer.name} on {each}", {**ours, peer.name: (peer, each)}
+def _held(name: str, peers: list[Peer], sizes: Sizes) -> Standing:
+    print(f"{name} ...", file=sys.stderr, flush=True)
+    mine = [peer for peer in peers if name in peer.setups]
+    try:
+        with folder() as place, broker(name, place) as server:
+            return standing(server, mine, place, sizes)
+    except Exception as error:  # noqa: BLE001 - a store that does not start, or goes away, takes nothing from the others
+        print(f"  {error!r}", file=sys.stderr, flush=True)
+        return Standing(name, f"Not measured: {error}", "", [], [])
 
 
-def _held(title: str, sides: Mapping[str, tuple[Peer, str]], sizes: Sizes) -> Result:
-    with folder() as place, ExitStack() as stack:
-        servers: dict[str, Broker] = {}
-        for _, on in sides.values():
-            if on not in servers:
-                servers[on] = stack.enter_context(broker(on, place))
-        contestants = {name: (peer, servers[on]) for name, (peer, on) in sides.items()}
-        peers = list(dict.fromkeys(peer for peer, _ in sides.values()))
-        held = orders.held if any(peer.rows for peer in peers) else jobs.held
-        rows, notes = held(contestants, place, sizes)
-        return Result(
-            title=title,
-            notes=[
-                *(peer.versions() for peer in peers),
-                *(server.settings for server in servers.values()),
-                *(f"{peer.name}: {peer.settings[on]}" for peer, on in dict.fromkeys(sides.values())),
-                *notes,
-            ],
-            rows=rows,
-        )
+def _stored(sizes: Sizes) -> orders.Stored:
+    print("rows into a table ...", file=sys.stderr, flush=True)
+    batches: Peer = import_module(f"benchmarks.peers.contestants.{_BATCHES}").PEER
+    with folder() as place, broker("Redis", place) as server:
+        return orders.held([_ours(), batches], server, place, sizes)
 
 
-def _told(result: Result) -> str:
-    notes = (f"- {note}" for note in dict.fromkeys(result.notes))
-    return "\n".join([f"## {result.title}", "", machine(), "", *notes, "", table(result.rows), ""])
+def _ours() -> Peer:
+    peer: Peer = import_module("benchmarks.peers.contestants.penstock").PEER
+    return peer
 
 
 if __name__ == "__main__":

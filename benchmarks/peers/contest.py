@@ -9,21 +9,23 @@ from statistics import median, quantiles
 
 import msgspec
 
-from benchmarks.idle import cpu, family, pss
+from benchmarks.peers import processes
 from benchmarks.peers.brokers import Broker
-from benchmarks.peers.peer import URL, Peer
+from benchmarks.peers.peer import URL, Peer, PeerError, last_line
 from benchmarks.peers.slots import SLOTS, Slots
 
 _PER_SECOND = 50
-_PATIENCE = 30.0
-_SETTLE = 2.0
+_SETTLE = 1.0
+#: Seconds for the first job to start, without a job that starts after which the rest are lost, and for a drain in all.
+_START, _PATIENCE, _DRAIN = 30.0, 8.0, 90.0
 
 
 class Sizes(msgspec.Struct, frozen=True):
     """Of a round.
 
     Parameters:
-        one, many: jobs that are enqueued one by one, and in bulk; the drain is of both.
+        one: jobs that are enqueued one by one, at most half of all; the drain is of these and the others together.
+        share: of the jobs that a contestant is given at the standard size.
         paced: jobs that are enqueued at 50 a second.
         idle: seconds for which the idle worker is watched.
         rounds: of each contestant.
@@ -31,36 +33,32 @@ class Sizes(msgspec.Struct, frozen=True):
     """
 
     one: int
-    many: int
+    share: float
     paced: int
     idle: float
     rounds: int
     orders: int
 
+    def jobs(self, full: int) -> int:
+        """How many, where it is so many at the standard size."""
+        return max(100, round(full * self.share))
 
-QUICK = Sizes(one=2_000, many=18_000, paced=100, idle=3, rounds=2, orders=5_000)
-FULL = Sizes(one=5_000, many=45_000, paced=500, idle=10, rounds=3, orders=20_000)
 
-
-#: Of each field of a `Round`: what it is, its unit, whether more is better, and how many times better than a peer Penstock is to be.
-MEASURES: dict[str, tuple[str, str, bool, float | None]] = {
-    "one": ("enqueue, one by one", "jobs/s", True, None),
-    "many": ("enqueue, in bulk", "jobs/s", True, None),
-    "drain": ("drain of {count:,}, prefork 2, first start to last", "jobs/s", True, 10.0),
-    "cpu": ("CPU of the worker, for 1,000 jobs", "ms", False, None),
-    "cpu_all": ("CPU of the worker and the broker, for 1,000 jobs", "ms", False, None),
-    "p50": ("enqueue to start, {paced} jobs at 50/s, p50", "ms", False, None),
-    "p99": ("enqueue to start, {paced} jobs at 50/s, p99", "ms", False, None),
-    "pss": ("memory (PSS) of the idle worker", "MB", False, None),
-    "idle": ("CPU of the idle worker", "% of a core", False, None),
-}
+QUICK = Sizes(one=300, share=0.1, paced=51, idle=1, rounds=1, orders=2_000)
+FULL = Sizes(one=2_000, share=1, paced=151, idle=2, rounds=2, orders=5_000)
 
 
 class Round(msgspec.Struct, frozen=True):
-    """What was measured: rates in jobs/s, waits in ms, memory in MB, CPU as the unit says."""
+    """What was measured: rates in jobs/s, waits in ms, memory in MB, CPU for 1,000 jobs in ms, of the idle worker in % of a core.
+
+    Parameters:
+        many: None where the peer has no call for many.
+        cpu_all: with the server's.
+        lost, doubled: jobs that were never started, and those started more than once.
+    """
 
     one: float
-    many: float
+    many: float | None
     drain: float
     cpu: float
     cpu_all: float
@@ -70,55 +68,62 @@ class Round(msgspec.Struct, frozen=True):
     idle: float
     lost: int
     doubled: int
+    jobs: int
 
 
 def contest(peer: Peer, broker: Broker, place: Path, sizes: Sizes) -> Round:
-    """Fill a new queue, start the worker, and watch."""
-    full = sizes.one + sizes.many
+    """Fill a new queue, start the worker, and watch. Raises `PeerError` with the reason where a peer does not do its part."""
+    full = sizes.jobs(peer.setups[broker.name].jobs)
+    alone = min(sizes.one, full // 2)
     slots = Slots(place / "slots", full + sizes.paced)
-    environment = {URL: broker.new(), SLOTS: str(place / "slots")}
-    one = peer.enqueue(environment, "one", 0, sizes.one)
-    many = peer.enqueue(environment, "many", sizes.one, sizes.many)
-    with peer.running(environment, place / "worker.log") as process:
-        if not slots.wait(1, _PATIENCE, every=0.001):
-            told = (place / "worker.log").read_text("utf-8", "replace")[-2000:]
-            raise SystemExit(f"{peer.name} on {broker.name} started no job: {told}")
-        before, before_server = _used(process.pid), _used(broker.pid)
-        slots.wait(full, _PATIENCE)
+    environment, log = {URL: broker.new(), SLOTS: str(place / "slots")}, place / "worker.log"
+    filling = peer.enqueue(environment, "fill", alone, full - alone)
+    with peer.running(environment, log) as leaders:
+        if not slots.wait_any(full, _START):
+            told = last_line(log.read_text("utf-8", "replace"))
+            raise PeerError(f"started no job in {_START:.0f} s: {told}")
+        before, before_server = _used(leaders), _used_by(broker)
+        if not slots.wait(full, _PATIENCE, limit=_DRAIN):
+            raise PeerError(f"{full - slots.lost(full):,} of {full:,} jobs were started in {_DRAIN:.0f} s")
         time.sleep(0.3)  # for the last endings, which the drain's CPU includes
-        spent, spent_server = _since(before, process.pid), _since(before_server, broker.pid)
+        spent, spent_server = _used(leaders) - before, _used_by(broker) - before_server
         starts = list(slots.starts(range(full)))
         time.sleep(_SETTLE)
-        before = _used(process.pid)
+        before, began = _used(leaders), time.monotonic()
         time.sleep(sizes.idle)
-        idle = _since(before, process.pid) / sizes.idle * 100
-        memory = sum(map(pss, family(process.pid)))
+        idle = (_used(leaders) - before) / (time.monotonic() - began) * 100
+        memory = processes.memory(_members(leaders))
         sent = peer.enqueue(environment, "paced", full, sizes.paced, _PER_SECOND)["sent"]
-        slots.wait(full + sizes.paced, _PATIENCE)
+        slots.wait(full + sizes.paced, _PATIENCE, limit=_DRAIN)
     waits = _waits(sent, slots, full + 1)
+    if len(waits) < 2:
+        raise PeerError("started none of the jobs that came at 50 a second")
     return Round(
-        one=(sizes.one - 1) / one["seconds"],
-        many=(sizes.many - 1) / many["seconds"],
-        drain=len(starts) / (max(starts) - min(starts)),
+        one=(alone - 1) / filling["one"],
+        many=None if filling["many"] is None else (full - alone - 1) / filling["many"],
+        drain=(len(starts) - 1) / (max(starts) - min(starts)),
         cpu=spent / full * 1e6,
         cpu_all=(spent + spent_server) / full * 1e6,
         p50=median(waits),
-        p99=quantiles(waits, n=100)[98],
+        p99=quantiles(waits, n=100, method="inclusive")[98],
         pss=memory,
         idle=idle,
-        lost=slots.lost(),
+        lost=slots.lost(slots.count),
         doubled=slots.doubled(),
+        jobs=full,
     )
 
 
-def _used(pid: int | None) -> dict[int, float]:
-    """Seconds on a core so far, of each process that a process has started and of itself."""
-    return {} if pid is None else {each: cpu([each]) for each in family(pid)}
+def _members(leaders: Sequence[int]) -> list[int]:
+    return [pid for leader in leaders for pid in processes.members(leader)]
 
 
-def _since(before: dict[int, float], pid: int | None) -> float:
-    """Seconds on a core since then, of all of them together, those that have come since included."""
-    return sum(used - before.get(each, 0.0) for each, used in _used(pid).items())
+def _used(leaders: Sequence[int]) -> float:
+    return processes.used(_members(leaders))
+
+
+def _used_by(broker: Broker) -> float:
+    return 0.0 if broker.pid is None else processes.used(processes.family(broker.pid))
 
 
 def _waits(sent: Sequence[float], slots: Slots, first: int) -> list[float]:

@@ -7,55 +7,86 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import venv
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
+from benchmarks.peers import processes
 from benchmarks.places import ROOT
 
 #: The environment variables that tell an app its broker and its database.
 URL, DATABASE = "PENSTOCK_PEERS_URL", "PENSTOCK_PEERS_DATABASE"
 _PLACE = ROOT / ".peers"
+#: Seconds for one `pip install`, for a worker to stop, and for a client to have all in.
+_INSTALL, _STOP, _CLIENT = 300.0, 10.0, 120.0
+
+
+class PeerError(Exception):
+    """A peer could not do its part; the message is the reason in its row of the table."""
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """A peer on one store.
+
+    Parameters:
+        words: what was chosen for it, and why, for the reader.
+        jobs: that it is given at the standard size: so many that the drain takes it some seconds.
+    """
+
+    words: str
+    jobs: int
 
 
 class Peer(msgspec.Struct, frozen=True, eq=False):
-    """A task queue. Adding one is a file beside this one with a `PEER`, and the module of its app.
+    """A task queue. Adding one is a file in `contestants` with a `PEER`, and the module of its app in `apps`.
 
     Parameters:
         name: what it is called.
-        app: the module of its app, which runs in its own interpreter. It has `one(number)` and `many(numbers)`, which enqueue
-            `benchmarks.peers.slots.mark`; where `rows`, `order(record)`, which enqueues an order for a table.
-        worker: the words after `python` that start its worker with two processes.
-        settings: by the name of a broker that it is measured on, what was chosen for it, in words.
+        app: the name of its app's module, which runs in its own interpreter: see `benchmarks.peers.client`.
+        worker: the words after `python` that start its worker; with two processes, or else it is started twice.
+        setups: by the name of the store that it is measured on.
         packages: what is installed for it into an environment of its own; none for Penstock, which is there.
-        rows: it is measured by rows that it stores, not by jobs that it runs.
+        workers: how often its worker is started.
+        missing: why it is not measured at all; empty where it is.
     """
 
     name: str
     app: str
     worker: tuple[str, ...]
-    settings: Mapping[str, str]
+    setups: Mapping[str, Setup]
     packages: tuple[str, ...] = ()
-    rows: bool = False
+    workers: int = 1
+    missing: str = ""
 
     def interpreter(self) -> str:
         """Its Python, with its packages; installs them when they are not there, or others are wanted."""
+        if self.missing:
+            raise PeerError(self.missing)
         if not self.packages:
             return sys.executable
-        place = _PLACE / self.app.rpartition(".")[2].removesuffix("_app")
+        place = _PLACE / self.app
         python, stamp, wanted = place / "bin" / "python", place / "packages.txt", "\n".join(self.packages)
         if not stamp.exists() or stamp.read_text("utf-8") != wanted:
+            print(f"{self.name}: installing {', '.join(self.packages)} ...", file=sys.stderr, flush=True)
             shutil.rmtree(place, ignore_errors=True)
             venv.create(place, with_pip=True)
-            install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *self.packages]
-            if subprocess.run(install, check=False).returncode:
-                raise SystemExit(f"{self.name} could not be installed: try {' '.join(install)}")
+            self._install([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
             stamp.write_text(wanted, "utf-8")
         return str(python)
+
+    def _install(self, pip: Sequence[str]) -> None:
+        try:
+            done = subprocess.run([*pip, *self.packages], capture_output=True, text=True, check=False, timeout=_INSTALL)
+        except subprocess.TimeoutExpired as error:
+            raise PeerError(f"not installed: pip took longer than {_INSTALL:.0f} s") from error
+        if done.returncode:
+            why = [line.strip() for line in done.stderr.splitlines() if "error" in line.lower()] or ["pip failed"]
+            raise PeerError(f"not installed: `pip install {' '.join(self.packages)}` says {why[-1]}")
 
     def versions(self) -> str:
         """Of its packages, as they are installed."""
@@ -65,40 +96,75 @@ class Peer(msgspec.Struct, frozen=True, eq=False):
         return told.stdout.strip()
 
     @contextmanager
-    def running(self, environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-        """Its worker, for as long as the context is open."""
-        command = [self.interpreter(), *self.worker]
-        with (
-            log.open("ab") as output,
-            subprocess.Popen(
-                command, cwd=ROOT, env={**os.environ, **environment}, stdout=output, stderr=output
-            ) as process,
-        ):
+    def running(self, environment: Mapping[str, str], log: Path) -> Iterator[list[int]]:
+        """Its worker, for as long as the context is open: the leaders of the sessions that its processes are in."""
+        started: list[subprocess.Popen[bytes]] = []
+        with log.open("wb") as output:
             try:
-                yield process
+                # One by one, so that those that were started are ended where the next can't be.
+                while len(started) < self.workers:
+                    started.append(self._started(environment, output))
+                yield [process.pid for process in started]
             finally:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+                for process in started:
+                    process.send_signal(signal.SIGTERM)
+                until = time.monotonic() + _STOP
+                for process in started:
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(max(0.1, until - time.monotonic()))
+                for process in started:
+                    processes.end(process.pid)
+                    process.wait()
+
+    def _started(self, environment: Mapping[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [self.interpreter(), *self.worker],
+            cwd=ROOT,
+            env=self._environment(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        # As if its environment were activated: a worker may start others by the name of `python`.
+        path = f"{Path(self.interpreter()).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        return {**os.environ, "PATH": path, **more}
 
     def client(self, environment: Mapping[str, str], *words: str | int) -> subprocess.Popen[str]:
         """A program that enqueues: see `benchmarks.peers.client`."""
-        command = [self.interpreter(), "-m", "benchmarks.peers.client", self.app, *map(str, words)]
+        app = f"benchmarks.peers.apps.{self.app}"
+        command = [self.interpreter(), "-m", "benchmarks.peers.client", app, *map(str, words)]
         return subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, **environment},
+            env=self._environment(environment),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
 
     def enqueue(self, environment: Mapping[str, str], *words: str | int) -> dict[str, Any]:
         """Run that program to its end; returns what it tells."""
-        client = self.client(environment, *words)
-        told, _ = client.communicate()
+        return self.told(self.client(environment, *words), None)
+
+    def told(self, client: subprocess.Popen[str], line: str | None) -> dict[str, Any]:
+        """What a client tells at its end, after it is given a line or nothing."""
+        with client:
+            try:
+                answer, errors = client.communicate(line, timeout=_CLIENT)
+            except BaseException as error:
+                client.kill()
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise PeerError(f"its client was not done after {_CLIENT:.0f} s") from error
+                raise
         if client.returncode:
-            raise SystemExit(f"{self.name} could not enqueue: see above")
-        return dict(msgspec.json.decode(told))
+            raise PeerError(f"its client failed: {last_line(errors)}")
+        return dict(msgspec.json.decode(answer.splitlines()[-1]))
+
+
+def last_line(text: str) -> str:
+    """Of a program's output: where an exception says what it is."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it says nothing")

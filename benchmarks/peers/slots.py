@@ -48,32 +48,50 @@ class Slots:
         first, starts = _SLOT.unpack_from(self._memory, number * _SLOT.size)
         return first, starts
 
-    def wait(self, until: int, patience: float, every: float = 0.01) -> bool:
-        """Wait until all jobs below a number have started, or none has for so many seconds; says whether they have."""
-        left, since = -1, time.monotonic()
+    def wait_any(self, until: int, limit: float) -> bool:
+        """Wait until any job below a number has started; says whether one has within so many seconds."""
+        ends, some = time.monotonic() + limit, 1000 * _SLOT.size
+        whole = until * _SLOT.size
+        while time.monotonic() < ends:
+            # A look at all of many would take longer than the jobs do, and a store gives the oldest first, or else the newest.
+            if (self._memory[: min(some, whole)] + self._memory[max(0, whole - some) : whole]).strip(b"\0"):
+                return True
+            time.sleep(0.001)
+        return False
+
+    def wait(self, until: int, patience: float, *, limit: float, every: float = 0.01) -> bool:
+        """Wait until all jobs below a number have started, or none has for so many seconds: the others are lost.
+
+        Returns False where jobs were still starting after `limit` seconds.
+        """
+        lost, since = -1, time.monotonic()
+        ends = since + limit
         while True:
             before = self._marked
             while self._marked < until and self[self._marked][1]:
                 self._marked += 1
+            now = time.monotonic()
             if self._marked >= until:
                 return True
+            if now > ends:
+                return False
             if self._marked > before:
-                since = time.monotonic()
-            elif time.monotonic() - since > patience:
+                since = now
+            elif now - since > patience:
                 # The first that has not started may be lost, and others after it still come.
-                last, left = left, self.lost()
-                if left == last:
-                    return False
-                since = time.monotonic()
+                last, lost = lost, self.lost(until)
+                if lost == last:
+                    return True
+                since = now
             time.sleep(every)
 
     def starts(self, numbers: range) -> Iterator[float]:
         """When each of these jobs first started; jobs that never did are left out."""
         return (first for first, starts in map(self.__getitem__, numbers) if starts)
 
-    def lost(self) -> int:
-        """How many jobs were never started."""
-        return sum(not self[number][1] for number in range(self.count))
+    def lost(self, until: int) -> int:
+        """How many jobs below a number were never started."""
+        return sum(not self[number][1] for number in range(until))
 
     def doubled(self) -> int:
         """How many were started more than once."""

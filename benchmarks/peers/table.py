@@ -1,60 +1,78 @@
-"""The table of a contest; of two, with who is ahead in each row, whoever it is."""
+"""The tables: all contestants of a store, what was chosen for them, and how many times better Penstock is than each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from statistics import median
+from collections.abc import Sequence
 
-import msgspec
+from benchmarks.peers.measures import MEASURES, Measure
+from benchmarks.peers.standing import Score, Standing
 
-
-class Row(msgspec.Struct, frozen=True):
-    """One thing that was measured of each contestant.
-
-    Parameters:
-        what: it is.
-        unit: of the figures.
-        more: is more better?
-        rounds: by contestant, one figure for each round.
-        goal: how many times better the first of two is to be, at least.
-    """
-
-    what: str
-    unit: str
-    more: bool
-    rounds: Mapping[str, Sequence[float]]
-    goal: float | None = None
-
-    def ratios(self, ours: str, theirs: str) -> list[float]:
-        """How many times better ours is, round by round; below 1 theirs is."""
-        pairs = zip(self.rounds[ours], self.rounds[theirs], strict=True)
-        return [mine / other if self.more else other / mine for mine, other in pairs]
+#: In a cell: a peer that has no such thing, and one of which it was not measured.
+_NONE = "-"
 
 
-def table(rows: Sequence[Row]) -> str:
-    """As Markdown, the medians with the least and the most of the rounds. Of two, `neither` is ahead where rounds differ about it."""
-    names = list(rows[0].rounds)
-    cells = [["what", *(f"{name} (least - most)" for name in names)]]
-    cells += [[f"{row.what}, {row.unit}", *(_spread(row.rounds[name]) for name in names)] for row in rows]
-    goals = any(row.goal is not None for row in rows)
-    if len(names) == 2:
-        cells[0] += [f"times better {names[0]} is (least - most)", "ahead", *(["goal", "met"] if goals else [])]
-        for row, line in zip(rows, cells[1:], strict=True):
-            ratios = row.ratios(*names)
-            ahead = names[0] if min(ratios) > 1 else names[1] if max(ratios) < 1 else "neither"
-            goal = ["", ""] if row.goal is None else [f">= {row.goal:g}", "yes" if median(ratios) >= row.goal else "no"]
-            line.extend([_spread(ratios), ahead, *(goal if goals else [])])
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in cells]
-    lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
+def figures(standing: Standing) -> str:
+    """Who has the best figure of a column has it in bold, whoever it is; the raw loop is nobody."""
+    rows = [["", *(measure.head for measure in MEASURES), "jobs", "lost", "twice"]]
+    for score in standing.scores:
+        if score.rounds:
+            cells = [_cell(measure, score, standing) for measure in MEASURES]
+            counted = [score.rounds[0].jobs, score.total("lost"), score.total("doubled")]
+            rows.append([score.name, *cells, *(f"{count:,}" for count in counted)])
+    if standing.raw:
+        loop = [number(sum(standing.raw) / len(standing.raw)) if each.field == "drain" else "" for each in MEASURES]
+        rows.append([f"*the raw loop: {standing.loop}*", *loop, "", "", ""])
+    failed = [f"- **{score.name}**: {score.failed}" for score in standing.scores if score.failed]
+    return "\n".join([markdown(rows), *([""] if failed else []), *failed])
+
+
+def ratios(standing: Standing, ours: str) -> str:
+    """Times better than each of the others; in bold where the other is ahead."""
+    mine = next((score for score in standing.scores if score.name == ours and score.rounds), None)
+    others = [score for score in standing.scores if score.name != ours and score.rounds]
+    if mine is None or not others:
+        return ""
+    rows = [[f"times better {ours} is than", *_SHORT]]
+    rows += [[other.name, *(_times(measure.ratio(mine, other)) for measure in MEASURES)] for other in others]
+    return markdown(rows)
+
+
+_SHORT = ["one by one", "bulk", "drain", "CPU", "CPU, all", "p50", "p99", "memory", "idle CPU"]
+
+
+def settings(standings: Sequence[Standing]) -> str:
+    """Versions and settings, peer by peer."""
+    rows = [["store", "peer", "versions", "settings"]]
+    for standing in standings:
+        rows += [
+            [standing.store, score.name, score.versions, score.words] for score in standing.scores if score.versions
+        ]
+    return markdown(rows)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table; the first row is its head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
+    lines.insert(1, "| " + " | ".join("-" * max(3, width) for width in widths) + " |")
     return "\n".join(lines)
 
 
-def _spread(values: Sequence[float]) -> str:
-    return f"{_number(median(values))} ({_number(min(values))} - {_number(max(values))})"
-
-
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """With as many digits as say something."""
     if value >= 1000:
         return f"{value:,.0f}"
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _cell(measure: Measure, score: Score, standing: Standing) -> str:
+    value = score.figure(measure.field)
+    if value is None:
+        return _NONE
+    return f"**{number(value)}**" if value == measure.best(standing) else number(value)
+
+
+def _times(ratio: float | None) -> str:
+    if ratio is None:
+        return _NONE
+    return number(ratio) if ratio >= 1 else f"**{number(ratio)}**"

@@ -1,0 +1,13 @@
+"""honker, which can't be installed here."""
+
+from __future__ import annotations
+
+from benchmarks.peers.peer import Peer, Setup
+
+PEER = Peer(
+    name="honker",
+    app="honker",
+    worker=(),
+    setups={"SQLite": Setup("", 0)},
+    missing="not measured: PyPI has its source only, whose build fetches crates with Rust's cargo",
+)
