@@ -8,19 +8,19 @@ from contextlib import closing
 
 from benchmarks.figures import AtLeast, Figure, alone, alternate
 from benchmarks.places import cleared, emptied, fill, folder, fresh_copy, url, watched, worker
-from benchmarks.stores import PostgresStore
+from benchmarks.stores import PostgresStore, RedisStore
 from benchmarks.tasks import app, noop
 from benchmarks.words import measure
 from penstock import chain, chord
 from penstock.brokers import connect
-from penstock.testing.servers import PostgresServer
+from penstock.testing.servers import PostgresServer, RedisServer
 
 #: What a step of a chain may take at an idle worker, in milliseconds.
 _STEP, _POSTGRES_STEP = 3.0, 6.0
 
 
 def run(quick: bool) -> list[Figure]:
-    """On SQLite and PostgreSQL; the map-reduce on SQLite."""
+    """On SQLite and PostgreSQL; the chain on Redis too, the map-reduce on SQLite."""
     count, steps, repeats = (20_000, 200, 3) if quick else (100_000, 1_000, 5)
     with folder() as place:
         plain, grouped = place / "plain.db", place / "grouped.db"
@@ -47,7 +47,7 @@ def run(quick: bool) -> list[Figure]:
     ]
     with PostgresServer() as server:
         figures += _on_postgres(PostgresStore(server), count, steps, repeats)
-    return [*figures, measure(quick)]
+    return [*figures, _on_redis(steps, repeats), measure(quick)]
 
 
 def _on_postgres(store: PostgresStore, count: int, steps: int, repeats: int) -> list[Figure]:
@@ -72,6 +72,14 @@ def _on_postgres(store: PostgresStore, count: int, steps: int, repeats: int) -> 
         samples.figure(what, "jobs/s", ">= 0.7 of the jobs alone", AtLeast(0.7)),
         alone(step, "ms", times, f"< {_POSTGRES_STEP:g} ms", lambda middle: middle < _POSTGRES_STEP),
     ]
+
+
+def _on_redis(steps: int, repeats: int) -> Figure:
+    with RedisServer() as server:
+        store = RedisStore(server)
+        times = [_chained(store.new(), steps) for _ in range(repeats)]
+    what = f"Redis: a step of a chain of {steps:,}, idle worker"
+    return alone(what, "ms", times, f"< {_STEP:g} ms", lambda middle: middle < _STEP)
 
 
 def _chained(where: str, steps: int) -> float:

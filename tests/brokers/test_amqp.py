@@ -21,8 +21,9 @@ from penstock.brokers.inspect import Selection
 from penstock.core.job import Failure, Holder, Lease
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
-from penstock.errors import ConfigError, MissingFeature, StoreError, StoreUnavailable
-from penstock.testing.contract.harness import ALICE, BOB, ids, job, jobs
+from penstock.errors import ConfigError, StoreError, StoreUnavailable
+from penstock.testing.contract.harness import ALICE, BOB, claim_one, ids, job, jobs
+from penstock.testing.contract.workflows import done, given, read, stage, started
 from penstock.testing.servers import RabbitServer, RedisServer
 
 QUEUE = "default"
@@ -355,13 +356,19 @@ def test_a_url_that_can_not_be_read_says_why(wrong: str) -> None:
     assert "s3cret" not in str(caught.value)
 
 
-def test_a_backend_without_workflows_says_so(url: str, redis_server: RedisServer) -> None:
+def test_workflows_are_the_backends_when_that_is_redis(url: str, redis_server: RedisServer) -> None:
     place, _, _ = url.partition("&backend=")
-    broker = AmqpBroker(f"{place}&backend={redis_server.url()}")
-    with closing(broker):
+    with closing(AmqpBroker(f"{place}&backend={redis_server.url()}")) as broker:
         broker.open()
-        with pytest.raises(MissingFeature, match="RedisBroker keeps no workflows"):
-            broker.workflows()
+        flows = broker.workflows()
+        first, other = stage(), stage()
+        made = started(flows, first, other, stage(after=[first, other], shape=[0, 0]))
+        for lease in claim(broker):
+            done(broker, lease, value="it")
+        lease = claim_one(broker)
+        assert given(lease) == ["it", "it"]
+        done(broker, lease)
+        assert read(flows, made).state is State.DONE
 
 
 def test_a_backend_is_a_file_of_this_hosts_unless_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

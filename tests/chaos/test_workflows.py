@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from harmed import HarmedPostgres
+from harmed import HarmedPostgres, HarmedRedis
 from oracle import FULL, HERE, SEED, Worker, send, until
 
 from penstock.core.states import State
@@ -91,7 +91,9 @@ class Play:
             assert effects.execute("select flow, total from effects order by flow, total").fetchall() == wanted
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mongodb", "lone mongodb"] if FULL else ["sqlite", "mongodb"])
+@pytest.mark.parametrize(
+    "kind", ["sqlite", "postgresql", "mongodb", "lone mongodb", "redis"] if FULL else ["sqlite", "mongodb", "redis"]
+)
 def test_workflows_end_however_often_their_workers_are_killed(
     kind: str, new_place: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,9 +110,9 @@ def test_workflows_end_however_often_their_workers_are_killed(
     play.check()
 
 
-@pytest.mark.parametrize("harmed", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("harmed", ["postgresql", "redis"], indirect=True)
 def test_workflows_end_whatever_becomes_of_their_server_and_connections(
-    harmed: HarmedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    harmed: HarmedPostgres | HarmedRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dice, pause, url = random.Random(SEED), threading.Event(), harmed.place()
     play = Play(url, tmp_path, monkeypatch, HARMED_FLOWS)

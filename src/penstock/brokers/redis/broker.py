@@ -27,6 +27,7 @@ from penstock.brokers.base import (
 )
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.redis import doctor, ends
+from penstock.brokers.redis.flows import go_on
 from penstock.brokers.redis.inspector import RedisInspector
 from penstock.brokers.redis.link import Link, moment
 from penstock.brokers.redis.listen import listening
@@ -36,6 +37,8 @@ from penstock.brokers.redis.record import leases, leases_of, new_tail
 from penstock.brokers.redis.schedules import RedisSchedules
 from penstock.brokers.redis.topics import Topics
 from penstock.brokers.redis.transfer import RedisTransfer
+from penstock.brokers.redis.workflows import RedisWorkflows
+from penstock.brokers.workflows import EVERY_WORKFLOW, KEPT_DONE, KEPT_FAILED, SOME_WORKFLOWS
 from penstock.core import limiter
 from penstock.core.decide import INTERRUPTED
 from penstock.core.job import Holder, Lease, NewJob
@@ -60,7 +63,7 @@ _INTERRUPTED = msgspec.msgpack.encode(INTERRUPTED)
 class RedisBroker(Broker):
     """A queue in Redis: `redis://localhost:6379/0?namespace=penstock`."""
 
-    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.WORKFLOWS}
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
 
     def __init__(self, url: str) -> None:
         self._link = Link(store.parse(url))
@@ -71,6 +74,8 @@ class RedisBroker(Broker):
         self._heard = 0
         self._doubts_until = 0.0
         self._looked_at = 0.0
+        #: Did a script leave stages that are to be seen to?
+        self._has_stages = False
 
     def open(self) -> None:
         """See `Broker.open`."""
@@ -127,6 +132,11 @@ class RedisBroker(Broker):
         """See `Broker.memos`; on this broker's connection."""
         return RedisMemos(self._link)
 
+    def workflows(self) -> RedisWorkflows:
+        """See `Broker.workflows`; on this broker's connection."""
+        self._link.client  # noqa: B018 - a closed broker says so here
+        return RedisWorkflows(self._link)
+
     def enqueue(self, jobs: Sequence[NewJob], *, now: float | None = None, tx: object | None = None) -> list[bytes]:
         """See `Broker.enqueue`; Redis has no transaction of the user's to join."""
         refuse_transaction(tx, "redis")
@@ -165,15 +175,20 @@ class RedisBroker(Broker):
         if limit > 0 and self._doubts_until > time.monotonic():
             unheard = self._connection, self._heard
             self._link.run("give_back", moment(now), holder.worker, holder.process, _INTERRUPTED, *unheard)
+        if self._has_stages:
+            # One script at a time, between which jobs are run.
+            self._has_stages = int(self._link.run("flow_go", moment(now))) > 0
         try:
-            late, taken = self._link.run(
-                "exchange", moment(now), self._turn, limit, holder.worker, holder.process, self._connection, encode(list(queues)),
+            late, taken, stages = self._link.run(
+                "exchange_stages" if endings.are_staged else "exchange", moment(now), self._turn, limit, holder.worker, holder.process, self._connection, encode(list(queues)),
                 endings.others, *endings.words,
             )  # fmt: skip
         except BaseException:
             # It may have been done all the same, or be done yet, whether the connection was lost or a signal came.
             self._doubts_until = time.monotonic() + _DOUBTFUL
             raise
+        if stages:
+            self._has_stages = True
         if not taken:
             return Exchange([], endings.stale(late))
         self._heard = int(taken[0])
@@ -194,13 +209,7 @@ class RedisBroker(Broker):
 
     def purge(self, queue: str) -> int:
         """See `Broker.purge`. What comes while it runs may stay."""
-        total, left = 0, self.depth(queue)
-        while left > 0:
-            done, more = self._link.run("purge", queue, min(left, _AT_ONCE))
-            total, left = total + done, left - _AT_ONCE
-            if not more:
-                break
-        return total + self.inspector().delete_waiting(queue)
+        return self.inspector().purge(queue, self.depth(queue))
 
     def heartbeat(self, worker: WorkerInfo, *, now: float | None = None) -> None:
         """See `Broker.heartbeat`; `now` is on the server's clock."""
@@ -210,10 +219,14 @@ class RedisBroker(Broker):
         """See `Broker.promote`."""
         at_once = min(limit, _AT_ONCE)
         while True:
-            moved, due, line, fell, is_due, looked = self._link.run("promote", moment(now), at_once, self._looked_at)
+            moved, due, line, fell, is_due, looked, has_stages = self._link.run(
+                "promote", moment(now), at_once, self._looked_at
+            )
             self._looked_at = float(looked)
             if moved < at_once:
                 break
+        if has_stages:
+            go_on(self._link, now)
         lines = limiter.look_again(float(line) if line else None, fell_due=bool(fell), is_due=bool(is_due))
         waits = [wait for wait in (lines, float(due) if due else None) if wait is not None]
         return min(waits, default=None)
@@ -277,6 +290,9 @@ class RedisBroker(Broker):
 
     def prune(self, *, now: float | None = None) -> int:
         """See `Broker.prune`."""
+        kept = SOME_WORKFLOWS, EVERY_WORKFLOW, KEPT_DONE, KEPT_FAILED
+        while int(self._link.run("flow_prune", moment(now), *kept)):
+            pass
         spans = [number for span, kept in KEPT.items() for number in (span, kept)]
         total = 0
         while True:

@@ -11,15 +11,18 @@ import msgspec
 
 from penstock.brokers.base import WorkerInfo
 from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, WorkerRecord
+from penstock.brokers.redis.flows import go_on
 from penstock.brokers.redis.link import Link, moment
 from penstock.brokers.redis.record import STATES, job_record
 from penstock.core.job import JobRecord
 from penstock.core.metrics import FINE, Sample, decoded_sample
-from penstock.core.standing import COUNTED, GateState, Standing
+from penstock.core.standing import COUNTED, Awaited, GateState, Standing
 from penstock.core.states import State
 
 #: Jobs that one script reads or moves, at most.
 _AT_ONCE = 500
+#: Ready jobs of a queue that one script deletes, at most.
+_PURGED = 1000
 
 
 class RedisInspector:
@@ -50,7 +53,7 @@ class RedisInspector:
         """See `Inspector.count`."""
         rows = [QueueCounts(queue.decode(), *counts) for queue, *counts in self._link.run("counts")]
         return sorted(
-            (row for row in rows if row.ready or row.running or row.delayed or row.parked or row.dead),
+            (row for row in rows if row.ready or row.running or row.delayed or row.parked or row.dead or row.waiting),
             key=lambda row: row.queue,
         )
 
@@ -92,31 +95,48 @@ class RedisInspector:
         found = self._link.run("standing", id, COUNTED + 1)
         if not found:
             return None
-        ahead, first, gates = found
+        ahead, first, gates, awaits = found
         states = (
             GateState(name.decode(), running, int(most) if most != b"" else None, float(opens_in))
             for name, running, most, opens_in in gates
         )
-        return Standing(ahead, None if first is None or first == id else first, tuple(states))
+        waits = tuple(Awaited(name.decode(), ended, total) for name, ended, total in awaits)
+        return Standing(ahead, None if first is None or first == id else first, tuple(states), waits)
 
     def cancel(self, selection: Selection) -> int:
         """See `Inspector.cancel`."""
         only = "running" if selection.state is State.RUNNING else _number(selection.state)
-        return self._change(selection, (*_WAITING, State.RUNNING), "cancel", "", only)
+        return self._told(self._change(selection, (*_WAITING, State.RUNNING), "cancel", "", only))
 
     def retry(self, selection: Selection) -> int:
         """See `Inspector.retry`."""
-        return self._change(selection, _ENDED, "retry", "", _number(selection.state))
+        total = self._change(selection, _ENDED, "retry", "", _number(selection.state))
+        go_on(self._link)
+        return total
 
     def delete(self, selection: Selection) -> int:
         """See `Inspector.delete`."""
-        return self._change(selection, (*_WAITING, *_ENDED), "delete", _number(selection.state))
+        return self._told(self._change(selection, (*_WAITING, *_ENDED), "delete", _number(selection.state)))
 
-    def delete_waiting(self, queue: str) -> int:
-        """Delete what is delayed in a queue, and what keeps an order and is ready."""
-        total = self.delete(Selection(queue=queue, state=State.DELAYED))
+    def purge(self, queue: str, left: int) -> int:
+        """See `Broker.purge`; `left` jobs of the queue are ready. What comes while it runs may stay."""
+        total = 0
+        while left > 0:
+            done, more = self._link.run("purge", queue, min(left, _PURGED))
+            total, left = total + done, left - _PURGED
+            if not more:
+                break
+        # What is delayed, and what keeps an order and is ready; before anything starts that waits for what is deleted.
+        total += self._change(Selection(queue=queue, state=State.DELAYED), _WAITING, "delete", _number(State.DELAYED))
         if int(self._link.run("depth", queue)):
-            total += self.delete(Selection(queue=queue, state=State.READY))
+            total += self._change(Selection(queue=queue, state=State.READY), _WAITING, "delete", _number(State.READY))
+        return self._told(total)
+
+    def _told(self, total: int) -> int:
+        """So many jobs were cancelled or deleted, and have ended: see to the stages that wait for them, and tell who waits."""
+        if total:
+            go_on(self._link)
+            self._link.run("ends_tell")
         return total
 
     def _change(self, selection: Selection, states: tuple[State, ...], script: str, *words: str) -> int:
@@ -128,8 +148,6 @@ class RedisInspector:
             chosen = [record.id for record in self._read(ids) if _fits(record, selection) and record.state in states]
             if chosen:
                 total += int(self._link.run(script, *words, *chosen))
-        if total and script in _ENDING:
-            self._link.run("ends_tell")
         return total
 
     def _candidates(self, selection: Selection) -> Iterator[builtins.list[bytes]]:
@@ -165,10 +183,8 @@ class RedisInspector:
                 yield job_record(id, record, failure, unique, _shown(holder))
 
 
-_WAITING = (State.READY, State.DELAYED, State.PARKED)
+_WAITING = (State.READY, State.DELAYED, State.PARKED, State.WAITING)
 _ENDED = (State.DEAD, State.CANCELLED)
-#: Scripts after which a job may have ended.
-_ENDING = frozenset({"cancel", "delete"})
 #: Those states of which the ids are in a sorted set of their own.
 _KEPT = {State.DELAYED: b"delayed", State.DEAD: b"dead", State.CANCELLED: b"cancelled"}
 

@@ -6,7 +6,18 @@ from collections.abc import Sequence
 
 import msgspec
 
-from penstock.brokers.redis.record import COUNTED, EXTRAS, FAILED, UNIQUE, maybe_raw, new_body, new_tail, place_of, raw
+from penstock.brokers.redis.record import (
+    COUNTED,
+    EXTRAS,
+    FAILED,
+    STAGED,
+    UNIQUE,
+    maybe_raw,
+    new_body,
+    new_tail,
+    place_of,
+    raw,
+)
 from penstock.core.codec import encode_failure
 from penstock.core.job import NewJob
 from penstock.core.memo import window_id
@@ -29,8 +40,12 @@ def is_plain(job: NewJob) -> bool:
     )
 
 
-def new_job(job: NewJob) -> tuple[object, ...]:
-    """A job as `lua/shared/store.lua` takes it, and how its unique key counts as `lua/shared/keys.lua` does."""
+def new_job(job: NewJob, *, is_staged: bool = False) -> tuple[object, ...]:
+    """A job as `lua/shared/store.lua` takes it, and how its unique key counts as `lua/shared/keys.lua` does.
+
+    Parameters:
+        is_staged: it is of a workflow.
+    """
     dedup = job.dedup
     rule: tuple[object, ...] | None = None
     if dedup is not None and job.unique is not None:
@@ -39,7 +54,7 @@ def new_job(job: NewJob) -> tuple[object, ...]:
             rule = (raw(window_id(job.unique)), dedup.window, False, False)
             job = msgspec.structs.replace(job, unique=None)
     return (
-        raw(job.id), raw(new_tail(job)), job.queue, job.priority, job.gate, job.delay, job.run_at, job.unique,
+        raw(job.id), raw(new_tail(job, STAGED if is_staged else 0)), job.queue, job.priority, job.gate, job.delay, job.run_at, job.unique,
         maybe_raw(encode_failure(job.failure)), job.dead, maybe_raw(job.batch), job.items, rule,
     )  # fmt: skip
 
@@ -55,6 +70,8 @@ class Endings:
         self._plain: list[Outcome] = []
         self._others: list[Outcome] = []
         self._twice = False
+        #: Is any of a workflow?
+        self.are_staged = False
         self.words: list[bytes | int] = []
         claims: dict[int, dict[bytes, Outcome]] = {}
         mixed: set[int] = set()
@@ -78,6 +95,8 @@ class Endings:
             ):
                 self._others.append(outcome)
                 mixed.add(lease.claim)
+                if lease.key & STAGED:
+                    self.are_staged = True
         other = set(map(id, self._others))
         for claim, group in claims.items():
             plain = {key: one for key, one in group.items() if id(one) not in other} if claim in mixed else group
@@ -120,5 +139,5 @@ def _ending(outcome: Outcome) -> tuple[object, ...]:
         str(lease.claim), raw(lease.id), int(outcome.ending), lease.queue, lease.priority, lease.gate, place_of(lease),
         lease.key & (UNIQUE | FAILED), lease.key & COUNTED > 0, float(outcome.delay), attempts, crashes,
         maybe_raw(outcome.result), float(outcome.result_ttl), maybe_raw(encode_failure(outcome.failure)), body,
-        maybe_raw(lease.batch), items, steps, [new_job(job) for job in outcome.follow_ups],
+        maybe_raw(lease.batch), items, steps, [new_job(job, is_staged=lease.key & STAGED > 0) for job in outcome.follow_ups], outcome.passes,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from penstock.core.handing import takes_results
 from penstock.core.job import Failure, JobRecord, Lease, NewJob
 from penstock.core.states import State
 
@@ -19,14 +20,15 @@ _encode = msgspec.msgpack.Encoder().encode
 _tail = struct.Struct(">BHBHBB").pack
 _SHORT, _MOST = 0xCD, 0xFFFF
 
-UNIQUE, FAILED, PACKED, ONCE = 1, 2, 4, 8
-#: In `Lease.key`, beside the place: the first two flags, and whether the limit of its queue counts the job.
+UNIQUE, FAILED, PACKED, ONCE, OPEN, STAGED = 1, 2, 4, 8, 16, 32
+#: In `Lease.key`, beside the place: some of the flags, and whether the limit of its queue counts the job.
 COUNTED = 4
 EXTRAS = UNIQUE | FAILED | COUNTED
-_PLACE = 8
+_IN_KEY = UNIQUE | FAILED | STAGED
+_PLACE = 64
 
-_READY, _DELAYED, _DEAD = 0, 1, 3
-STATES = (State.READY, State.DELAYED, State.PARKED, State.DEAD, State.CANCELLED)
+_READY, _DELAYED, _DEAD, _WAITING = 0, 1, 3, 5
+STATES = (State.READY, State.DELAYED, State.PARKED, State.DEAD, State.CANCELLED, State.WAITING)
 
 Stored = tuple[
     int, float, int, int, int, int, str, str, int, int, int | None, str | None, bytes | None, bytes, bytes | None
@@ -54,9 +56,8 @@ def maybe_raw(value: bytes | None) -> msgspec.Raw | None:
     return None if value is None else raw(value)
 
 
-def new_tail(job: NewJob) -> bytes:
-    """The record of a new job from its attempts on."""
-    flags = 0
+def new_tail(job: NewJob, flags: int = 0) -> bytes:
+    """The record of a new job from its attempts on; `flags` are beside those of its own."""
     if job.unique is not None and not job.dead:
         flags |= UNIQUE
     if job.failure is not None:
@@ -70,6 +71,16 @@ def new_tail(job: NewJob) -> bytes:
         state = _DEAD
     elif job.delay or job.run_at is not None:
         state = _DELAYED
+    return _new(job, state, flags)
+
+
+def waiting_tail(job: NewJob) -> bytes:
+    """The same, of one that waits for its stage."""
+    flags = STAGED | (OPEN if takes_results(job.payload) else 0)
+    return _new(job, _WAITING, flags | ONCE if job.at_most_once else flags)
+
+
+def _new(job: NewJob, state: int, flags: int) -> bytes:
     head = _tail(_SHORT, min(job.attempt, _MOST), _SHORT, 0, state, flags)
     body = (job.task, job.queue, job.priority, job.items, job.item, job.gate, job.batch, job.payload, job.options)
     return head + _encode(body)[1:]
@@ -103,7 +114,7 @@ def leases(claim: int, ids: bytes, records: bytes, counted: bytes) -> list[Lease
     ) in _decode_all(records):  # fmt: skip
         made.append(
             Lease(
-                ids[start : start + 16], place * _PLACE | flags & 3, claim, task, payload, queue, priority, attempt, crashes,
+                ids[start : start + 16], place * _PLACE | flags & _IN_KEY, claim, task, payload, queue, priority, attempt, crashes,
                 options, batch, items, flags & PACKED > 0, item, flags & ONCE > 0, gate,
             )
         )  # fmt: skip

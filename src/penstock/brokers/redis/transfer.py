@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from penstock.brokers.redis.link import Link, moment
 from penstock.brokers.redis.messages import encode
 from penstock.brokers.redis.record import FAILED, ONCE, PACKED, STATES, UNIQUE, maybe_raw, raw, stored
-from penstock.brokers.transfer import REMEMBERED, Arrival, Left, Pending
+from penstock.brokers.transfer import REMEMBERED, WORKFLOWS_STAY, Arrival, Left, Pending
 from penstock.core.outcome import Step
 from penstock.core.shipment import MOST_BYTES, KeptResult, MovedJob, Shipment
 from penstock.core.states import State
+from penstock.errors import MissingFeature
 
 #: Jobs that one script lets leave, at most: others wait while it runs.
 _AT_ONCE = 1000
@@ -42,6 +43,8 @@ class RedisTransfer:
         number = self._link.run(
             "ship", moment(now), os.urandom(16), bound_for, place, min(most, _AT_ONCE), MOST_BYTES, _named(queues)
         )
+        if number == 0:
+            raise MissingFeature(WORKFLOWS_STAY)
         shipment = None if number is None else self.shipment(number)
         return None if shipment is None else (int(number), shipment)
 

@@ -1,5 +1,5 @@
 -- Store what is in a shipment, unless it has arrived before.
--- uses: base record ready ring
+-- uses: base record batches ready ring
 -- Keys: the prefix. Arguments: id of the shipment; the jobs (msgpack list of {id, the record from its attempts on, queue, priority, gate, state, time, unique key, failure,
 -- batch, items, whether it has its place in the order of its key, task}); the results (list of {id, value, expiry}); the counters (list of {batch, done, failed, retried, total}).
 -- Result: how many jobs were stored; or false.
@@ -50,6 +50,7 @@ for _, one in ipairs(cmsgpack.unpack(ARGV[4])) do
   step(one[1], 'retried', one[4])
   step(one[1], 'total', one[5])
 end
+write_steps()
 for _, one in ipairs(cmsgpack.unpack(ARGV[3])) do
   if call('HSETNX', p .. 'results', one[1], one[2]) == 1 then call('ZADD', p .. 'expiry', one[3], one[1]) end
 end

@@ -1,5 +1,5 @@
 -- Cancel jobs that have not started, and mark those that run.
--- uses: base record ready ring leases
+-- uses: base record batches ready ring leases ends stages
 -- may: write when memory is full
 -- Keys: the prefix. Arguments: now or ''; the only state that is meant ('running', or a number), or ''; then ids.
 -- Result: how many of both.
@@ -14,7 +14,8 @@ for n, id in ipairs(ids) do
         call('HSET', p .. 'cancel', id, runs[id])
         marked = marked + 1
       end
-    elseif job.state <= PARKED and (only == '' or only == tostring(job.state)) then
+    elseif job.state ~= DEAD and job.state ~= CANCELLED and (only == '' or only == tostring(job.state)) and
+      not (job.state == WAITING and is_part(job.batch)) then
       unplace(id, job)
       bury(id, job, CANCELLED, now)
       if job.batch then step(job.batch, 'failed', job.items) end
@@ -22,5 +23,6 @@ for n, id in ipairs(ids) do
     end
   end
 end
+stages.put_off()
 if settle() or marked > 0 then ring() end
 return marked + done

@@ -2,7 +2,7 @@
 -- uses: base record ready
 -- may: only read
 -- Keys: the prefix. No arguments.
--- Result: for each queue its name, and how many are ready, running, delayed, parked and dead.
+-- Result: for each queue its name, and how many are ready, running, delayed, parked, dead and waiting.
 local found, runs = {}, {}
 for _, number in ipairs(call('HKEYS', p .. 'claims')) do
   for _, rec in ipairs(fetch('HMGET', p .. 'jobs', call('SMEMBERS', p .. 'c:' .. number))) do
@@ -18,6 +18,6 @@ for queue in pairs(runs) do
 end
 for _, queue in ipairs(queues) do
   local function kept(state) return tonumber(call('HGET', p .. COUNTED[state], queue) or 0) end
-  found[#found + 1] = { queue, depth(queue), runs[queue] or 0, kept(DELAYED), kept(PARKED), kept(DEAD) }
+  found[#found + 1] = { queue, depth(queue), runs[queue] or 0, kept(DELAYED), kept(PARKED), kept(DEAD), kept(WAITING) }
 end
 return found

@@ -1,5 +1,5 @@
 -- Give back what a dead process or worker held, or what a connection took and never heard of.
--- uses: base record ready ring gates leases
+-- uses: base record batches ready ring gates leases ends stages
 -- may: write when memory is full
 -- Keys: the prefix. Arguments: now or ''; worker; process, or '' for all of them and to forget the worker; the failure of what may not run twice;
 -- a connection or ''; the last claim that it heard of; then the ids of jobs that were running when it died.
@@ -48,6 +48,7 @@ for _, number in ipairs(call('SMEMBERS', p .. 'h:' .. worker)) do
   end
 end
 open_gates(freed, 0)
+stages.follow(now)
 settle()
 if process == '' then
   call('ZREM', p .. 'beats', worker)

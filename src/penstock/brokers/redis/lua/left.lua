@@ -20,7 +20,9 @@ if all then
 end
 for _, queue in ipairs(queues) do
   local waiting = depth(queue)
-  for _, key in pairs(COUNTED) do waiting = waiting + (call('HGET', p .. key, queue) or 0) end
+  for state, key in pairs(COUNTED) do
+    if state ~= WAITING then waiting = waiting + (call('HGET', p .. key, queue) or 0) end
+  end
   local behind = 0
   for _, gate in ipairs(call('SMEMBERS', p .. 'ol:' .. queue)) do
     local line = line_of(queue, gate)

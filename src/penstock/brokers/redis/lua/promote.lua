@@ -3,7 +3,7 @@
 -- may: write when memory is full
 -- Keys: the prefix. Arguments: now or ''; how many at most; the time of the last look at limits.
 -- Result: how many it were; in how many seconds the next is due, or ''; in how many a line is due, or ''; whether any fell due since the last look;
--- whether any is due; now.
+-- whether any is due; now; whether stages are to be seen to.
 local now, looked = time(ARGV[1]), tonumber(ARGV[3])
 local ids = call('ZRANGEBYSCORE', p .. 'delayed', '-inf', now, 'LIMIT', 0, ARGV[2])
 if #ids > 0 then
@@ -37,4 +37,4 @@ end
 if #ids > 0 or fell == 1 then ring() end
 local next_ = call('ZRANGE', p .. 'delayed', 0, 0, 'WITHSCORES')[2]
 local function seconds(moment) return moment and string.format('%.17g', tonumber(moment) - now) or '' end
-return { #ids, seconds(next_), seconds(soonest), fell, is_due, exact }
+return { #ids, seconds(next_), seconds(soonest), fell, is_due, exact, call('EXISTS', p .. 'flows_todo') }

@@ -16,7 +16,7 @@ for _, batch in ipairs(call('ZRANGEBYSCORE', p .. 'batches', '-inf', exact, 'LIM
   local key, empty = p .. 'b:' .. batch, not exists('bj:' .. batch)
   local told = call('HMGET', key, 'total', 'done', 'failed', 'retried', 'seen')
   local sum = (told[1] or 0) + (told[2] or 0) + (told[3] or 0) + (told[4] or 0)
-  if empty and tonumber(told[5]) == sum then
+  if empty and tonumber(told[5]) == sum and not exists('s:' .. batch) then
     call('DEL', key)
     call('ZREM', p .. 'batches', batch)
   else

@@ -1,5 +1,5 @@
 -- Store the jobs of events, if no subscription has changed.
--- uses: base record ready ring store plain
+-- uses: base record batches ready ring store plain
 -- Keys: the prefix. Arguments: now or ''; the mark of the last change that is known; jobs that are not plain (msgpack list: see
 -- shared/store.lua), or ''; then of each queue and priority these two, how many plain jobs, and of each its id and its record from its attempts on.
 -- Result: 1, or 0 where subscriptions have changed since.

@@ -1,5 +1,5 @@
 -- Delete the next ready jobs of a queue that keep no order.
--- uses: base record ready
+-- uses: base record batches ready ring ends stages
 -- may: write when memory is full
 -- Keys: the prefix. Arguments: the queue; how many at most.
 -- Result: how many it were, and whether there may be more.
@@ -24,7 +24,7 @@ for priority = 9, 0, -1 do
           if has(job.flags, UNIQUE) then free_key(id) end
           if has(job.flags, FAILED) then call('HDEL', p .. 'fail', id) end
           if job.batch then
-            step(job.batch, 'total', -job.items)
+            stages.deleted(job)
             call('SREM', p .. 'bj:' .. job.batch, id)
           end
           done = done + 1
@@ -36,4 +36,5 @@ for priority = 9, 0, -1 do
     end
   end
 end
+stages.put_off()
 return { done, most <= 0 and 1 or 0 }

@@ -1,6 +1,6 @@
 -- Change schedules that have the versions they are to have, and store the jobs of those that were changed. The hash `schedules` has of each its
 -- version, when it is to be looked at, and its content, with a line feed between them; the sorted set `schedules_due` has when.
--- uses: base record ready ring store
+-- uses: base record batches ready ring store
 -- Keys: the prefix. Arguments: now or ''; then of each its name; the version that it is to have, or 0 where it is not to be there; its new version,
 -- or '' to delete it; when it is to be looked at, or ''; its content; its jobs (msgpack list: see shared/store.lua), or ''.
 -- Result: of each, 1 where it was changed, else 0.

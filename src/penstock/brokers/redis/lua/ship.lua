@@ -5,12 +5,13 @@
 -- may: write when memory is full
 -- Keys: the prefix. Arguments: now or ''; id of the shipment; name of the store it is bound for; how that is shown; how many jobs about; how many bytes about; queues
 -- (msgpack list), or '' for all.
--- Result: its number, or false where nothing can leave.
+-- Result: its number; false where nothing can leave; 0 where workflows are under way.
 local now, most, room = time(ARGV[1]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local all, wanted = ARGV[7] == '', {}
 if not all then
   for _, queue in ipairs(cmsgpack.unpack(ARGV[7])) do wanted[queue] = true end
 end
+if exists('flows_open') then return 0 end
 local number = call('INCR', p .. 'shipment_number')
 local jobs, results, counters, batches = p .. 'ship:' .. number, p .. 'shipr:' .. number, p .. 'shipb:' .. number, {}
 local any, moved, REMEMBERED = false, {}, 86400
@@ -139,7 +140,7 @@ if most > 0 and room > 0 then
       if room <= 0 then break end
       local value = call('HGET', p .. 'results', found[n])
       if value then
-        call('RPUSH', results, found[n], value, found[n + 1])
+        call('RPUSH', results, found[n], value, string.format('%.17g', found[n + 1] % KEPT))
         room = room - #value
         any = true
       end

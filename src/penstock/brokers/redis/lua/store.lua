@@ -1,5 +1,5 @@
 -- Store jobs of any kind, in their order.
--- uses: base record ready ring store leases keys
+-- uses: base record batches ready ring store leases keys
 -- Keys: the prefix. Arguments: now or ''; the jobs (msgpack list: see shared/store.lua).
 -- Result: the id that stands for each.
 local jobs, now, standing = cmsgpack.unpack(ARGV[2]), time(ARGV[1]), {}
@@ -10,6 +10,7 @@ if ruled then
 else
   standing = store(jobs, now, true)
 end
+write_steps()
 settle()
 if news then ring() end
 return standing

@@ -4,6 +4,8 @@ local p, call = KEYS[1], redis.call
 local byte, sub, find, pack = string.byte, string.sub, string.find, struct.pack
 -- Lua's stack holds 8,000 values.
 local MOST = 4000
+-- Is on the expiry of a result that a stage has to take yet.
+local KEPT = 1e11
 
 local function time(given)
   if given ~= '' then return tonumber(given) end

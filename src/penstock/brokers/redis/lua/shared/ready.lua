@@ -3,6 +3,8 @@
 -- something else in `ow:LINE`; `heads:QUEUE` has the keys whose first job may start. `queues` tells of each queue which of these it has:
 -- digits are priorities, L lines with limits, O lines with an order.
 local traits, pushes, returns, touched = {}, {}, {}, {}
+-- Of batches: their first jobs that this script has buried, by state.
+local buried = nil
 local news = false
 
 local function traits_of(queue)
@@ -148,6 +150,10 @@ local function bury(id, job, state, now)
   call('ZADD', p .. (state == DEAD and 'dead' or 'cancelled'), now, id)
   count(state, job.queue, 1)
   write(id, job)
+  if job.batch then
+    buried = buried or { [DEAD] = {}, [CANCELLED] = {} }
+    buried[state][job.batch] = buried[state][job.batch] or id
+  end
 end
 
 -- Make a job ready behind all others; one with a place in the order of its key keeps that.

@@ -1,8 +1,9 @@
 -- A job as it is stored, in the hash `jobs` by its id: a msgpack array whose first numbers have a fixed width, so that they are replaced
 -- where they stand: its place, a time (ready since, due at or ended at), failed attempts, crashes, state, flags. Then: task, queue, priority,
--- items, item, gate, batch, payload, options.
-local READY, DELAYED, PARKED, DEAD, CANCELLED = 0, 1, 2, 3, 4
-local UNIQUE, FAILED, PACKED, ONCE = 1, 2, 4, 8
+-- items, item, gate, batch, payload, options. Of a job that waits for its stage the time is the one that it is to run at, or less than 0 for seconds from the start of
+-- that, or 0; it is OPEN while it lacks the results that it takes.
+local READY, DELAYED, PARKED, DEAD, CANCELLED, WAITING = 0, 1, 2, 3, 4, 5
+local UNIQUE, FAILED, PACKED, ONCE, OPEN = 1, 2, 4, 8, 16 -- and 32 is of a job of a workflow, for whoever runs it
 local HEAD, BODY = '>BBI8BdBI2BI2BB', 28
 -- The numbers of endings: see core/outcome.py.
 local E_DONE, E_RETRY, E_SNOOZE, E_DEAD, E_CANCELLED, E_PARKED, E_RELEASED = 0, 1, 2, 3, 4, 5, 6
@@ -44,7 +45,7 @@ local function new_places(count) return call('INCRBY', p .. 'pos', count) - coun
 local function new_place() return call('INCR', p .. 'pos') end
 
 -- Counts of jobs by state and queue, but for those that are ready or run.
-local COUNTED = { [DELAYED] = 'n:delayed', [PARKED] = 'n:parked', [DEAD] = 'n:dead', [CANCELLED] = 'n:cancelled' }
+local COUNTED = { [DELAYED] = 'n:delayed', [PARKED] = 'n:parked', [DEAD] = 'n:dead', [CANCELLED] = 'n:cancelled', [WAITING] = 'n:waiting' }
 local function count(state, queue, by)
   local key = p .. COUNTED[state]
   if call('HINCRBY', key, queue, by) == 0 then call('HDEL', key, queue) end
@@ -62,13 +63,5 @@ local function free_key(id)
   if key then
     if call('HGET', p .. 'unique', key) == id then call('HDEL', p .. 'unique', key) end
     call('HDEL', p .. 'unique_of', id)
-  end
-end
-
--- Batches: `b:ID` has the counters, `bj:ID` the ids of the jobs that are stored.
-local function step(batch, field, by)
-  if by ~= 0 then
-    call('HINCRBY', p .. 'b:' .. batch, field, by)
-    call('ZADD', p .. 'batches', 'NX', 0, batch)
   end
 end

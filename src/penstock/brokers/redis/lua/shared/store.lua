@@ -31,10 +31,7 @@ local function store(jobs, now, counted)
         if new[9] then call('HSET', p .. 'fail', id, new[9]) end
         if batch then
           call('SADD', p .. 'bj:' .. batch, id)
-          if counted then
-            step(batch, 'total', new[12])
-            call('ZADD', p .. 'batches', 'NX', 0, batch)
-          end
+          if counted then step(batch, 'total', new[12]) end
         end
       end
     end

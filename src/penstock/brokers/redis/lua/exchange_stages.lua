@@ -1,0 +1,4 @@
+-- Hand in endings of jobs of which some are of workflows, and see to the stages that wait for these; tell those who wait for endings, and take new leases.
+-- uses: base record batches ready ring store gates leases claim ends stages exchange
+-- may: write when memory is full (what ends makes room)
+-- Keys: the prefix. Arguments and result: see shared/exchange.lua.
