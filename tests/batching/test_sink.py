@@ -304,3 +304,24 @@ class TestInThisProcess:
         with pytest.raises(JobFailed, match="UNIQUE constraint failed"):
             task.map([4, 2])
         app.close()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b"\x91\x81", b"\x91\x81\xa2id\x08\x81\xa2id\x09", b"\x91\x82\xa2id\x08", b"\x91\x81\xa2id" + b"\x91" * 50_000 + b"\x01"],
+    ids=["cut off", "two in one", "a field less", "deep"],
+)  # fmt: skip
+def test_a_job_that_is_no_whole_row_spoils_no_others(tmp_path: Path, bad: bytes) -> None:
+    place = SqlitePlace(tmp_path)
+    app = Penstock(f"sqlite:///{tmp_path}/jobs.db")
+    sink = app.sink(place.url, table="orders")
+    sink.delay({"id": 1})
+    app.client.enqueue([msgspec.structs.replace(sink.job(({"id": 2},), {}), payload=bad)])
+    sink.delay({"id": 3})
+    app.drain()
+    assert [order[0] for order in place.orders()] == [1, 3]
+    with app.inspector() as inspector:
+        (dead,) = inspector.list(Selection(state=State.DEAD))
+    app.close()
+    assert dead.failure is not None
+    assert dead.failure.kind == "PayloadError"

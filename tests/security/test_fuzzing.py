@@ -36,7 +36,7 @@ from penstock.load.slices import Position
 from penstock.load.sources import Source
 
 #: A long run is by `PENSTOCK_CHAOS=full`.
-FUZZ = settings(max_examples=20_000 if os.environ.get("PENSTOCK_CHAOS") == "full" else 100)
+FUZZ = settings(max_examples=3_000 if os.environ.get("PENSTOCK_CHAOS") == "full" else 100)
 SECONDS, BYTES = 5.0, 64 << 20
 
 
