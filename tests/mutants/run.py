@@ -141,7 +141,8 @@ def main() -> int:
         verdicts = []
         for found in threads.map(lambda pair: judge(*pair), those):
             verdicts.append(found)
-            line = f"{found.verdict:<9} {found.seconds:6.1f} s  {found.area:<12} {found.name}"
+            how = f" ({found.detail})" if found.verdict == "killed" and found.detail else ""
+            line = f"{found.verdict:<9} {found.seconds:6.1f} s  {found.area:<12} {found.name}{how}"
             print(msgspec.json.encode(found).decode() if given.json else line, flush=True)
             if found.verdict != "killed" and not given.json:
                 print(f"          it breaks: {found.breaks}\n          {found.detail}", flush=True)
