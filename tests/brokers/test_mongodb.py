@@ -348,6 +348,28 @@ def test_what_was_taken_unheard_is_given_back_and_nothing_else(store: MongoBroke
     assert list(store.inspector().count()) == []
 
 
+def test_what_the_server_takes_after_it_was_given_back_is_given_back_again(store: MongoBroker) -> None:
+    sent = jobs(2)
+    store.enqueue(sent, now=NOW)
+    claims = store._opened.claims
+    claims._unheard.append((ALICE, 77))
+    assert claim(store, 1, queues=("another",)) == []
+    # It had not begun with the update when the connection was cut.
+    claims._mark(ids(sent), 77, ALICE)
+    assert claim(store) == []
+    claims._again_at = 0.0
+    assert set(ids(claim(store))) == set(ids(sent))
+
+
+def test_what_was_taken_of_a_queue_before_another_failed_is_given_back(store: MongoBroker) -> None:
+    store.enqueue(jobs(2), now=NOW)
+    # A name that can't be sent; the queues take turns to be first.
+    for _ in range(2):
+        with pytest.raises(UnicodeEncodeError):
+            claim(store, queues=(QUEUE, "\ud800"))
+    assert len(claim(store)) == 2
+
+
 # Servers that come and go
 
 

@@ -7,6 +7,8 @@ same number, even if it was ended and stored anew in between.
 from __future__ import annotations
 
 import random
+import time
+from collections import deque
 from collections.abc import Sequence
 
 import pymongo
@@ -30,6 +32,8 @@ _STAYS = 0.95
 _TRIES = 3
 #: Seconds after which an update is given up by the server as well as by us, so that it does not go on unheard.
 _LONGEST = 30.0
+#: Seconds between two times that what was taken unheard is given back.
+_AGAIN = 1.0
 #: 2020, from which microseconds have room in a claim number for as long as anybody cares, and the bits of chance in it.
 _EPOCH = 1_577_836_800.0
 _CHANCE = 10
@@ -59,11 +63,20 @@ class Claims:
         self._lane = 0
         #: Claims whose end was not heard of: what they took is held in our name, and nobody runs it.
         self._unheard: list[tuple[Holder, int]] = []
+        #: Those that were given back, and until when. A server may begin an update after the connection is cut by which it came, and after it was given back.
+        self._late: deque[tuple[float, Holder, int]] = deque()
+        self._again_at = 0.0
 
     def take(self, queues: Sequence[str], limit: int, holder: Holder, now: float) -> list[Lease]:
         """Take the heads of the queues; the queue that comes first changes from call to call."""
         self.give_back_unheard()
         self._order.settle()
+        taken = self._taken(queues, limit, holder, now)
+        # Of a queue that failed after another, nobody hears what was taken from that one either.
+        self._unheard.clear()
+        return taken
+
+    def _taken(self, queues: Sequence[str], limit: int, holder: Holder, now: float) -> list[Lease]:
         taken: list[Lease] = []
         self._turn += 1
         start = self._turn % len(queues) if queues else 0
@@ -80,12 +93,21 @@ class Claims:
 
     def give_back_unheard(self) -> None:
         """Make ready again what was taken in our name without our hearing of it."""
+        moment = time.monotonic()
         while self._unheard:
-            holder, claim = self._unheard[0]
-            held = {"worker": holder.worker, "process": holder.process, "claim": claim}
-            self._layout.jobs.update_many(held, to_its_place(), hint="held")
-            self._order.forget(claim)
-            self._unheard.pop(0)
+            self._give_back(*self._unheard[0])
+            self._late.append((moment + _LONGEST, *self._unheard.pop(0)))
+        if self._late and moment >= self._again_at:
+            self._again_at = moment + _AGAIN
+            for _, holder, claim in self._late:
+                self._give_back(holder, claim)
+            while self._late and self._late[0][0] < moment:
+                self._late.popleft()
+
+    def _give_back(self, holder: Holder, claim: int) -> None:
+        held = {"worker": holder.worker, "process": holder.process, "claim": claim}
+        self._layout.jobs.update_many(held, to_its_place(), hint="held")
+        self._order.forget(claim)
 
     def _take_any(self, name: str, limit: int, holder: Holder) -> list[Lease]:
         """Take from a queue, or from a line of it; the queue's jobs and those that keep an order take turns to be first."""
@@ -110,7 +132,6 @@ class Claims:
             chosen = self._order.heads(names, limit)
             ids = [id for some in chosen.values() for id in some]
             found = self._order.keep(self._mark(ids, claim, holder) if ids else [], chosen, names, claim)
-            self._unheard.pop()
             # Others may have been quicker with all that was looked at, and there may be more.
             if found or len(names) == len(runs):
                 return found
@@ -124,7 +145,6 @@ class Claims:
             claim = self._next_claim()
             self._unheard.append((holder, claim))
             found = self._mark([one["_id"] for one in head], claim, holder, head)
-            self._unheard.pop()
             self._lane = self._next_lane(lost=len(found) * 2 < len(head))
             # One that got nothing must look again, or it would tell its process that there is no work.
             if found:
