@@ -139,5 +139,6 @@ def _ending(outcome: Outcome) -> tuple[object, ...]:
         str(lease.claim), raw(lease.id), int(outcome.ending), lease.queue, lease.priority, lease.gate, place_of(lease),
         lease.key & (UNIQUE | FAILED), lease.key & COUNTED > 0, float(outcome.delay), attempts, crashes,
         maybe_raw(outcome.result), float(outcome.result_ttl), maybe_raw(encode_failure(outcome.failure)), body,
-        maybe_raw(lease.batch), items, steps, [new_job(job, is_staged=lease.key & STAGED > 0) for job in outcome.follow_ups], outcome.passes,
+        maybe_raw(lease.batch), items, steps, [new_job(job, is_staged=lease.key & STAGED > 0 and job.batch == lease.batch) for job in outcome.follow_ups],
+        outcome.passes,
     )  # fmt: skip
