@@ -93,7 +93,7 @@ def demo(folder: str) -> None:
     """
     os.makedirs(folder, exist_ok=True)
     os.chdir(folder)
-    out = Console(file=sys.stderr)
+    out = Console(file=sys.stderr, highlight=False)
     out.print(f"[bold]1.[/] {ORDERS:,} market orders into orders.jsonl, {BROKEN} of them broken")
     _write_files()
     out.print("[bold]2.[/] penstock load orders.jsonl --into sqlite:///market.db --table orders --workers 2")
@@ -135,7 +135,7 @@ def _prove(out: Console) -> None:
     with open(rejects_path("orders.jsonl"), encoding="utf-8") as file:
         for _, text in zip(range(3), file, strict=False):
             reject = json.loads(text)
-            out.print(f"   line {reject['line']}: {reject['reason']}", markup=False, highlight=False, soft_wrap=True)
+            out.print(f"   line {reject['line']}: {reject['reason']}", markup=False, soft_wrap=True)
     if (rows, distinct, refused) != (ORDERS - BROKEN, ORDERS - BROKEN, BROKEN):
         raise PenstockError(f"expected {ORDERS - BROKEN:,} rows and {BROKEN} rejects")
     out.print(f"[bold green]   {rows:,} + {refused} = {ORDERS:,}: every order once, none lost[/]")
