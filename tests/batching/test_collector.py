@@ -134,14 +134,15 @@ class TestAppetite:
 class TaskOf:
     """What the collectors know of a batch task."""
 
-    def __init__(self, size: int = 3, wait: float = 0.05, spacing: float = SPACING) -> None:
+    def __init__(self, size: int = 3, wait: float = 0.05, spacing: float = SPACING, share: float = 0.0) -> None:
         self.max_size = size
         self.wait = wait
         self.spacing = spacing
+        self.share = share
 
     def collector(self, slots: int) -> Collector:
         sizing = Fixed(self.max_size, wait=self.wait, batches=slots)
-        return Collector(sizing, self.max_size, slots, spacing=self.spacing)
+        return Collector(sizing, self.max_size, slots, spacing=self.spacing, share=self.share)
 
 
 @pytest.fixture
@@ -210,6 +211,15 @@ class TestCollectors:
             spacings.append(collectors.spacing)
         # A claim that is full, empty or of others as well says that there is no waiting for more.
         assert spacings == [0.025, 0.0, 0.0, SPACING, 0.0]
+
+    def test_a_claim_may_take_as_much_work_as_each_that_it_brought_allows(self) -> None:
+        collectors = Collectors({"store": TaskOf(share=0.025), "mail": TaskOf()}, 1)
+        shares = []
+        for came in (leases(5), [], [*leases(2), *leases(1, "mail")], leases(2), [*leases(2), lease(9, "other")]):
+            collectors.sort(came, 0.0, room=5)
+            shares.append(collectors.share)
+        # One that is empty says nothing.
+        assert shares == [0.025, 0.025, 0.0, 0.025, 0.0]
 
     def test_the_store_is_looked_into_for_those_that_ask(self, two: Collectors) -> None:
         two.sort([lease(1)], 0.0)

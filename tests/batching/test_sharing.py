@@ -49,3 +49,11 @@ def test_only_a_sink_that_finds_its_sizes_is_claimed_for_less_often(
     if writes:
         sharing.writer = Nowhere()
     assert sharing.collector(1).spacing == spacing
+
+
+@pytest.mark.parametrize("writes", [True, False], ids=["sink", "batch task"])
+def test_a_sinks_jobs_are_taken_for_more_work_at_once(writes: bool) -> None:
+    sharing = Sharing(Signature("store", store), sizing=ByDepth())
+    if writes:
+        sharing.writer = Nowhere()
+    assert (sharing.collector(1).share > SPACING) == writes

@@ -46,6 +46,17 @@ def test_where_exchanges_take_long_it_takes_as_much_work_as_that() -> None:
     assert prefetch.target == TARGET_SECONDS
 
 
+def test_what_is_not_repeated_may_be_taken_by_more_at_once() -> None:
+    prefetch, targets = Prefetch(), []
+    for seconds, least in ((0.001, 0.025), (0.001, 0.001), (0.001, 0.0)):
+        prefetch.exchanged(seconds, least)
+        targets.append(prefetch.target)
+    assert targets == [0.025, TARGET_SECONDS, TARGET_SECONDS]
+    for _ in range(3):
+        prefetch.exchanged(0.08, 0.025)
+    assert prefetch.target == 0.08
+
+
 def test_nothing_ran_changes_nothing() -> None:
     prefetch = Prefetch()
     prefetch.ran(1, 0.0)

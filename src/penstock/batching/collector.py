@@ -31,6 +31,7 @@ class Collector:
         fill: seconds for which the first job waits for more of them while the claims bring others as well.
         ordered: one call at a time, and the next when it is known what became of it: or a later job could overtake.
         spacing: seconds that may lie between two claims while jobs come one by one.
+        share: seconds of calls that jobs may be taken for at once; 0 is as of any.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class Collector:
         *,
         ordered: bool = False,
         spacing: float = SPACING,
+        share: float = 0.0,
     ) -> None:
         self.spacing = spacing
+        self.share = share
         self._sizing = sizing
         self._most = most
         self._slots = slots
@@ -171,6 +174,8 @@ class Collectors:
         #: Seconds to leave between the last claim and the next. Where it brought jobs of batch tasks only, and fewer than there was room for,
         #: they come one by one; else none.
         self.spacing = 0.0
+        #: Seconds of work that may be taken at once, by what the last claim that was not empty brought; 0 is as of any jobs.
+        self.share = 0.0
 
     @property
     def waiting(self) -> int:
@@ -196,8 +201,13 @@ class Collectors:
                     self._of(lease.task).add(lease, now)
         if leases:
             self._strange, self._own = len(others), len(leases) - len(others)
-        trickles = bool(leases) and not others and len(leases) < room
-        self.spacing = min(self._collectors[lease.task].spacing for lease in leases) if trickles else 0.0
+            self.share = 0.0
+        self.spacing = 0.0
+        if leases and not others:
+            came = [self._collectors[task] for task in {lease.task for lease in leases}]
+            self.share = min(each.share for each in came)
+            if len(leases) < room:
+                self.spacing = min(each.spacing for each in came)
         fills = bool(others) and 0 < room <= len(leases)
         for each in self._collectors.values():
             each.fills = fills

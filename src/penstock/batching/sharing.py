@@ -17,6 +17,9 @@ from penstock.errors import ConfigError
 
 #: Jobs in one call, at most, where nothing else is said.
 MAX_SIZE = 1000
+#: Seconds of calls that a writer's jobs are taken for at once: none of them is written again where its ending is lost. Single rows
+#: into MongoDB, from a queue in a file, took 2.04 ms of all processors' time so, and 2.33 by 10 ms at a time.
+_WRITTEN = 0.025
 
 
 class Writer(Protocol):
@@ -81,7 +84,9 @@ class Sharing:
         # What a writer writes, it writes once, however late it is handed in: so claims may be as rare as the wait allows.
         spaced = self.writer is not None and self._sizing is None
         spacing = max(SPACING, fill / 2) if spaced else SPACING
-        return Collector(self._new_sizing(slots), self.max_size, slots, fill, ordered=self.ordered, spacing=spacing)
+        share = 0.0 if self.writer is None else _WRITTEN
+        sizing = self._new_sizing(slots)
+        return Collector(sizing, self.max_size, slots, fill, ordered=self.ordered, spacing=spacing, share=share)
 
     def _new_sizing(self, calls: int) -> Sizing:
         if self._sizing is not None:

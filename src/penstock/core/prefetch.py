@@ -22,10 +22,14 @@ class Prefetch:
         #: Seconds of work to take at once.
         self.target = TARGET_SECONDS
 
-    def exchanged(self, seconds: float) -> None:
-        """An exchange with the store took so long."""
+    def exchanged(self, seconds: float, least: float = 0.0) -> None:
+        """An exchange with the store took so long.
+
+        Parameters:
+            least: seconds of work to take at once from now on, whatever exchanges take; `TARGET_SECONDS` where that is more.
+        """
         self._exchanges.append(seconds)
-        self.target = max(TARGET_SECONDS, min(LONGEST_SECONDS, *self._exchanges))
+        self.target = max(TARGET_SECONDS, least, min(LONGEST_SECONDS, *self._exchanges))
 
     def ran(self, jobs: int, seconds: float) -> None:
         """A batch of `jobs` took `seconds` to run, from the first start to the last end."""

@@ -71,9 +71,12 @@ class Pool(ABC):
         """Seconds of work that `room` asks for at once. Safe from any thread."""
         return self._prefetch.target
 
-    def exchanged(self, seconds: float) -> None:
-        """An exchange with the store took so long. For the thread that asks for `room`."""
-        self._prefetch.exchanged(seconds)
+    def exchanged(self, seconds: float, least: float = 0.0) -> None:
+        """An exchange with the store took so long, and what it brought may be taken by `least` seconds of work at once.
+
+        For the thread that asks for `room`.
+        """
+        self._prefetch.exchanged(seconds, least)
 
     @abstractmethod
     def room(self) -> int:

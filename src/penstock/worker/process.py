@@ -198,7 +198,6 @@ class Process:
             self._pause = 0.0
             self._emitter.emit(StoreBack())
         self._exchanged_at = time.monotonic()
-        self._pool.exchanged(self._exchanged_at - began)
         self._relief.submitted += len(leases)
         if leases:
             # Before any of them runs: the first may be slow, and those behind it are then for others.
@@ -207,6 +206,7 @@ class Process:
             if len(leases) >= room:
                 self._link.send(message.MORE)
         starting = self._collectors.sort(leases, time.monotonic(), room)
+        self._pool.exchanged(self._exchanged_at - began, self._collectors.share)
         if not self._pool.inline:
             starting = self._part(starting)
         # Asked before it is in the pool, a suspect that starts now does not seem to run.
