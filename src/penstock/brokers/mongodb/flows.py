@@ -123,6 +123,7 @@ class Flows:
         """
         changed: dict[tuple[bytes, int], Document] = {}
         stops: list[Document] = []
+        ended: list[UpdateOne] = []
         left: deque[tuple[bytes, Document | None]] = deque((batch, None) for batch in batches)
 
         def see_through(stage: Document) -> None:
@@ -141,9 +142,13 @@ class Flows:
             see_through(found)
         while left:
             batch, known = left.popleft()
+            both = self._layout.stages.find({"$or": [{"_id": batch}, {"waits": batch}]}).to_list()
+            waits = sorted((one for one in both if one["_id"] != batch), key=_position)
+            own = known or next((one for one in both if one["_id"] == batch), {})
             # In this order: what waits for a stage that is retried meanwhile may wait in another turn by then.
-            waits = self._layout.stages.find({"waits": batch}).hint("waits").sort("position", 1).to_list()
-            own, told = self._told(batch, at) if known is None else (known, _VERDICTS[known["state"]])
+            told = self._told(own) if known is None else _VERDICTS[known["state"]]
+            if told not in (Verdict.OPEN, Verdict.FAILING) and "live" in own:
+                ended += [_of(own, {"$unset": {"live": 1}}), _of(own, {"$min": {"ended_at": at}})]
             for stage in waits if told is not Verdict.OPEN else ():
                 met = stage if "doing" in stage else self._meet(stage, own, told, at, stops)
                 if met is None:
@@ -153,29 +158,25 @@ class Flows:
         self._apply(stops)
         # What waits longest was there first: who is killed here leaves those undone that the others are found by.
         over = [_of(stage, {"$unset": {"doing": 1, "given": 1, "waits": 1}}) for stage in reversed(changed.values())]
-        if over:
-            self._layout.stages.bulk_write(over)
+        if ended or over:
+            self._layout.stages.bulk_write([*ended, *over])
         starts = [stage for stage in changed.values() if stage["state"] == _STARTED]
         if starts:
             self._news.started([line for stage in starts for line in stage.get("lines", ())])
         if len(starts) < len(changed):
             self._news.stopped()
 
-    def _told(self, batch: bytes, at: float) -> tuple[Document, Verdict]:
-        """A stage, and what it tells those that wait for it. One that has ended is noted as such."""
-        layout = self._layout
-        own = layout.stages.find_one({"_id": batch})
-        counts = layout.batches.find_one({"_id": batch})
-        if own is None or counts is None:
-            return {}, Verdict.OPEN
+    def _told(self, own: Document) -> Verdict:
+        """What a stage tells those that wait for it."""
+        counts = self._layout.batches.find_one({"_id": own["_id"]}) if own else None
+        if counts is None:
+            return Verdict.OPEN
         failed = counts.get("failed", 0)
         told = verdict(StageState(own["state"]), counts["total"], counts.get("done", 0), failed)
-        if own["state"] == _STARTED and told in (Verdict.DONE, Verdict.FAILED) and self._runs(batch):
+        if own["state"] == _STARTED and told in (Verdict.DONE, Verdict.FAILED) and self._runs(own["_id"]):
             # A writer that stood still for very long may have counted twice: the jobs themselves tell.
             told = Verdict.FAILING if failed else Verdict.OPEN
-        if told not in (Verdict.OPEN, Verdict.FAILING) and "live" in own:
-            layout.stages.bulk_write([_of(own, {"$unset": {"live": 1}}), _of(own, {"$min": {"ended_at": at}})])
-        return own, told
+        return told
 
     def _runs(self, stage: bytes) -> bool:
         """Is there a job of a stage that is yet to end?"""
@@ -261,8 +262,10 @@ class Flows:
             turns = {"waits": {"$in": [turn(one["_id"], one["turn"]) for one in some]}}
             while True:
                 done = self._layout.jobs.bulk_write([_fate(one) for one in some], ordered=False)
-                any_jobs = any_jobs or done.modified_count + done.deleted_count > 0
-                if not self._are_marked(turns, "waits"):
+                count = done.modified_count + done.deleted_count
+                any_jobs = any_jobs or count > 0
+                # Where that was all of them there is no more to look for.
+                if count == sum(one["size"] for one in some) or not self._are_marked(turns, "waits"):
                     break
         return any_jobs
 
@@ -323,7 +326,11 @@ class Flows:
         if found["state"] != StageState.WAITING.value:
             self._apply([found])
         # They may have ended by now.
-        self._told(stage, self._clock.now())
+        self.settle([stage], self._clock.now())
+
+
+def _position(stage: Document) -> int:
+    return int(stage["position"])
 
 
 def _unchanged(stage: Document) -> dict[str, Any]:

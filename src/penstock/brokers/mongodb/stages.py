@@ -23,7 +23,7 @@ def document(stage: NewStage, flow: bytes, position: int, now: float) -> Documen
     after = list(dict.fromkeys(stage.after))
     made: Document = {
         "_id": stage.id, "flow": flow, "position": position, "name": stage.name, "rule": int(stage.rule), "turn": 0, "live": True,
-        "after": after, "takers": sum(takes_results(job.payload) for job in stage.jobs), "lines": lines_of(stage.jobs),
+        "after": after, "takers": sum(takes_results(job.payload) for job in stage.jobs), "lines": lines_of(stage.jobs), "size": len(stage.jobs),
     }  # fmt: skip
     if after:
         made.update(state=StageState.WAITING.value, waits=after)
