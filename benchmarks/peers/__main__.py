@@ -65,7 +65,8 @@ def main() -> int:
     ]
     standings = [_held(name, peers, sizes) for name in given.on or STORES if any(name in each.setups for each in peers)]
     stored = _stored(sizes) if _BATCHES in only and "Redis" in (given.on or STORES) else None
-    report = page.Report(began, given.quick, sizes.rounds, standings, stored)
+    command = " ".join(["python -m benchmarks.peers", *sys.argv[1:]])
+    report = page.Report(command, began, given.quick, sizes.rounds, standings, stored)
     if given.json is not None:
         given.json.write_bytes(msgspec.json.encode(report))
     print(page.text(report, _ours().name, plots=False))

@@ -16,7 +16,8 @@ from benchmarks.peers.table import figures, ratios, settings
 _PLOTS = {"drain": "what two processes drain", "one": "enqueueing one by one", "p50": "the wait of half the jobs"}
 _HEAD = """# Beside other task queues
 
-One run of `make bench-peers`, which writes this page: {machine}.{quick}
+One run of `{command}`, written by it: {machine}.{quick}
+`make bench-peers` measures all anew, and writes this page.
 
 Each task queue is installed into an environment of its own, set up as its documentation advises for short tasks, at least once where it has
 that, and given two worker processes. The job marks its slot in a file in shared memory: when it first started, and how often. So what is
@@ -34,12 +35,14 @@ class Report(msgspec.Struct, frozen=True):
     """A whole run.
 
     Parameters:
+        command: that it was, as it was called.
         machine: the date and what it was measured on.
         quick: smaller sizes, for a first look.
         rounds: of each contestant.
         stored: the orders that go into a table; None where they were left out.
     """
 
+    command: str
     machine: str
     quick: bool
     rounds: int
@@ -51,7 +54,7 @@ def text(report: Report, ours: str, *, plots: bool) -> str:
     """The page as Markdown."""
     quick = " With `--quick`: few jobs, for a first look only; the figures are rough." if report.quick else ""
     rounds = "in one round" if report.rounds == 1 else f"{report.rounds} rounds"
-    parts = [_HEAD.format(machine=report.machine, quick=quick, rounds=rounds)]
+    parts = [_HEAD.format(command=report.command, machine=report.machine, quick=quick, rounds=rounds)]
     if plots:
         parts += [f"![{words}]({_file(field)})\n" for field, words in _PLOTS.items() if _drawn(report, field, ours)]
     for standing in report.standings:

@@ -61,7 +61,7 @@ def test_a_ratio_below_one_is_bold() -> None:
 
 
 def test_the_page_and_its_plots_show_what_was_measured(tmp_path: Path) -> None:
-    report = Report("a machine", True, 1, [STANDING], None)
+    report = Report("python -m benchmarks.peers", "a machine", True, 1, [STANDING], None)
     written = write(report, "Penstock", tmp_path)
     page = (tmp_path / "peers.md").read_text("utf-8")
     assert [path.name for path in written if path.suffix == ".svg" and f"({path.name})" not in page] == []
