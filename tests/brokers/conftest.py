@@ -8,6 +8,8 @@ from pathlib import Path
 import pymongo
 import pytest
 
+from penstock.brokers.base import Broker
+
 # Tests import what several of them share.
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -110,3 +112,15 @@ def only_url(kind: str, new_url: Callable[[], str]) -> Callable[[], str]:
         return new_url
     url = new_url()
     return lambda: _emptied(url)
+
+
+@pytest.fixture
+def rabbit_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh queue on RabbitMQ; its backend is a file."""
+    return rabbit_urls(request, tmp_path)()
+
+
+@pytest.fixture
+def open_rabbit(rabbit_url: str, opened: Callable[[str], Broker]) -> Callable[[], Broker]:
+    """Opens connections to it."""
+    return lambda: opened(rabbit_url)

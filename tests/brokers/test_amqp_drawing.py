@@ -1,9 +1,6 @@
 """Messages that the backend takes over: those of limited queues."""
 
-import itertools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -13,39 +10,21 @@ from penstock.core.limiter import Limit
 from penstock.core.outcome import Outcome
 from penstock.errors import StoreUnavailable
 from penstock.testing.contract.harness import ALICE, BOB, ids, job, jobs
-from penstock.testing.servers import RabbitServer
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture
-def open_store(rabbit_server: RabbitServer, tmp_path: Path) -> Iterator[Callable[[], AmqpBroker]]:
-    """Opens connections to one queue."""
-    url = f"{rabbit_server.url()}?namespace=drawn{next(_numbers)}&backend=sqlite:///{tmp_path}/backend.db"
-    with ExitStack() as stack:
-
-        def open_one() -> AmqpBroker:
-            store = AmqpBroker(url)
-            stack.callback(store.close)
-            store.open()
-            return store
-
-        yield open_one
-
-
-@pytest.fixture
-def store(open_store: Callable[[], AmqpBroker]) -> AmqpBroker:
-    return open_store()
+def store(open_rabbit: Callable[[], AmqpBroker]) -> AmqpBroker:
+    return open_rabbit()
 
 
 def claim(store: AmqpBroker, *queues: str, limit: int = 100) -> list[Lease]:
     return store.exchange((), queues or ["mail"], limit, ALICE).leases
 
 
-def test_a_limit_holds_for_what_was_sent_before_it(store: AmqpBroker, open_store: Callable[[], AmqpBroker]) -> None:
+def test_a_limit_holds_for_what_was_sent_before_it(store: AmqpBroker, open_rabbit: Callable[[], AmqpBroker]) -> None:
     sent, high = jobs(5, queue="mail"), job(queue="mail", priority=9)
     store.enqueue([*sent, high])
-    worker = open_store()
+    worker = open_rabbit()
     worker.declare({",mail": Limit(concurrency=1)})
     (lease,) = claim(worker)
     assert claim(worker) == []
@@ -57,14 +36,14 @@ def test_a_limit_holds_for_what_was_sent_before_it(store: AmqpBroker, open_store
     assert seen == ids([high, *late, *sent])
 
 
-def test_what_is_drawn_twice_is_there_once(store: AmqpBroker, open_store: Callable[[], AmqpBroker]) -> None:
+def test_what_is_drawn_twice_is_there_once(store: AmqpBroker, open_rabbit: Callable[[], AmqpBroker]) -> None:
     sent: list[NewJob] = jobs(3, queue="mail")
     store.enqueue(sent)
     # As a worker that was killed between the two would leave it.
     store._keeper.open().enqueue(sent[:2])
     store.declare({",mail": Limit(concurrency=10)})
     assert sorted(ids(claim(store))) == sorted(ids(sent))
-    assert claim(open_store()) == []
+    assert claim(open_rabbit()) == []
 
 
 def test_a_limit_that_is_lifted_lets_messages_be_taken_again(store: AmqpBroker) -> None:
@@ -86,7 +65,7 @@ def test_other_queues_are_served_beside_a_limited_one(store: AmqpBroker) -> None
 
 
 def test_where_the_backend_is_away_messages_stay(
-    store: AmqpBroker, open_store: Callable[[], AmqpBroker], monkeypatch: pytest.MonkeyPatch
+    store: AmqpBroker, open_rabbit: Callable[[], AmqpBroker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.declare({",mail": Limit(concurrency=10)})
     store.enqueue(sent := jobs(3, queue="mail"))
@@ -98,4 +77,4 @@ def test_where_the_backend_is_away_messages_stay(
         patch.setattr(store._keeper.open(), "enqueue", away)
         with pytest.raises(StoreUnavailable, match="restarts"):
             claim(store)
-    assert sorted(ids(open_store().exchange((), ["mail"], 10, BOB).leases)) == sorted(ids(sent))
+    assert sorted(ids(open_rabbit().exchange((), ["mail"], 10, BOB).leases)) == sorted(ids(sent))

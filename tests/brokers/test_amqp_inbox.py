@@ -1,12 +1,10 @@
 """Events that other programs publish to RabbitMQ, in JSON."""
 
-import itertools
 import json
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from pathlib import Path
+from contextlib import closing
 from typing import Any
 from uuid import UUID
 
@@ -31,31 +29,12 @@ LEDGER = Subscription("ledger", "app.book", "orders.*", "ledger")
 AUDIT = Subscription("audit", "app.note", "#", "audit")
 PATIENCE = 30.0
 
-_numbers = itertools.count(1)
-
 Publish = Callable[..., None]
 
 
 @pytest.fixture
-def url(rabbit_server: RabbitServer, tmp_path: Path) -> str:
-    return f"{rabbit_server.url()}?namespace=inbox{next(_numbers)}&backend=sqlite:///{tmp_path}/backend.db"
-
-
-@pytest.fixture
-def open_store(url: str) -> Iterator[Callable[[], AmqpBroker]]:
-    with ExitStack() as stack:
-
-        def open_one() -> AmqpBroker:
-            store = stack.enter_context(closing(AmqpBroker(url)))
-            store.open()
-            return store
-
-        yield open_one
-
-
-@pytest.fixture
-def store(open_store: Callable[[], AmqpBroker]) -> AmqpBroker:
-    return open_store()
+def store(open_rabbit: Callable[[], AmqpBroker]) -> AmqpBroker:
+    return open_rabbit()
 
 
 @pytest.fixture
@@ -67,12 +46,12 @@ def channel(rabbit_server: RabbitServer) -> Iterator[Any]:
 
 
 @pytest.fixture
-def publish(url: str, channel: Any) -> Publish:
+def publish(rabbit_url: str, channel: Any) -> Publish:
     """Publishes as a program would that knows RabbitMQ alone."""
 
     def send(topic: Any, body: bytes, **properties: Any) -> None:
         lasting = pika.BasicProperties(delivery_mode=2, **properties)
-        channel.basic_publish(f"{parse(url).namespace}.topics", topic, body, lasting, mandatory=True)
+        channel.basic_publish(f"{parse(rabbit_url).namespace}.topics", topic, body, lasting, mandatory=True)
 
     return send
 
@@ -154,8 +133,8 @@ def test_garbage_becomes_a_dead_letter_that_says_why(
     assert re.search(said, why), why
 
 
-def test_a_worker_wakes(store: AmqpBroker, open_store: Callable[[], AmqpBroker], publish: Publish) -> None:
-    worker, woken = open_store(), threading.Event()
+def test_a_worker_wakes(store: AmqpBroker, open_rabbit: Callable[[], AmqpBroker], publish: Publish) -> None:
+    worker, woken = open_rabbit(), threading.Event()
     assert claim(worker, "ledger") == []
     with worker.listen(woken.set):
         store.subscribe([LEDGER])
@@ -177,11 +156,11 @@ def test_more_than_are_handed_out_at_once(store: AmqpBroker, publish: Publish) -
 
 
 def test_without_its_queue_a_worker_declares_it_again(
-    store: AmqpBroker, url: str, channel: Any, publish: Publish
+    store: AmqpBroker, rabbit_url: str, channel: Any, publish: Publish
 ) -> None:
     store.subscribe([LEDGER])
     assert claim(store, "ledger") == []
-    channel.queue_delete(f"{parse(url).namespace}.events")
+    channel.queue_delete(f"{parse(rabbit_url).namespace}.events")
     with pytest.raises(StoreUnavailable, match="queue was deleted"):
         claim(store, "ledger")
     assert claim(store, "ledger") == []
@@ -190,7 +169,7 @@ def test_without_its_queue_a_worker_declares_it_again(
 
 
 def test_where_the_backend_is_away_events_wait(
-    store: AmqpBroker, open_store: Callable[[], AmqpBroker], publish: Publish, monkeypatch: pytest.MonkeyPatch
+    store: AmqpBroker, open_rabbit: Callable[[], AmqpBroker], publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.subscribe([LEDGER])
     publish("orders.filled", b"1")
@@ -202,7 +181,7 @@ def test_where_the_backend_is_away_events_wait(
         patch.setattr(store._keeper.open(), "subscriptions", away)
         with pytest.raises(StoreUnavailable, match="restarts"):
             claim(store, "ledger")
-    assert len(open_store().exchange((), ["ledger"], 10, BOB).leases) == 1
+    assert len(open_rabbit().exchange((), ["ledger"], 10, BOB).leases) == 1
 
 
 def test_events_leave_with_the_jobs_of_their_handlers(store: AmqpBroker, publish: Publish) -> None:

@@ -5,8 +5,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,6 @@ from penstock.core.outcome import AGAIN, Ending, Outcome
 from penstock.core.states import State
 from penstock.errors import JobCancelled, StoreUnavailable
 from penstock.testing.contract.harness import ids, job, jobs
-from penstock.testing.servers import RabbitServer
 
 HOLDER = Holder("w", 3)
 PATIENCE = 60.0
@@ -38,38 +37,21 @@ def hold(gate: str) -> str:
 
 
 @pytest.fixture
-def url(rabbit_server: RabbitServer, tmp_path: Path) -> str:
-    return f"{rabbit_server.url()}?namespace=running{time.monotonic_ns()}&backend=sqlite:///{tmp_path}/backend.db"
-
-
-@pytest.fixture
-def open_store(url: str) -> Iterator[Callable[[], AmqpBroker]]:
-    with ExitStack() as stack:
-
-        def open_one() -> AmqpBroker:
-            store = stack.enter_context(closing(AmqpBroker(url)))
-            store.open()
-            return store
-
-        yield open_one
-
-
-@pytest.fixture
-def process(open_store: Callable[[], AmqpBroker]) -> AmqpBroker:
+def process(open_rabbit: Callable[[], AmqpBroker]) -> AmqpBroker:
     """The connection of a worker's process."""
-    return open_store()
+    return open_rabbit()
 
 
 @pytest.fixture
-def upkeep(open_store: Callable[[], AmqpBroker]) -> AmqpBroker:
+def upkeep(open_rabbit: Callable[[], AmqpBroker]) -> AmqpBroker:
     """The connection of its supervisor."""
-    return open_store()
+    return open_rabbit()
 
 
 @pytest.fixture
-def other(open_store: Callable[[], AmqpBroker]) -> AmqpBroker:
+def other(open_rabbit: Callable[[], AmqpBroker]) -> AmqpBroker:
     """Who looks and cancels."""
-    return open_store()
+    return open_rabbit()
 
 
 def take(process: AmqpBroker, upkeep: AmqpBroker, limit: int = 100) -> list[Lease]:
@@ -152,13 +134,13 @@ def test_a_worker_learns_what_is_to_be_cancelled(process: AmqpBroker, upkeep: Am
 
 
 def test_who_hears_of_a_job_after_its_mark_finds_it(
-    process: AmqpBroker, upkeep: AmqpBroker, open_store: Callable[[], AmqpBroker]
+    process: AmqpBroker, upkeep: AmqpBroker, open_rabbit: Callable[[], AmqpBroker]
 ) -> None:
     process.enqueue(jobs(1))
     (lease,) = take(process, upkeep)
-    cancel(open_store(), lease.id)
+    cancel(open_rabbit(), lease.id)
     upkeep.close()
-    anew = open_store()
+    anew = open_rabbit()
     assert anew.cancelled("w") == []
     beat(anew, [lease.id])
     assert anew.cancelled("w") == [(3, lease.id)]
@@ -207,13 +189,13 @@ def test_the_end_of_a_job_does_not_wait_for_a_backend_that_is_away(
     assert process.depth("default") == 0
 
 
-def test_a_worker_ends_a_job_that_is_cancelled(url: str, tmp_path: Path) -> None:
+def test_a_worker_ends_a_job_that_is_cancelled(rabbit_url: str, tmp_path: Path) -> None:
     """Takes three seconds: a job is told of when it has run for one, and a worker tells every two."""
     (tmp_path / "held.py").write_text(APP)
     os.mkfifo(tmp_path / "gate")
-    environment = {**os.environ, "RUNNING_URL": url, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    environment = {**os.environ, "RUNNING_URL": rabbit_url, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     command = [sys.executable, "-m", "penstock", "worker", "held:app", "-c", "1"]
-    with closing(Penstock(url)) as app, subprocess.Popen(command, cwd=tmp_path, env=environment) as worker:
+    with closing(Penstock(rabbit_url)) as app, subprocess.Popen(command, cwd=tmp_path, env=environment) as worker:
         try:
             job = app.task(name="hold")(_hold).delay(str(tmp_path / "gate"))
             # It is open on both sides when the job runs.

@@ -1,9 +1,6 @@
 """Messages that are cancelled and deleted while they wait."""
 
-import itertools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -14,33 +11,11 @@ from penstock.core.outcome import Outcome
 from penstock.core.states import State
 from penstock.errors import MissingFeature, StoreUnavailable
 from penstock.testing.contract.harness import ALICE, ids, job, jobs
-from penstock.testing.servers import RabbitServer
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture
-def url(rabbit_server: RabbitServer, tmp_path: Path) -> str:
-    return f"{rabbit_server.url()}?namespace=sifted{next(_numbers)}&backend=sqlite:///{tmp_path}/backend.db"
-
-
-@pytest.fixture
-def open_store(url: str) -> Iterator[Callable[[], AmqpBroker]]:
-    """Opens connections to one queue."""
-    with ExitStack() as stack:
-
-        def open_one() -> AmqpBroker:
-            store = AmqpBroker(url)
-            stack.callback(store.close)
-            store.open()
-            return store
-
-        yield open_one
-
-
-@pytest.fixture
-def store(open_store: Callable[[], AmqpBroker]) -> AmqpBroker:
-    return open_store()
+def store(open_rabbit: Callable[[], AmqpBroker]) -> AmqpBroker:
+    return open_rabbit()
 
 
 def claim(store: AmqpBroker, *queues: str) -> list[bytes]:
@@ -48,13 +23,13 @@ def claim(store: AmqpBroker, *queues: str) -> list[bytes]:
 
 
 def test_one_of_many_is_cancelled_and_the_others_keep_their_order(
-    store: AmqpBroker, open_store: Callable[[], AmqpBroker]
+    store: AmqpBroker, open_rabbit: Callable[[], AmqpBroker]
 ) -> None:
     sent = jobs(50)
     store.enqueue(sent)
     (chosen,) = sent[20:21]
     # By a connection that has never heard of the queue.
-    assert open_store().inspector().cancel(Selection(ids=(chosen.id,))) == 1
+    assert open_rabbit().inspector().cancel(Selection(ids=(chosen.id,))) == 1
     record = store.inspector().get(chosen.id)
     assert record is not None
     assert record.state is State.CANCELLED
@@ -109,8 +84,8 @@ def test_where_the_backend_is_away_all_messages_stay(store: AmqpBroker, monkeypa
     assert claim(store) == ids(sent)
 
 
-def test_a_job_that_waits_is_cancelled_and_one_that_runs_can_not_be(store: AmqpBroker, url: str) -> None:
-    app = Penstock(url)
+def test_a_job_that_waits_is_cancelled_and_one_that_runs_can_not_be(store: AmqpBroker, rabbit_url: str) -> None:
+    app = Penstock(rabbit_url)
 
     @app.task
     def double(number: int) -> int:

@@ -30,24 +30,17 @@ STEP = 1 if FULL else 3
 
 @pytest.fixture(params=KINDS)
 def open_one(
-    request: pytest.FixtureRequest, stores: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    stores: dict[str, Any],
+    tmp_path: Path,
+    opened: Callable[[str], MongoBroker],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[[], MongoBroker]]:
     # Whoever began something has died over it, for whoever comes next.
     monkeypatch.setattr(intents, "_PATIENCE", -1.0)
     url = stores[request.param](request, tmp_path)()
-    opened: list[MongoBroker] = []
-
-    def open_another() -> MongoBroker:
-        broker = connect(url)
-        assert isinstance(broker, MongoBroker)
-        broker.open()
-        opened.append(broker)
-        return broker
-
-    yield open_another
+    yield lambda: opened(url)
     KILLER.left, KILLER.action = None, die
-    for broker in opened:
-        broker.close()
 
 
 def result(lease: Lease) -> Outcome:

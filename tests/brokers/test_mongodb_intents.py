@@ -8,7 +8,6 @@ import pytest
 from bson import ObjectId
 from killing import KILLER, die, killed_at, nothing_is_left_over, settle
 
-from penstock.brokers import connect
 from penstock.brokers.inspect import Selection
 from penstock.brokers.mongodb import intents
 from penstock.brokers.mongodb.broker import MongoBroker
@@ -22,22 +21,11 @@ from penstock.testing.contract.harness import ALICE, BOB, NOW, claim, hand_in, i
 
 @pytest.fixture(params=["mongodb", "mongodb alone"])
 def open_one(
-    request: pytest.FixtureRequest, stores: dict[str, Any], tmp_path: Path
+    request: pytest.FixtureRequest, stores: dict[str, Any], tmp_path: Path, opened: Callable[[str], MongoBroker]
 ) -> Iterator[Callable[[], MongoBroker]]:
     url = stores[request.param](request, tmp_path)()
-    opened: list[MongoBroker] = []
-
-    def open_another() -> MongoBroker:
-        broker = connect(url)
-        assert isinstance(broker, MongoBroker)
-        broker.open()
-        opened.append(broker)
-        return broker
-
-    yield open_another
+    yield lambda: opened(url)
     KILLER.left, KILLER.action = None, die
-    for broker in opened:
-        broker.close()
 
 
 def test_endings_with_everything_that_goes_with_them(open_one: Callable[[], MongoBroker]) -> None:

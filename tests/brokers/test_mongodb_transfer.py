@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from pymongo import monitoring
 
-from penstock.brokers import connect
 from penstock.brokers.inspect import BatchRecord, Selection
 from penstock.brokers.mongodb.broker import MongoBroker
 from penstock.brokers.transfer import Arrival
@@ -49,22 +48,11 @@ monitoring.register(KILLER)
 
 @pytest.fixture
 def open_one(
-    request: pytest.FixtureRequest, stores: dict[str, Any], tmp_path: Path
+    request: pytest.FixtureRequest, stores: dict[str, Any], tmp_path: Path, opened: Callable[[str], MongoBroker]
 ) -> Iterator[Callable[[], MongoBroker]]:
     url = stores["mongodb alone"](request, tmp_path)()
-    opened: list[MongoBroker] = []
-
-    def open_another() -> MongoBroker:
-        broker = connect(url)
-        assert isinstance(broker, MongoBroker)
-        broker.open()
-        opened.append(broker)
-        return broker
-
-    yield open_another
+    yield lambda: opened(url)
     KILLER.left = None
-    for broker in opened:
-        broker.close()
 
 
 def killed(number: int, work: Callable[[], object]) -> bool:
