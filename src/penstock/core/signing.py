@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -14,12 +15,13 @@ from penstock.core.topics import Event
 from penstock.core.workflow import NewWorkflow
 from penstock.errors import ConfigError, PayloadError
 
+if TYPE_CHECKING:
+    from hmac import HMAC
+
 #: Characters of a key, at least.
 SHORTEST_KEY = 32
 #: A name that stands for all tasks.
 ALL = "*"
-_BLOCK = 64
-_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 _PURPOSE = b"penstock 1\0"
 _UNSIGNED = "it is not signed: send it with a key of PENSTOCK_SIGNING_KEYS, or name its task in PENSTOCK_UNSIGNED_TASKS; then retry it"
 _WRONG = (
@@ -52,14 +54,15 @@ class Signing:
     """
 
     def __init__(self, keys: Sequence[str], unsigned: Sequence[str] = ()) -> None:
-        from hmac import compare_digest  # loads OpenSSL
+        from hmac import compare_digest, new  # loads OpenSSL
 
         if not keys or any(len(key) < SHORTEST_KEY for key in keys):
             raise ConfigError(
                 f"a key in PENSTOCK_SIGNING_KEYS has at least {SHORTEST_KEY} characters: "
                 "python -c 'import secrets; print(secrets.token_urlsafe(32))' makes one"
             )
-        self._keys = [_Key(key.encode("utf-8", "surrogateescape")) for key in keys]
+        # A copy takes 1.4 us for a short payload and `hmac.digest` 2.1: half of the work is the key's.
+        self._keys = [new(key.encode("utf-8", "surrogateescape"), digestmod="sha256") for key in keys]
         self.unsigned = frozenset(unsigned)
         self._equal: Callable[[bytes, bytes], bool] = compare_digest
 
@@ -130,7 +133,7 @@ class Signing:
         """How many keys there are."""
         return len(self._keys)
 
-    def _signature(self, key: _Key, payload: bytes, scope: Scope, task: str, id: bytes, *, packed: bool) -> bytes:
+    def _signature(self, key: HMAC, payload: bytes, scope: Scope, task: str, id: bytes, *, packed: bool) -> bytes:
         name = b"" if scope is Scope.EVENT else task.encode("utf-8", "surrogatepass")
         own = id if scope is Scope.JOB else b""
         # Every part but the last has a length that is known, so that no two messages are alike.
@@ -142,25 +145,6 @@ class Signing:
             name,
             own.ljust(16, b"\0"),
         )
-        return key.sign(b"".join((*about, payload)))
-
-
-class _Key:
-    """HMAC-SHA256 (RFC 2104) with one key, of which the half is done that is the same for every message.
-
-    With a message of 100 bytes it took 2.1 us, where `hmac.digest` took 5.9 and a copy of an `hmac.HMAC` 4.5 (Python 3.11, OpenSSL 3).
-    """
-
-    def __init__(self, key: bytes) -> None:
-        from hashlib import sha256  # loads OpenSSL
-
-        block = (sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
-        self._inner = sha256(block.translate(_INNER))
-        self._outer = sha256(block.translate(_OUTER))
-
-    def sign(self, message: bytes) -> bytes:
-        """The signature of a message."""
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(message)
-        outer.update(inner.digest())
-        return outer.digest()
+        signature = key.copy()
+        signature.update(b"".join((*about, payload)))
+        return signature.digest()
