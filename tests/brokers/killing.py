@@ -1,4 +1,4 @@
-"""Killing whoever sends a command to MongoDB before it is sent, in tests of what is left then."""
+"""Killing whoever sends a command to MongoDB before it is sent, or the server after it has answered, in tests of what is left then."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,8 +22,13 @@ class Killer(monitoring.CommandListener):
 
     left: int | None = None
     action: Callable[[], object] = staticmethod(die)
+    #: Does something after the first command of a name to a collection instead.
+    after: tuple[str, str] | None = None
+    request: int | None = None
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if self.after is not None and self.after == (event.command_name, event.command.get(event.command_name)):
+            self.after, self.request = None, event.request_id
         if self.left is not None and event.command_name in {"insert", "update", "delete", "findAndModify"}:
             self.left -= 1
             if self.left < 0:
@@ -31,7 +36,9 @@ class Killer(monitoring.CommandListener):
                 self.action()
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        """Of no interest."""
+        if self.request == event.request_id:
+            self.request = None
+            self.action()
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
         """Of no interest."""

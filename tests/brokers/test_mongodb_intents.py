@@ -1,22 +1,27 @@
 """Killed between any two commands: what belongs together has all happened in the end, or nothing of it."""
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bson import ObjectId
 from killing import KILLER, die, killed_at, nothing_is_left_over, settle
+from pymongo.errors import PyMongoError
 
 from penstock.brokers.inspect import Selection
 from penstock.brokers.mongodb import intents
 from penstock.brokers.mongodb.broker import MongoBroker
+from penstock.brokers.mongodb.plan import Plan
 from penstock.brokers.timetable import Timetable
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.schedule import Schedule, run_of
 from penstock.core.states import State
 from penstock.errors import StoreUnavailable
 from penstock.testing.contract.harness import ALICE, BOB, NOW, claim, hand_in, ids, job, jobs, new_id, state
+from penstock.testing.servers import MongoServer
 
 
 @pytest.fixture(params=["mongodb", "mongodb alone"])
@@ -214,3 +219,65 @@ def test_a_slow_owner_that_was_taken_for_dead_does_nothing(open_one: Callable[[]
     assert claim(survivor, queues=["after"]) == []
     assert ids(claim(survivor, holder=BOB)) == [lease.id]
     assert nothing_is_left_over(survivor)
+
+
+#: A restart of a server takes seconds: in the long form, of one that stands alone as well.
+@pytest.mark.parametrize("members", [1, 0] if os.environ.get("PENSTOCK_CHAOS") == "full" else [1])
+def test_what_a_server_forgot_as_it_died_is_done_again_before_its_intent_is_gone(members: int) -> None:
+    with MongoServer(members=members, options=["--journalCommitInterval", "500"]) as server:
+        broker = connect(server.url())
+        assert isinstance(broker, MongoBroker)
+        broker.open()
+        batch = new_id()
+        first, second = jobs(2, batch=batch)
+        broker.enqueue([first, second], now=NOW)
+        leases = claim(broker)
+        hand_in(broker, Outcome(leases[0], steps=(Step(batch, done=1),)))
+
+        def restart() -> None:
+            server.kill()
+            server.start()
+            # So that the connection is known to be broken, and the next command takes another one.
+            while True:
+                with suppress(PyMongoError):
+                    broker._opened.client.admin.command("ping")
+                    return
+
+        KILLER.after, KILLER.action = ("update", "penstock_batches"), restart
+        try:
+            hand_in(broker, Outcome(leases[1], steps=(Step(batch, done=1),)))
+        finally:
+            KILLER.after, KILLER.action = None, die
+        assert KILLER.request is None
+        assert nothing_is_left_over(broker)
+        assert state(broker, second.id) is State.DONE
+        counted = broker.inspector().batch(batch)
+        assert counted is not None
+        assert counted.done == 2
+        broker.close()
+
+
+def test_a_mark_that_the_server_makes_when_it_was_taken_off_holds_up_no_ending(
+    open_one: Callable[[], MongoBroker],
+) -> None:
+    broker = open_one()
+    batch = new_id()
+    (sent,) = jobs(1, batch=batch)
+    broker.enqueue([sent], now=NOW)
+    (lease,) = claim(broker)
+    outcome = Outcome(lease, steps=(Step(batch, done=1),))
+    found = broker._opened.storing.intents
+    tokens: list[str] = []
+
+    def plan(token: str, _: set[bytes]) -> Plan:
+        tokens.append(token)
+        raise StoreUnavailable("the connection was cut: try again")
+
+    owner, changes = f"{ALICE.worker}/{ALICE.process}", [([sent.id], {"claim": lease.claim})]
+    with pytest.raises(StoreUnavailable):
+        found.carry_out(owner, changes, plan)
+    found.settle_own()
+    found._marked(changes, tokens[0])
+    assert hand_in(broker, outcome) == []
+    assert nothing_is_left_over(broker)
+    assert state(broker, sent.id) is State.DONE

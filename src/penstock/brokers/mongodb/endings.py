@@ -163,8 +163,18 @@ class Endings:
         return good
 
     def _end(self, prepared: Sequence[Prepared], holder: Holder, now: float) -> list[Prepared]:
-        """End leases by the means that each of them takes: most are one document, and few come with others."""
         self._intents.settle_own()
+        good = self._end_now(prepared, holder, now)
+        while len(good) < len(prepared):
+            ended = {id(one) for one in good}
+            left = [one for one in prepared if id(one) not in ended]
+            if not self._intents.free([one.outcome.lease.id for one in left]):
+                break
+            good += self._end_now(left, holder, now)
+        return good
+
+    def _end_now(self, prepared: Sequence[Prepared], holder: Holder, now: float) -> list[Prepared]:
+        """End leases by the means that each of them takes: most are one document, and few come with others."""
         together = [one for one in prepared if one.births or one.outcome.steps]
         chosen = {id(one) for one in together}
         apart = [one for one in prepared if id(one) not in chosen]

@@ -40,6 +40,8 @@ _ABANDONED_AFTER = 60
 #: Seconds for which somebody who stores the same jobs is waited for.
 _PATIENCE = 5.0
 _LOOK_AGAIN = 0.005
+#: Seconds for which a command that was cut off may still begin.
+_LATEST = 30.0
 _REMEMBER_VOID = timedelta(days=1)
 _ON_THE_SHELF: Update = [
     {"$set": {"shelf": {field: f"${field}" for field in STANDING}}},
@@ -69,8 +71,12 @@ class Intents:
         self.flows = Flows(layout, clock, news, self.await_end)
         #: Tokens of intents in transactions of the user's: when these are committed, what they say is to be done.
         self.owed: list[str] = [] if owed is None else owed
-        #: Tokens of this connection's own whose end it did not hear of.
-        self._unheard: set[str] = set()
+        #: Tokens whose end this connection did not hear of; with what is to be done, where that is decided.
+        self._unheard: dict[str, Plan | None] = {}
+        #: Those that were settled, and until when they are kept: a server may begin an update after the connection is cut by which it came, and mark jobs then.
+        self._late: dict[str, float] = {}
+        #: The life of the server that answered last.
+        self._life: object = None
 
     def carry_out(
         self,
@@ -98,11 +104,11 @@ class Intents:
             The plan, without the births that were there already.
         """
         token = token or self.new_token(owner)
-        self._unheard.add(token)
+        self._unheard[token] = None
         inbox = self._layout.inbox
         marked = self._marked(changes, token)
         if (changes and not marked) or (begin is not None and not begin(token)):
-            self._unheard.discard(token)
+            del self._unheard[token]
             return Plan()
         if messages:
             inbox.update_many({"_id": {"$in": list(messages)}, ADOPTED: None}, {"$set": {ADOPTED: token}})
@@ -117,8 +123,9 @@ class Intents:
             self._layout.intents.insert_one({"_id": token, "plan": _packed(chosen)})
         except DuplicateKeyError:
             raise StoreUnavailable("the server was slow, and others took this for dead: try again") from None
+        self._unheard[token] = chosen
         self._finish(token, chosen, hidden=bool(chosen.births))
-        self._unheard.discard(token)
+        self._unheard.pop(token, None)
         return chosen
 
     def new_token(self, owner: str) -> str:
@@ -206,6 +213,11 @@ class Intents:
 
     def settle(self, token: str) -> None:
         """Finish what somebody began, or undo it."""
+        decided = self._unheard.get(token)
+        if decided is not None:
+            # Its intent may be gone already, by the command whose answer was lost.
+            self._finish(token, decided, hidden=True)
+            return
         void = {"_id": token, "void": True, "gone": datetime.now(UTC) + _REMEMBER_VOID}
         try:
             self._layout.intents.insert_one(void)
@@ -215,8 +227,13 @@ class Intents:
         if found is None:
             return
         if "plan" in found:
-            self._finish(token, _unpacked(found["plan"]), hidden=True)
+            plan = self._unheard[token] = _unpacked(found["plan"])
+            self._finish(token, plan, hidden=True)
+            self._unheard.pop(token, None)
             return
+        self._undo(token)
+
+    def _undo(self, token: str) -> None:
         self._layout.jobs.delete_many({"birth": token})
         self._layout.jobs.update_many({"mark": token}, [*_OFF_THE_SHELF, {"$unset": ["mark", "shelf"]}])
         self._layout.inbox.update_many({ADOPTED: token}, {"$unset": {ADOPTED: 1}})
@@ -225,9 +242,24 @@ class Intents:
 
     def settle_own(self) -> None:
         """Settle what this connection began and did not hear the end of."""
+        if not self._unheard:
+            return
+        now = time.monotonic()
+        self._late = {token: until for token, until in self._late.items() if until > now}
         for token in list(self._unheard):
             self.settle(token)
-            self._unheard.discard(token)
+            self._unheard.pop(token, None)
+            self._late[token] = now + _LATEST
+
+    def free(self, ids: Sequence[bytes]) -> bool:
+        """Take marks off these jobs that the server put there when they had been taken off; were there any?"""
+        if not self._late:
+            return False
+        marked = {"_id": {"$in": list(ids)}, "mark": {"$in": list(self._late)}}
+        tokens = {found["mark"] for found in self._layout.jobs.find(marked, {"mark": 1})}
+        for token in tokens:
+            self._undo(token)
+        return bool(tokens)
 
     def settle_of(self, owner: str) -> None:
         """Settle what a dead process, or every process of a dead worker, left half done."""
@@ -237,6 +269,7 @@ class Intents:
 
     def settle_old(self) -> None:
         """Settle what was left half done long ago, by whomever."""
+        self.settle_own()
         for token, decided in self._begun().items():
             if self._age(token) > (_PATIENCE if decided else _ABANDONED_AFTER):
                 self.settle(token)
@@ -256,8 +289,24 @@ class Intents:
         """Do what an intent says, as often as it takes; with `hidden`, show the jobs that were hidden for it.
 
         Nothing here waits for a disk. What a server forgets as it dies, it forgets from the end: as long as it has not
-        forgotten that the intent is gone, it has not forgotten what came before.
+        forgotten that the intent is gone, it has not forgotten what came before. That holds within one life of it: where
+        it died in between, the intent may have gone in the next one, and all is done again.
         """
+        if self._life is None:
+            self._life = self._ask_life()
+        before = None
+        while before != self._life:
+            before = self._life
+            self._do(token, plan, hidden=hidden)
+            reply = self._layout.unhurried.intents.delete_one({"_id": token}).raw_result
+            self._life = reply.get("electionId") or self._ask_life()
+
+    def _ask_life(self) -> object:
+        """What no other life of the server has in common with this one; a server that stands alone is not elected."""
+        hello = self._layout.client.admin.command("hello")
+        return hello.get("electionId") or hello.get("topologyVersion", {}).get("processId", "unknown")
+
+    def _do(self, token: str, plan: Plan, *, hidden: bool) -> None:
         layout = self._layout.unhurried
         mark = {"mark": token}
         done = Plan(
@@ -285,7 +334,6 @@ class Intents:
             # Not before all of it is in it.
             known = {"_id": plan.shipment["_id"]}
             layout.shipments.update_one(known, {"$setOnInsert": plan.shipment}, upsert=True)
-        layout.intents.delete_one({"_id": token})
 
 
 def _hidden(born: Document, token: str) -> Document:
