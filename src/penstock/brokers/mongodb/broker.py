@@ -28,6 +28,7 @@ from penstock.brokers.mongodb.inbox import Inbox
 from penstock.brokers.mongodb.layout import Layout
 from penstock.brokers.mongodb.listen import listening
 from penstock.brokers.mongodb.metrics import prune_metrics, record_metrics
+from penstock.brokers.mongodb.results import prune_results
 from penstock.brokers.mongodb.sides import Parts, Sides
 from penstock.brokers.mongodb.stages import prune_workflows
 from penstock.brokers.mongodb.storing import Storing
@@ -264,7 +265,7 @@ class MongoBroker(Sides):
             prune_workflows(parts.layout, parts.storing.intents.flows, now)
             prune_batches(parts.layout, now, EVERY_BATCH, SOME_BATCHES)
             prune_metrics(parts.layout, now)
-            return parts.layout.results.delete_many({"expires": {"$lte": now}}).deleted_count
+            return prune_results(parts.layout, now)
 
     def depth(self, queue: str) -> int:
         """See `Broker.depth`."""

@@ -116,13 +116,13 @@ class Endings:
     def _result(self, outcome: Outcome, now: float) -> Document | None:
         if outcome.result is None or outcome.ending is not Ending.DONE:
             return None
-        # One that others take is kept until they have started, which sets another time.
+        # One that others take is kept until they have started, which sets another time: however long that takes, the server does not delete it.
         ttl = max(outcome.result_ttl, KEPT_FAILED) if outcome.passes else outcome.result_ttl
         result: Document = {"_id": outcome.lease.id, "value": outcome.result, "expires": now + ttl}
-        if ttl < _LONGEST_TTL:
-            result["gone"] = datetime.fromtimestamp(self._clock.now() + ttl + _GRACE, UTC)
         if outcome.passes and outcome.lease.batch is not None:
             result["stage"] = outcome.lease.batch
+        elif ttl < _LONGEST_TTL:
+            result["gone"] = datetime.fromtimestamp(self._clock.now() + ttl + _GRACE, UTC)
         return result
 
     def _in_force(self, prepared: Sequence[Prepared], session: ClientSession | None) -> list[Prepared]:

@@ -8,6 +8,7 @@ from typing import Any
 from penstock.brokers.mongodb.documents import Update
 from penstock.brokers.mongodb.layout import Layout
 from penstock.brokers.mongodb.plan import Guard, Plan
+from penstock.brokers.mongodb.results import nothing, wanted
 from penstock.brokers.mongodb.storing import Storing
 from penstock.core.outcome import Step
 
@@ -49,8 +50,8 @@ class Repair:
     def _some(self, ids: list[bytes]) -> int:
         jobs = self._layout.jobs
         fit = {"_id": {"$in": ids}, "mark": None, **self._guard}
-        # Of what has ended, those are not counted yet that were cancelled with their stage.
-        counted = {"fate" if self._counter is None else "batch": {"$exists": True}}
+        # Of what has ended, those are not counted yet that were cancelled with their stage; but what is deleted may leave something to it.
+        counted = {"fate" if self._counter is None and self._update is not None else "batch": {"$exists": True}}
         if not jobs.count_documents({**fit, **counted}, limit=1):
             if self._update is None:
                 return jobs.delete_many(fit).deleted_count
@@ -69,6 +70,8 @@ class Repair:
         stages: set[bytes] = set()
         if batches and self._update is None:
             stages = {one["_id"] for one in self._layout.stages.find({"_id": {"$in": list(batches)}}, {"_id": 1})}
+            taken = wanted(self._layout, stages)
+            plan.results = [nothing(one["_id"], one["batch"]) for one in found if one.get("batch") in taken]
         for one in found:
             done.append(one["_id"])
             batch = one.get("batch")

@@ -66,7 +66,7 @@ def of_outcomes(outcomes: Sequence[Outcome]) -> dict[str, Array | None]:
 
 
 def _kept(outcome: Outcome) -> float:
-    """Seconds for which a result is kept: one that others take until they have started, which sets another time."""
+    """Seconds for which a result is kept: one that others take, until it is seen that they have started, and in any case until then."""
     return max(outcome.result_ttl, KEPT_FAILED) if outcome.passes else outcome.result_ttl
 
 

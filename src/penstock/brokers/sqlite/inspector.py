@@ -156,6 +156,7 @@ class SqliteInspector(Side):
     def _uncount(self, connection: sqlite3.Connection, keys: str) -> Settled:
         """Jobs that have not ended are about to be deleted: their batches have no such items; of a workflow, they count as failed."""
         connection.execute(self._sql["batch_shrink"], (keys,))
+        connection.execute(self._sql["leave_nothing"], (keys,))
         return self._moves.flows.settle(connection, self._batches(keys), time.time())
 
     def _batches(self, keys: str) -> builtins.list[bytes]:
@@ -178,6 +179,8 @@ class SqliteInspector(Side):
                 "unpark_jobs",
                 "wait_over",
                 "unend",
+                # Only now of those that had ended: what has started meanwhile has been handed their failures.
+                "leave_nothing",
                 "delete_jobs",
             ):
                 connection.execute(self._sql[statement], (keys,))

@@ -258,6 +258,28 @@ class WorkflowContract(FlowBase):
         store.prune(now=NOW + 100 + KEPT_DONE + 1)
         assert store.inspector().result(one.id, now=NOW) is None
 
+    def test_results_are_kept_for_the_last_that_takes_them(self, store: Broker, flows: Workflows) -> None:
+        first, slow = stage(2), stage()
+        early = stage(after=[first], shape=[1])
+        late = stage(after=[first, slow], shape=[1, 0])
+        made = started(flows, first, slow, early, late)
+        *two, waits = claim(store)
+        done(store, *two, value="kept", terms=Terms(passes=True, result_ttl=1.0))
+        taken = claim_one(store)
+        assert given(taken) == [["kept", "kept"]]
+        done(store, taken)
+        for day in (0.1, 1.1, 2.2, KEPT_FAILED / KEPT_DONE + 1, 3 * KEPT_FAILED / KEPT_DONE):
+            store.prune(now=NOW + day * KEPT_DONE)
+        now = NOW + 3 * KEPT_FAILED + 1
+        done(store, waits, value="too", now=now)
+        taken = claim_one(store, now=now)
+        assert given(taken) == [["kept", "kept"], "too"]
+        done(store, taken, now=now)
+        for day in (1.1, 2.2):
+            store.prune(now=now + day * KEPT_DONE)
+        assert flows.get(made.id) is None
+        assert [store.inspector().result(one.id, now=NOW) for one in two] == [None, None]
+
     def test_jobs_that_join_a_stage_are_waited_for(self, store: Broker, flows: Workflows) -> None:
         first = stage()
         last = stage(after=[first], shape=[1])

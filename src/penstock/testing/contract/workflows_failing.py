@@ -158,6 +158,35 @@ class WorkflowFailureContract(FlowBase):
         done(store, claim_one(store))
         assert read(flows, made).state is State.DEAD
 
+    def test_jobs_that_are_deleted_keep_their_places_among_the_results(self, store: Broker, flows: Workflows) -> None:
+        group = stage(5)
+        callback = stage(after=[group], rule=Rule.ENDED, shape=[1])
+        started(flows, group, callback)
+        assert store.inspector().delete(Selection(ids=(group.jobs[0].id,))) == 1
+        leases = claim(store)
+        broken(store, leases[0], leases[2])
+        assert store.inspector().delete(Selection(ids=(leases[0].id,))) == 1
+        store.prune(now=NOW + 1)
+        done(store, leases[1], value="c")
+        done(store, leases[3], value="e")
+        ((one, two, three, failure, five),) = given(claim_one(store))
+        assert (one, two, three, five) == (None, None, "c", "e")
+        assert msgspec.convert(failure, Failure) == BROKEN
+
+    def test_the_results_of_a_stage_of_which_the_rest_is_deleted(self, store: Broker, flows: Workflows) -> None:
+        group = stage(3)
+        callback = stage(after=[group], rule=Rule.ENDED, shape=[1])
+        started(flows, group, callback)
+        one, two, three = claim(store)
+        again = (Step(group.id, retried=1),)
+        assert hand_in(store, Outcome(one, Ending.RETRY, delay=30.0, failure=BROKEN, steps=again)) == []
+        done(store, two, value="b")
+        broken(store, three)
+        # What is delayed and what failed, together: the callback starts by that.
+        assert store.inspector().delete(Selection(batch=group.id)) == 2
+        ((nothing, value, _),) = given(claim_one(store))
+        assert (nothing, value) == (None, "b")
+
     def test_a_job_that_died_and_may_not_run_twice_fails_its_stage(self, store: Broker, flows: Workflows) -> None:
         first = stage(at_most_once=True)
         last = stage(after=[first])
