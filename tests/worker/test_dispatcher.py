@@ -1,20 +1,27 @@
 """Between pool and broker."""
 
+import itertools
+import math
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker
+from penstock.brokers.sqlite.broker import SqliteBroker
 from penstock.core.ids import uuid7s
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
+from penstock.core.states import State
 from penstock.errors import StoreError
 from penstock.events.counters import ROOM, Counters
 from penstock.events.meter import Meter
+from penstock.worker import dispatcher as dispatcher_module
 from penstock.worker.dispatcher import Dispatcher
 
 HOLDER = Holder("worker", 1)
+_numbers = itertools.count(1)
 
 
 class Setup:
@@ -48,6 +55,25 @@ class Setup:
 @pytest.fixture
 def setup(queue_url: str) -> Iterator[Setup]:
     setup = Setup(queue_url)
+    yield setup
+    setup.broker.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mongodb", "lone mongodb", "redis"])
+def any_setup(request: pytest.FixtureRequest, queue_url: str) -> Iterator[Setup]:
+    name = f"dispatcher{next(_numbers)}"
+    match request.param:
+        case "postgresql":
+            url = f"{request.getfixturevalue('postgres_server').url()}?schema={name}"
+        case "mongodb":
+            url = f"{request.getfixturevalue('mongo_server').url()}&namespace={name}"
+        case "lone mongodb":
+            url = f"{request.getfixturevalue('lone_mongo_server').url()}?namespace={name}"
+        case "redis":
+            url = f"{request.getfixturevalue('redis_server').url()}?namespace={name}"
+        case _:
+            url = queue_url
+    setup = Setup(url)
     yield setup
     setup.broker.close()
 
@@ -123,3 +149,61 @@ def test_what_was_in_doubt_and_is_stale_then_is_not_told_for_it_went_through(set
     setup.dispatcher.hand_in()
     assert setup.stale == []
     assert setup.dispatcher.waiting == 0
+
+
+def fail(setup: Setup) -> None:
+    """An exchange is cut off."""
+    setup.broker.close()
+    with pytest.raises(StoreError):
+        setup.dispatcher.tick(1)
+    setup.broker.open()
+
+
+def test_after_trouble_leases_that_nobody_heard_of_go_back_and_those_that_run_stay(
+    any_setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = any_setup
+    monkeypatch.setattr(dispatcher_module, "_LOOKS", (0.0, 0.0, math.inf))
+    setup.enqueue(5)
+    running = setup.dispatcher.tick(1)
+    running += setup.dispatcher.tick(2)
+    setup.dispatcher.done(Outcome(running.pop(1)))
+    fail(setup)
+    # Its answer was lost.
+    setup.broker.exchange((), ("default",), 1, HOLDER)
+    assert setup.counts() == (1, 4)
+    assert setup.dispatcher.tick(0) == []
+    assert setup.counts() == (2, 2)
+    for lease in running:
+        setup.dispatcher.done(Outcome(lease))
+    setup.dispatcher.hand_in()
+    assert setup.counts() == (2, 0)
+    assert setup.stale == []
+
+
+def test_a_lease_that_nobody_heard_of_and_that_may_not_run_twice_becomes_a_dead_letter(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher_module, "_LOOKS", (0.0,))
+    (id,) = uuid7s(1, 1_700_000_000_000, b"0123456789")
+    setup.broker.enqueue([NewJob(id, "app.task", b"\x90", at_most_once=True)])
+    fail(setup)
+    setup.broker.exchange((), ("default",), 1, HOLDER)
+    setup.dispatcher.tick(0)
+    record = setup.broker.inspector().get(id)
+    assert record is not None
+    assert record.state is State.DEAD
+
+
+def test_what_was_taken_runs_though_the_ends_of_others_can_not_be_told(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: SqliteBroker, ids: object) -> None:
+        raise StoreError("the connection was cut: try again")
+
+    monkeypatch.setattr(SqliteBroker, "tell_ended", refused)
+    setup.enqueue(2)
+    (lease,) = setup.dispatcher.tick(1)
+    setup.broker.exchange([Outcome(lease)], (), 0, HOLDER)
+    setup.dispatcher.done(replace(Outcome(lease), committed=True))
+    assert len(setup.dispatcher.tick(1)) == 1

@@ -243,6 +243,22 @@ def test_a_job_that_runs_and_is_to_be_cancelled_is_told_of(setup: Setup) -> None
     setup.upkeep.stop()
 
 
+def test_what_a_store_takes_for_a_process_that_is_buried_already_goes_back(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep_module, "_AGAIN", (0.0, 0.5))
+    setup.start()
+    setup.enqueue()
+    setup.upkeep.bury(7, Death("was killed"))
+    pause = threading.Event()
+    while setup.upkeep.judging:
+        pause.wait(0.01)
+    setup.broker.exchange((), ("default",), 1, Holder(WORKER, 7))
+    setup.wait_until_ready()
+    assert setup.claim(Holder("other")).crashes == 0
+    setup.upkeep.stop()
+
+
 @pytest.fixture(params=["sqlite", "postgresql", "mongodb", "lone mongodb", "redis"])
 def any_url(request: pytest.FixtureRequest, queue_url: str) -> str:
     name = f"upkeep{next(_numbers)}"

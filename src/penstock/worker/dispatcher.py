@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from penstock.brokers.base import Broker
+from penstock.core.decide import INTERRUPTED, dead
 from penstock.core.job import Holder, Lease
 from penstock.core.joining import EndWithin
 from penstock.core.outcome import Ending, Outcome, ended
@@ -21,6 +22,10 @@ from penstock.errors import StoreError
 from penstock.events.meter import Meter
 from penstock.worker.scribe import Scribe
 from penstock.worker.showing import Showing
+
+#: Seconds after an exchange failed at which the store is asked what it holds in this process's name. A server may begin what it was
+#: told after the connection is cut by which it came, and may be slow.
+_LOOKS = (1.0, 5.0, 15.0, 45.0, 90.0)
 
 
 class Dispatcher:
@@ -63,6 +68,11 @@ class Dispatcher:
         self.scribe = Scribe(self._borrowed)
         #: Is told what runs, now and then.
         self.show = Showing(holder, self._borrowed, needed=not broker.keeps_records).look
+        #: The leases that came last, and the claims of others that are held, by the ids of their jobs.
+        self._latest: tuple[Lease, ...] = ()
+        self._claims: dict[bytes, int] = {}
+        #: When to look for leases that the store holds in this process's name, and it does not know of.
+        self._looks: list[float] = []
         self._lock = threading.Lock()
         self._outcomes: deque[Outcome] = deque()
         # Handed in, and no answer came: if they are stale the next time, that is most likely because they went through.
@@ -151,10 +161,13 @@ class Dispatcher:
             # Nothing that ended is forgotten: it goes with the next exchange. One that did go through is then stale.
             self._outcomes.extendleft(reversed(taken))
             self._doubtful.update((outcome.lease.key, outcome.lease.claim) for outcome in outcomes)
+            self._looks = [time.monotonic() + after for after in _LOOKS]
             raise
-        self.held += len(exchange.leases) - len(taken)
+        self._note(taken, exchange.leases)
         if len(outcomes) < len(taken) and not self._broker.tells_within:
-            self._broker.tell_ended(ended(outcome for outcome in taken if outcome.committed))
+            # Who waits looks now and then in any case, and what was taken is to run.
+            with suppress(StoreError):
+                self._broker.tell_ended(ended(outcome for outcome in taken if outcome.committed))
         count = self._meter.exchanged(taken, exchange.stale, time.perf_counter() - began, time.monotonic())
         if count:
             self.ended += count
@@ -167,4 +180,37 @@ class Dispatcher:
         self._doubtful.clear()
         if stale:
             self._stale(stale)
+        if self._looks and time.monotonic() >= self._looks[0]:
+            # What was taken is to run, whatever the store says now: the next look is to come.
+            with suppress(StoreError):
+                self._give_back_unknown()
         return exchange.leases
+
+    def _note(self, taken: Sequence[Outcome], leases: Sequence[Lease]) -> None:
+        """Keep which leases are held."""
+        self.held += len(leases) - len(taken)
+        claims = self._claims
+        if self.held == len(leases):
+            # All others have been handed in, as nearly always where jobs are short: no job is looked at.
+            claims.clear()
+            self._latest = tuple(leases)
+            return
+        claims.update((lease.id, lease.claim) for lease in self._latest)
+        self._latest = ()
+        for each in taken:
+            if claims.get(each.lease.id) == each.lease.claim:
+                del claims[each.lease.id]
+        claims.update((lease.id, lease.claim) for lease in leases)
+
+    def _give_back_unknown(self) -> None:
+        """Give back leases whose answer was lost: nobody would run them for as long as this process lives."""
+        held = self._broker.held(self._holder)
+        known = {**self._claims, **{lease.id: lease.claim for lease in self._latest}}
+        unknown = [lease for lease in held if known.get(lease.id) != lease.claim]
+        if unknown:
+            outcomes = [
+                dead(lease, INTERRUPTED) if lease.at_most_once else Outcome(lease, Ending.RELEASED) for lease in unknown
+            ]
+            self._broker.exchange(outcomes, (), 0, self._holder)
+        now = time.monotonic()
+        self._looks = [at for at in self._looks if at > now]

@@ -41,6 +41,8 @@ _LONGEST_PAUSE = DEAD_AFTER / 2
 #: Seconds that a store has, when the worker leaves, to answer what is under way: one that has answered before, and one that never has.
 _LEAVING_SECONDS = 10.0
 _UNSETTLED_SECONDS = 1.0
+#: Seconds after a process was buried at which it is looked again what it holds. A store may begin what it was told after its sender died.
+_AGAIN = (2.0, 10.0, 40.0)
 _PROMOTE = 0.5
 _UNPARK = 5.0
 _PRUNE = 60.0
@@ -116,6 +118,8 @@ class Upkeep:
         self._nudge = threading.Event()
         self._stopping = False
         self._dead: deque[tuple[Holder, Death]] = deque()
+        #: Those that are buried, and when to look again.
+        self._buried: list[tuple[float, Holder]] = []
         # Is the first heartbeat stored, or has it failed?
         self._settled = False
         self._ended = threading.Event()
@@ -236,6 +240,7 @@ class Upkeep:
             self._done("rescue", BEAT * random.uniform(0.8, 1.0))
             if jobs:
                 self._emitter.emit(Rescued(jobs))
+        self._look_at_buried(broker)
         if self._is_due("unpark"):
             broker.unpark(tuple(self._terms))
             self._done("unpark", _UNPARK)
@@ -290,6 +295,14 @@ class Upkeep:
                             self._emitter.emit(JobEnded(outcome, seconds[outcome.lease.id]))
             broker.abandon(holder, crashed)
             self._dead.popleft()
+            self._buried += [(time.monotonic() + after, holder) for after in _AGAIN]
+
+    def _look_at_buried(self, broker: Broker) -> None:
+        """Give back what a dead process took after it was buried: its worker lives, so nobody else would."""
+        now = time.monotonic()
+        for holder in {holder for at, holder in self._buried if at <= now}:
+            broker.abandon(holder)
+        self._buried = [(at, holder) for at, holder in self._buried if at > now]
 
     def _see_to_canary(self, broker: Broker) -> None:
         now = time.monotonic()
