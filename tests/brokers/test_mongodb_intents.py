@@ -223,11 +223,11 @@ def test_a_slow_owner_that_was_taken_for_dead_does_nothing(open_one: Callable[[]
 
 #: A restart of a server takes seconds: in the long form, of one that stands alone as well.
 @pytest.mark.parametrize("members", [1, 0] if os.environ.get("PENSTOCK_CHAOS") == "full" else [1])
-def test_what_a_server_forgot_as_it_died_is_done_again_before_its_intent_is_gone(members: int) -> None:
+def test_what_a_server_forgot_as_it_died_is_done_again_before_its_intent_is_gone(
+    members: int, opened: Callable[[str], MongoBroker]
+) -> None:
     with MongoServer(members=members, options=["--journalCommitInterval", "500"]) as server:
-        broker = connect(server.url())
-        assert isinstance(broker, MongoBroker)
-        broker.open()
+        broker = opened(server.url())
         batch = new_id()
         first, second = jobs(2, batch=batch)
         broker.enqueue([first, second], now=NOW)
@@ -254,7 +254,6 @@ def test_what_a_server_forgot_as_it_died_is_done_again_before_its_intent_is_gone
         counted = broker.inspector().batch(batch)
         assert counted is not None
         assert counted.done == 2
-        broker.close()
 
 
 def test_a_mark_that_the_server_makes_when_it_was_taken_off_holds_up_no_ending(
