@@ -6,6 +6,8 @@ READY := .venv/.ready
 STAMP := .venv/.installed
 # Most tests wait for servers and processes more than they compute: three at a time keep two cores busy.
 TESTERS ?= 3
+# A test that hangs takes its process along, which is replaced; none takes a minute on a quiet machine.
+PATIENCE := --timeout 300 --timeout-method thread
 # The tests start thousands of processes: each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -33,9 +35,9 @@ demo: $(READY)  ## load 100,000 simulated orders through a file queue and count 
 
 test: $(STAMP)  ## run the whole test suite, on real servers that it starts itself
 	@tests/install-servers
-	$(BIN)/pytest -n $(TESTERS) --dist worksteal || { \
+	$(BIN)/pytest -n $(TESTERS) --dist worksteal $(PATIENCE) || { \
 		echo "What failed beside other tests is run once more, by itself. What passes only now has a limit of time that is too short, or a race: it is a bug all the same."; \
-		$(BIN)/pytest --last-failed --last-failed-no-failures none; }
+		$(BIN)/pytest --last-failed --last-failed-no-failures none $(PATIENCE); }
 
 chaos: $(STAMP)  ## kill workers, connections, servers and nodes for half an hour
 	@tests/install-servers

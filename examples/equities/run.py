@@ -25,7 +25,7 @@ import limits
 import proof
 from pymongo.errors import PyMongoError
 
-from penstock.core.text import without_password
+from penstock.core.masking import without_password
 from penstock.testing.servers import MongoServer
 
 HERE = Path(__file__).resolve().parent

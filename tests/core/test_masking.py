@@ -25,6 +25,7 @@ SECRET = "s3cr3t"
         ("amqp://h/?backend=redis%3A%2F%2Fb%3As3cr3t%40i&x=1", "amqp://h/?backend=redis%3A%2F%2Fb%3A***%40i&x=1"),
         ("amqp://h/?backend=mongodb%3A%2F%2Fi%2Fd%3Fpassword%3Ds3cr3t", "amqp://h/?backend=mongodb%3A%2F%2Fi%2Fd%3Fpassword%3D***"),
         ("ada:s3cr3t@host/db", "ada:***@host/db"),
+        ("ada:s3cr3t://@host/db", "ada:***@host/db"),
         ("shop:app", "shop:app"),
         ("", ""),
     ],

@@ -16,6 +16,7 @@ _CARELESS = (
     r"(?s)\A([^:/?#]*://[^:@/?#\[\]\s]*):"
     r"(?!(?:[^/?#\s@]*@[^@?]+|\d{1,5}(?:,[^@/?]*)?(?:/[^@?#]*)?)(?:\?\w+=|$)).*@"
 )
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
 #: Without a scheme.
 _BARE = r"(?s)\A([^:@/\s]*):.*@"
 #: A URL that is the value of another's option, where it is encoded. What repeats has a bound here and below, as a text may be
@@ -31,7 +32,7 @@ _URL = r"[A-Za-z][A-Za-z0-9+.-]{0,40}://[^\s\"'<>`]+"
 
 def without_password(url: str) -> str:
     """A URL as it may be shown; what is none is masked likewise, as far as it looks like one."""
-    if "://" not in url:
+    if re.match(_SCHEME, url) is None:
         url = re.sub(_BARE, rf"\1:{_MASK}@", url)
     for pattern in (_CARELESS, _USER):
         url = re.sub(pattern, rf"\1:{_MASK}@", url)
