@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from harmed import HarmedPostgres, HarmedRedis
+from harmed import HarmedMongo, HarmedPostgres, HarmedRedis
 from oracle import FULL, HERE, SEED, Worker, send, until
 
 from penstock.core.states import State
@@ -110,9 +110,11 @@ def test_workflows_end_however_often_their_workers_are_killed(
     play.check()
 
 
-@pytest.mark.parametrize("harmed", ["postgresql", "redis"], indirect=True)
+@pytest.mark.parametrize(
+    "harmed", ["postgresql", "mongodb", "redis"] if FULL else ["postgresql", "redis"], indirect=True
+)
 def test_workflows_end_whatever_becomes_of_their_server_and_connections(
-    harmed: HarmedPostgres | HarmedRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    harmed: HarmedPostgres | HarmedMongo | HarmedRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dice, pause, url = random.Random(SEED), threading.Event(), harmed.place()
     play = Play(url, tmp_path, monkeypatch, HARMED_FLOWS)
