@@ -1,8 +1,28 @@
 """`penstock chaos`."""
 
 import json
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    pause = threading.Event()
+    for _ in range(3000):
+        if condition():
+            return
+        pause.wait(0.02)
+    pytest.fail(f"not within a minute: {what}")
 
 
 def test_a_short_trial_for_programs(penstock):
@@ -27,6 +47,18 @@ def test_a_short_trial_for_people(penstock):
     assert "DONE AFTER p50" in done.out
     lines = dict(line.split(None, 1) for line in done.out.splitlines() if line.startswith("lost"))
     assert lines == {"lost": "none"}
+
+
+def test_no_worker_outlives_it(folder):
+    command = [sys.executable, "-m", "penstock", "chaos", "sqlite:///trial.db", "--seconds", "60", "--jobs", "600"]
+    trial = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
+    until(lambda: len(children(trial.pid)) == 2, "its workers are there")
+    workers = [os.pidfd_open(pid) for pid in children(trial.pid)]
+    trial.kill()
+    trial.wait()
+    for worker in workers:
+        assert select.select([worker], [], [], 60)[0]
+        os.close(worker)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+#: What each worker is.
+_PROGRAM = "penstock.cli.chaos_worker"
 #: Seconds that a worker has to end in order.
 _PATIENCE = 40.0
 
@@ -87,7 +89,7 @@ class Crew:
     def _start(self) -> subprocess.Popen[str]:
         with self._said.open("ab") as said:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "penstock.chaos.worker", str(self._processes)],
+                [sys.executable, "-m", _PROGRAM, str(self._processes), str(os.getpid())],
                 stdin=subprocess.PIPE, stdout=said, stderr=said, text=True,
                 # A Ctrl-C is for whoever watches; the workers are ended in order.
                 start_new_session=True,

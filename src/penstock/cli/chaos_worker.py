@@ -1,10 +1,12 @@
-"""A worker of a trial: `python -m penstock.chaos.worker PROCESSES`, with the URL on its standard input, where no list of processes shows it."""
+"""A worker of a trial: `python -m penstock.cli.chaos_worker PROCESSES PARENT`, with the URL on its standard input, where no list of processes shows it."""
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from penstock.chaos.app import QUEUE
+from penstock.cli.parent import die_with
 from penstock.events.emit import Emitter
 from penstock.events.log import configure, log_events
 from penstock.worker.lane import Lane
@@ -15,7 +17,8 @@ _PROGRAM = "penstock.cli.process"
 
 
 def main() -> int:
-    """Work until a signal comes; returns the exit status."""
+    """Work until a signal comes, or until the trial is gone; returns the exit status."""
+    die_with(int(sys.argv[2]), signal.SIGTERM)
     url = sys.stdin.readline().strip()
     lane = Lane("penstock.chaos.app:make", int(sys.argv[1]), queues=(QUEUE,), arguments={"url": url}, quiet=True)
     configure(verbose=False)
