@@ -13,8 +13,8 @@ from benchmarks.places import cleared, folder, url, worker
 from benchmarks.tasks import app
 from penstock import map_reduce
 
-#: Parts of the text, and results that one reducer gets: with 8 MiB of results at most, of half a million bytes each.
-_PARTS, _FAN_IN = 16, 4
+#: Parts of the text, two for each process, and results that one reducer gets: each of half a million bytes, and all are added up word by word.
+_PARTS, _FAN_IN = 4, 4
 _WORDS = 50_000
 _BLOCK = 1 << 20
 
