@@ -59,5 +59,12 @@ def test_each_run_too_many_needs_a_reason_of_its_own() -> None:
     assert told(*twice, harms=(KILLED, Harm("restart", 3.05, 3.5))).unexplained == ()
 
 
+def test_who_was_frozen_may_begin_what_was_given_to_another_meanwhile() -> None:
+    frozen = Harm("freeze", 2.0, 9.0, frozenset({7}))
+    assert told(run(0, 8, 4.0, 4.1), run(0, 7, 8.0, 8.1), harms=(frozen,)).passed
+    assert told(run(0, 8, 4.0, 4.1), run(0, 7, 9.5, 9.6), harms=(frozen,)).unexplained == (0,)
+    assert told(run(0, 8, 1.0, 1.1), run(0, 7, 8.0, 8.1), harms=(frozen,)).unexplained == (0,)
+
+
 def test_a_job_that_was_handed_in_twice_may_be_there_twice() -> None:
     assert told(run(0, 7, 1.0, 1.1), run(0, 7, 1.2, 1.3), resent=(0,)).passed

@@ -21,8 +21,8 @@ _BETWEEN_RESTARTS = 10.0
 _RESTARTS = 120
 #: Seconds in which a process dies with its parent.
 _DYING = 0.5
-#: Seconds in which a worker hears what became of its jobs, or has found its way back to the store.
-_HEARS = 3.0
+#: Seconds in which a worker hears what became of its jobs and is known to live again, or has found its way back to the store.
+_HEARS = DEAD_AFTER
 #: The most bytes of an answer that a connection passes on before it is cut.
 _ANSWER = 400
 

@@ -127,7 +127,12 @@ def _runs(notes: Iterable[Note]) -> dict[int, list[Run]]:
 
 
 def _explains(harm: Harm, first: Run, second: Run) -> bool:
-    """Did it keep the store from hearing of the first run before the second began?"""
+    """Did it keep the store from hearing of the first run before the second began?
+
+    Or was the second of somebody who held the job before it was frozen, and began it when it could go on?
+    """
+    if harm.pids is not None and second.pid in harm.pids and harm.at <= first.began and second.began <= harm.until:
+        return True
     if not harm.met(first.pid) or not first.began <= harm.until or not harm.at <= second.began:
         return False
     return first.ended is None or first.ended > harm.at - _UNHEARD
