@@ -58,6 +58,10 @@ bench: $(STAMP)  ## measure, each figure beside the raw loop
 	@tests/install-servers
 	$(BIN)/python -m benchmarks
 
+bench-check: $(STAMP)  ## measure for half a minute, and fail where something has become far too slow
+	@tests/install-servers
+	$(BIN)/python -m benchmarks drain enqueue --quick --check
+
 bench-peers: $(STAMP)  ## measure beside other task queues, each installed into an environment of its own, and write docs/reference/peers.md
 	@tests/install-servers
 	$(BIN)/python -m benchmarks.peers --write
