@@ -91,7 +91,13 @@ class Waiting:
             timeout: seconds in all; None is for ever.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        return _pauses(deadline, lambda: _LONGEST_LOOK if self._hears else _LONGEST_POLL)
+        pause = _SHORTEST_LOOK
+        while True:
+            left = pause if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                return
+            yield min(pause, left)
+            pause = min(pause * _LONGER, _LONGEST_LOOK if self._hears else _LONGEST_POLL)
 
     def until_none_is_left(self, look: Callable[[], tuple[T, int]], timeout: float | None) -> T | None:
         """Look at counters whenever it may be worth it, until they say that nothing is under way; None where the time is up first.
@@ -164,13 +170,3 @@ class Waiting:
                 self._changed.wait_for(lambda: self._closed or not self._waiters)
                 idle = not self._changed.wait_for(lambda: self._closed or bool(self._waiters), _LINGER)
             self._thread, self._hears = None, False
-
-
-def _pauses(deadline: float | None, longest: Callable[[], float]) -> Iterator[float]:
-    pause = _SHORTEST_LOOK
-    while True:
-        left = pause if deadline is None else deadline - time.monotonic()
-        if left <= 0:
-            return
-        yield min(pause, left)
-        pause = min(pause * _LONGER, longest())

@@ -7,9 +7,11 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+
+from penstock.worker import tree
 
 #: What each worker is.
 _PROGRAM = "penstock.cli.chaos_worker"
@@ -36,19 +38,20 @@ class Crew:
     def kill_process(self, dice: random.Random) -> Sequence[int]:
         """kill -9 a process that runs jobs; returns its id, or nothing where none is up."""
         pids = sorted(
-            pid for worker in self._workers if worker.pid not in self._frozen for pid in _children(worker.pid)
+            pid for worker in self._workers if worker.pid not in self._frozen for pid in tree.descendants(worker.pid)
         )
         if not pids:
             return ()
         victim = dice.choice(pids)
-        _send([victim], signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
         return (victim,)
 
     def kill_worker(self, dice: random.Random) -> Sequence[int]:
         """kill -9 a worker's main process, whose others die with it, and start another; returns their ids."""
         place = dice.randrange(len(self._workers))
         worker = self._workers[place]
-        victims = (worker.pid, *_children(worker.pid))
+        victims = _all_of(worker)
         worker.kill()
         worker.wait()
         self._workers[place] = self._start()
@@ -57,13 +60,15 @@ class Crew:
     def freeze(self, dice: random.Random) -> Sequence[int]:
         """Stop a worker and its processes where they are, as a machine that sleeps, until `thaw`; returns their ids."""
         worker = dice.choice(self._workers)
-        self._frozen = (worker.pid, *_children(worker.pid))
-        _send(self._frozen, signal.SIGSTOP)
+        self._frozen = _all_of(worker)
+        for pid in self._frozen:
+            tree.freeze(pid)
         return self._frozen
 
     def thaw(self) -> None:
         """Let those go on that are frozen."""
-        _send(self._frozen, signal.SIGCONT)
+        for pid in self._frozen:
+            tree.thaw(pid)
         self._frozen = ()
 
     def failed(self) -> str | None:
@@ -100,15 +105,5 @@ class Crew:
         return worker
 
 
-def _children(pid: int) -> list[int]:
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        return [int(child) for task in tasks for child in (task / "children").read_text("ascii").split()]
-    except OSError:
-        return []
-
-
-def _send(pids: Iterable[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
+def _all_of(worker: subprocess.Popen[str]) -> tuple[int, ...]:
+    return (worker.pid, *tree.descendants(worker.pid))
