@@ -8,34 +8,53 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from benchmarks.enqueue import empty
 from benchmarks.figures import Figure, alone
 from benchmarks.places import folder, url, worker
+from benchmarks.stores import stores
 from penstock.worker.memory import proportional
 
 _SETTLE = 3.0
+#: What a process imports to reach a store, before anything of Penstock.
+_DRIVERS = {
+    "SQLite": "sqlite3",
+    "PostgreSQL": "psycopg",
+    "MongoDB": "pymongo",
+    "Redis": "redis",
+    "RabbitMQ": "pika, sqlite3",
+}
 
 
 def run(quick: bool) -> list[Figure]:
-    """The CPU and memory of `penstock worker -c 2`, all three processes; raw is three bare interpreters with sqlite3."""
+    """The CPU and memory of `penstock worker -c 2`, all three processes, on every store; raw is as many bare interpreters with its driver."""
+    with folder() as place:
+        figures = _measured("SQLite", url(empty(place / "queue.db")), quick)
+    with stores() as kinds:
+        for store in kinds:
+            figures += _measured(store.name, store.new(), quick)
+    return figures
+
+
+def _measured(name: str, queue: str, quick: bool) -> list[Figure]:
     seconds = 5 if quick else 10
     shares: list[float] = []
-    with folder() as place, worker(url(empty(place / "queue.db")), "-c", "2") as process:
+    with worker(queue, "-c", "2") as process:
+        while len(pids := [process.pid, *children(process.pid)]) < 3:
+            time.sleep(0.1)
         time.sleep(_SETTLE)
-        pids = [process.pid, *children(process.pid)]
         for _ in range(1 if quick else 3):
             before = cpu(pids)
             time.sleep(seconds)
             shares.append((cpu(pids) - before) / seconds * 100)
         size = sum(map(pss, pids))
-    bare = _bare(len(pids))
-    what = f"idle worker, {len(pids)} processes"
+    bare = _bare(len(pids), _DRIVERS[name])
+    what = f"{name}: idle worker, {len(pids)} processes"
     memory = alone(f"{what}: PSS", "MB", [size], "< 60 MB", lambda size: size < 60)
     return [
         alone(f"{what}: CPU over {seconds} s", "% of a core", shares, "< 0.5 %", lambda percent: percent < 0.5),
-        Figure(
-            memory.what, "MB", size, size, size, bare, size / bare, size / bare, size / bare, memory.goal, memory.met
-        ),
+        msgspec.structs.replace(memory, raw=bare, ratio=size / bare, ratio_low=size / bare, ratio_high=size / bare),
     ]
 
 
@@ -62,8 +81,8 @@ def pss(pid: int) -> float:
     return found / (1 << 20)
 
 
-def _bare(count: int) -> float:
-    command = [sys.executable, "-c", "import sqlite3, sys; print(flush=True); sys.stdin.read()"]
+def _bare(count: int, drivers: str) -> float:
+    command = [sys.executable, "-c", f"import {drivers}, sys; print(flush=True); sys.stdin.read()"]
     processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(count)]
     for process in processes:
         assert process.stdout is not None
