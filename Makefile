@@ -12,7 +12,7 @@ PATIENCE := --timeout 300 --timeout-method thread
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo equities market scrape test chaos mutants check bench bench-check bench-peers clean
+.PHONY: help demo equities market scrape test chaos mutants check bench bench-check bench-peers soak clean
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +65,10 @@ bench-check: $(STAMP)  ## measure for half a minute, and fail where something ha
 bench-peers: $(STAMP)  ## measure beside other task queues, each installed into an environment of its own, and write docs/reference/peers.md
 	@tests/install-servers
 	$(BIN)/python -m benchmarks.peers --write
+
+soak: $(STAMP)  ## enqueue and run ten million jobs on SQLite and PostgreSQL in an hour, and write docs/reference/soak.md
+	@tests/install-servers
+	$(BIN)/python -m benchmarks.soak --write
 
 clean:  ## remove .venv and every cache
 	rm -rf .venv .peers build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
