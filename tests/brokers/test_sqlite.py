@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from penstock.brokers import connect
-from penstock.brokers.base import Broker
+from penstock.brokers.base import Broker, WorkerInfo
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
 from penstock.errors import (
@@ -363,3 +363,16 @@ def test_a_dead_listeners_jobs_are_rescued_without_waiting_for_the_clock(
         assert list(broker.inspector().workers()) == []
         assert [path for path in tmp_path.iterdir() if path.is_socket()] == []
     assert worker.pid == dead.process.pid
+
+
+def test_a_worker_that_listens_anew_is_not_taken_for_dead(queue_url: str) -> None:
+    """It does so when its listener has become deaf, or after trouble with the store: its processes work on meanwhile."""
+    with closing(opened(queue_url)) as broker, closing(opened(queue_url)) as other:
+        broker.enqueue(jobs(2))
+        with broker.listen(lambda: None):
+            broker.heartbeat(WorkerInfo(ALICE.worker, "here", os.getpid(), "prefork", 1, (QUEUE,), 0.0))
+            lease, _ = claim(broker, 2)
+        assert other.rescue(dead_after=60) == 0
+        with broker.listen(lambda: None):
+            assert other.rescue(dead_after=60) == 0
+            assert broker.exchange([Outcome(lease)], (), 0, ALICE).stale == []

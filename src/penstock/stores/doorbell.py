@@ -46,13 +46,16 @@ class Doorbell:
         self._sender.sendto(words, self._address(name))
 
     def is_dead(self, name: str | None) -> bool:
-        """True when nobody holds that socket any more; False when there is none to judge by."""
+        """True when nobody holds that socket any more; False when there is none to judge by.
+
+        One whose file is gone is none: whoever lives takes it along when it listens elsewhere, and only a kill leaves it behind.
+        """
         if name is None:
             return False
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
             try:
                 probe.connect(self._address(name))
-            except (ConnectionRefusedError, FileNotFoundError):
+            except ConnectionRefusedError:
                 return True
             except OSError:
                 return False
@@ -86,8 +89,9 @@ class Doorbell:
             return
         os.chmod(os.path.join(self._folder, name), 0o600)
         self.name = name
-        stopping = threading.Event()
-        thread = threading.Thread(target=_listen, args=(bell, hear, stopping), name="penstock-listen", daemon=True)
+        stopping, removed = threading.Event(), threading.Event()
+        arguments = (bell, hear, stopping, removed)
+        thread = threading.Thread(target=_listen, args=arguments, name="penstock-listen", daemon=True)
         thread.start()
         try:
             yield
@@ -96,6 +100,7 @@ class Doorbell:
             self.ring(name)
             self.name = None
             self.remove(name)
+            removed.set()
 
     def close(self) -> None:
         """Let go of the sending socket."""
@@ -116,9 +121,13 @@ class Doorbell:
         return f"/proc/self/fd/{self._descriptor}/{name}"
 
 
-def _listen(bell: socket.socket, hear: Callable[[bytes], None], stopping: threading.Event) -> None:
+def _listen(
+    bell: socket.socket, hear: Callable[[bytes], None], stopping: threading.Event, removed: threading.Event
+) -> None:
     with bell:
         while not stopping.is_set():
             words = bell.recv(_LONGEST)
             if not stopping.is_set():
                 hear(words)
+        # A socket that is there and that nobody holds would tell others that this worker was killed.
+        removed.wait()

@@ -186,6 +186,8 @@ class Upkeep:
             try:
                 broker.open()
                 opened = True
+                # Where it listens from now on, the others learn by a heartbeat.
+                self._due["beat"] = 0.0
                 with broker.listen(self._heard):
                     self._keep(broker)
                 return
