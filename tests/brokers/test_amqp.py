@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pika
@@ -18,9 +19,11 @@ from penstock.brokers import connect
 from penstock.brokers.amqp.broker import AmqpBroker
 from penstock.brokers.amqp.url import parse
 from penstock.brokers.inspect import Selection
+from penstock.client import new_id
 from penstock.core.job import Failure, Holder, Lease
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
+from penstock.core.topics import Event, body
 from penstock.errors import ConfigError, StoreError, StoreUnavailable
 from penstock.testing.contract.harness import ALICE, BOB, claim_one, ids, job, jobs
 from penstock.testing.contract.workflows import done, given, read, stage, started
@@ -188,8 +191,8 @@ def test_a_message_that_is_no_job_becomes_a_dead_letter(store: AmqpBroker, url: 
     ]
     bodies = {b"{not msgpack", *map(msgspec.msgpack.encode, wrong)}
     store.enqueue([sent := job()])
-    for body in bodies:
-        server_channel.basic_publish("", queue_of(url), body, pika.BasicProperties(delivery_mode=2))
+    for each in bodies:
+        server_channel.basic_publish("", queue_of(url), each, pika.BasicProperties(delivery_mode=2))
     assert ids(claim_when_there(store)) == [sent.id]
     deadline = time.monotonic() + PATIENCE
     while len(dead := store.inspector().list(Selection(state=State.DEAD))) < len(bodies):
@@ -261,6 +264,12 @@ def test_a_killed_server_loses_nothing_that_it_confirmed(tmp_path: Path) -> None
         late = [job(delay=0.1), job(delay=3.0)]
         store.enqueue(late)
         sent += late
+        with pika.BlockingConnection(pika.URLParameters(server.url("%2F"))) as connection:
+            channel: Any = connection.channel()
+            channel.queue_declare("theirs", durable=True)
+            channel.exchange_declare("penstock.published", "topic", durable=True)
+            channel.queue_bind("theirs", "penstock.published", "orders.*")
+        store.publish([event := Event(new_id(), "orders.filled", body("orders.filled", b"\x07"))])
         server.kill()
         with pytest.raises(StoreUnavailable, match="try again"):
             store.enqueue([job()])
@@ -278,6 +287,9 @@ def test_a_killed_server_loses_nothing_that_it_confirmed(tmp_path: Path) -> None
                 pass
         # What was acknowledged in its last moment may come again.
         assert set(taken) <= set(ids(sent))
+        with pika.BlockingConnection(pika.URLParameters(server.url("%2F"))) as connection:
+            _, told, theirs = connection.channel().basic_get("theirs")
+            assert (told.message_id, theirs) == (str(UUID(bytes=event.id)), b"7")
 
 
 def test_what_lanes_are_known_by_is_not_away_with_one_node(store: AmqpBroker, url: str, server_channel: Any) -> None:

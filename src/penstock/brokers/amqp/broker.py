@@ -20,6 +20,7 @@ from penstock.brokers.amqp.backed import Backed
 from penstock.brokers.amqp.deliveries import Deliveries
 from penstock.brokers.amqp.drawing import Drawing
 from penstock.brokers.amqp.endings import Endings
+from penstock.brokers.amqp.feed import Feed
 from penstock.brokers.amqp.fullness import Fullness
 from penstock.brokers.amqp.inbox import Inbox
 from penstock.brokers.amqp.inspector import AmqpInspector
@@ -36,13 +37,13 @@ from penstock.brokers.amqp.sifting import Sifting
 from penstock.brokers.amqp.taking import Taking
 from penstock.brokers.amqp.transfer import AmqpTransfer
 from penstock.brokers.amqp.url import parse
-from penstock.brokers.amqp.wire import Wire, unroutable
+from penstock.brokers.amqp.wire import Post, Wire, unroutable
 from penstock.brokers.base import COUNTED, Backlog, Exchange, Feature, WorkerInfo, refuse_transaction
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.core.job import Holder, Lease, NewJob, due_at
 from penstock.core.limiter import Limit
 from penstock.core.outcome import Outcome
-from penstock.core.topics import Subscription
+from penstock.core.topics import Event, Routing, Subscription
 from penstock.errors import StoreError, StoreFull
 
 
@@ -63,6 +64,8 @@ class AmqpBroker(Backed):
         self._drawing = Drawing(self._wires, self._names, self._layout, self._keeper)
         self._sifting = Sifting(self._drawing, self._wires, self._layout, self._keeper)
         self._inbox = Inbox(self._drawing, self._wires, self._names, self._layout, self._keeper, self.enqueue)
+        self._feed = Feed(self._wires, self._names, self._layout)
+        self._routing = Routing()
         self._leaving = Leaving(self._drawing, self._wires, self._names, self._layout, self._keeper, self._inbox)
         self._running = Running(self._keeper, lambda: self._wires()[0].ring(self._names.bell))
         self._taking = Taking(
@@ -150,39 +153,69 @@ class AmqpBroker(Backed):
         """
         refuse_transaction(tx, "amqp")
         with self._link.held():
-            first: dict[bytes, NewJob] = {}
-            for job in jobs:
-                first.setdefault(job.id, job)
-            plain = [job for job in first.values() if is_plain(job)]
-            moment = time.time() if now is None else now
-            messages = [(message_of(job), (due_at(job, moment) or moment) - moment) for job in plain]
-            other = [job for job in jobs if not is_plain(job)]
-            stored = self._keeper.open().enqueue(other, now=now) if other else []
+            names, messages = self._split(jobs, now)
             self._publish(messages)
-            names = dict(zip((job.id for job in other), stored, strict=True))
             return [names.get(job.id, job.id) for job in jobs]
 
-    def _publish(self, messages: Sequence[tuple[Message, float]]) -> None:
-        """Store messages, each after so many seconds, and tell who listens of those that are ready."""
-        if not messages:
-            return
+    def publish(self, events: Sequence[Event], *, now: float | None = None, tx: object | None = None) -> list[int]:
+        """See `Broker.publish`. Queues that other programs have bound get each event as well, whether a group does or not."""
+        refuse_transaction(tx, "amqp")
+        with self._link.held():
+            # Before anything is stored in the backend.
+            self._fullness.check()
+            out = self._routing.of(self.subscriptions()).fan_out(events)
+
+            def store(posts: Sequence[Post]) -> set[str]:
+                return self._publish(self._split(out.jobs, now)[1], posts)
+
+            self._feed.publish(events, store)
+            return out.groups
+
+    def _split(
+        self, jobs: Sequence[NewJob], now: float | None
+    ) -> tuple[dict[bytes, bytes], list[tuple[Message, float]]]:
+        """Store those that a message can't be, each with the id that stands for it; and the messages that the others become."""
+        first: dict[bytes, NewJob] = {}
+        for job in jobs:
+            first.setdefault(job.id, job)
+        plain = [job for job in first.values() if is_plain(job)]
+        moment = time.time() if now is None else now
+        messages = [(message_of(job), (due_at(job, moment) or moment) - moment) for job in plain]
+        other = [job for job in jobs if not is_plain(job)]
+        stored = self._keeper.open().enqueue(other, now=now) if other else []
+        return dict(zip((job.id for job in other), stored, strict=True)), messages
+
+    def _publish(self, messages: Sequence[tuple[Message, float]], beside: Sequence[Post] = ()) -> set[str]:
+        """Store messages, each after so many seconds, and tell who listens of those that are ready.
+
+        Parameters:
+            beside: what is sent with them to exchanges that need not pass it on; returns the keys of what was not.
+        """
+        if not (messages or beside):
+            return set()
         self._fullness.check()
         work, side, _ = self._wires()
+        unheard: set[str] = set()
         for again in (False, True):
             self._layout.ensure(side, {message.lane for message, _ in messages})
             posts = [self._layout.post(side, message, delay) for message, delay in messages]
-            returned = set(work.publish(posts))
+            returned = set(work.publish([*beside, *posts]))
+            ignored = {one for one in returned if one[0] == self._names.published}
+            unheard |= {key for _, key in ignored}
+            returned -= ignored
             if not returned:
                 break
             if again:
                 raise unroutable(self._url.shown, list(returned))
             # Somebody deleted a queue since it was declared: it is declared again.
             self._layout.doubt()
+            beside = ()
             messages = [
                 pair for pair, post in zip(messages, posts, strict=True) if (post.exchange, post.key) in returned
             ]  # fmt: skip
         if any(delay <= 0 for _, delay in messages):
             work.ring(self._names.bell)
+        return unheard
 
     def _keep(self, messages: Sequence[tuple[Message, float]]) -> None:
         """Store messages as jobs of the backend, while RabbitMQ takes none: what ends makes room, and must not wait for it."""
@@ -213,9 +246,10 @@ class AmqpBroker(Backed):
         stale = list(endings.stale)
         if endings.elsewhere:
             stale += self._keeper.open().exchange(endings.elsewhere, (), 0, holder, now=now).stale
-        endings.write(
-            self._keeper, *((self._keep, self._keeper.open().enqueue) if full else (self._publish, self.enqueue)), now
-        )
+        if full:
+            endings.write(self._keeper, self._keep, self._keeper.open().enqueue, now)
+        else:
+            endings.write(self._keeper, self._publish, self.enqueue, now)
         leases = taking.stood(limit, holder)
         if leases and not outcomes:
             # It waits for them, and for nothing else.

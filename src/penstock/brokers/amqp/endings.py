@@ -52,7 +52,7 @@ class Endings:
     def write(
         self,
         keeper: Keeper,
-        publish: Callable[[Sequence[tuple[Message, float]]], None],
+        publish: Callable[[Sequence[tuple[Message, float]]], object],
         enqueue: Callable[..., object],
         now: float | None,
     ) -> None:

@@ -16,7 +16,7 @@ import msgspec
 
 from penstock.brokers.amqp.message import Message, encode, later
 from penstock.brokers.amqp.names import Lane, Names
-from penstock.brokers.amqp.wire import Post, Wire
+from penstock.brokers.amqp.wire import PASSING, Post, Wire
 from penstock.core.job import PRIORITIES
 
 #: Seconds of the shortest delay.
@@ -56,10 +56,12 @@ class Layout:
         self._moved = self._doubted = False
         #: Is there known to be a way for events of other programs?
         self.takes_events = False
+        self._leads_out = False
 
     def forget(self) -> None:
         """It may all be gone: the connection was lost, or a queue deleted."""
-        self._declared, self._reached, self._levels, self.takes_events = set(), set(), 0, False
+        self._declared, self._reached, self._levels = set(), set(), 0
+        self.takes_events = self._leads_out = False
 
     def doubt(self) -> None:
         """A queue was deleted that is known to be there: it will be new."""
@@ -121,12 +123,20 @@ class Layout:
             return
         names = self._names
         wire.exchange(names.topics, "topic")
+        self.lead_out(wire)
+        wire.chain(names.published, names.topics, "#")
         wire.queue(names.events, self._taken_from())
         wire.bind(names.events, names.topics, "#")
         wire.chain(names.bell, names.topics, "#")
         if self._write_down(wire, [_EVENTS]):
             wire.bind(names.known, names.known, _EVENTS)
         self.takes_events = True
+
+    def lead_out(self, wire: Wire) -> None:
+        """Have a place where every event comes by."""
+        if not self._leads_out:
+            wire.exchange(self._names.published, "topic")
+            self._leads_out = True
 
     def _write_down(self, wire: Wire, keys: Sequence[str]) -> set[str]:
         """Have what was declared survive a kill, before it is known by these keys; returns those that it was not known by."""
@@ -163,7 +173,7 @@ class Layout:
 
     def _known(self, wire: Wire, keys: Sequence[str]) -> set[str]:
         """Which of these keys are bound."""
-        returned = wire.publish([Post(self._names.known, key, b"") for key in keys], lasting=False)
+        returned = wire.publish([Post(self._names.known, key, b"", PASSING) for key in keys])
         return set(keys) - {key for _, key in returned}
 
     def all_lanes(self, wire: Wire) -> list[Lane]:

@@ -56,6 +56,8 @@ class Names:
         #: A topic exchange that other programs publish events to, and the queue where these wait for a worker.
         self.topics = f"{namespace}.topics"
         self.events = f"{namespace}.events"
+        #: A topic exchange that every event comes to, for queues of programs that are not Penstock's.
+        self.published = f"{namespace}.published"
 
     def lane(self, lane: Lane) -> str:
         """The queue of a lane."""

@@ -57,7 +57,7 @@ class Taking:
         leaving: Leaving,
         inbox: Inbox,
         running: Running,
-        publish: Callable[[Sequence[tuple[Message, float]]], None],
+        publish: Callable[[Sequence[tuple[Message, float]]], object],
     ) -> None:
         self._wires = wires
         self._names = names

@@ -13,18 +13,28 @@ from penstock.errors import StoreError, StoreUnavailable
 _AT_ONCE = 2000
 #: How often those are counted at most that were given back, until they are there.
 _TIMES = 1000
-_PERSISTENT = pika.BasicProperties(delivery_mode=2, content_type="application/msgpack")
-_PASSING = pika.BasicProperties(delivery_mode=1)
+#: Of a message that may be lost with the server.
+PASSING = pika.BasicProperties(delivery_mode=1)
 _UNROUTED = 312
 _LOCKED = 405
 
 
+def lasting(**more: object) -> Any:
+    """The properties of a message that outlives the server's process, and what others are told of it beside."""
+    return pika.BasicProperties(delivery_mode=2, **more)
+
+
+_JOB = lasting(content_type="application/msgpack")
+
+
 class Post(NamedTuple):
-    """A message on its way: which exchange it goes to, by which key, and what it says."""
+    """A message on its way: which exchange it goes to, by which key, what it says and is, and whether it is told of when no queue takes it."""
 
     exchange: str
     key: str
     body: bytes
+    properties: Any = _JOB
+    mandatory: bool = True
 
 
 class Wire:
@@ -69,20 +79,20 @@ class Wire:
         if self.reason is not None:
             raise translated(self.reason, self._link.url.shown)
 
-    def publish(self, posts: Sequence[Post], *, lasting: bool = True) -> list[tuple[str, str]]:
-        """Send messages, and wait until the server has them safe; returns the exchanges and keys of those that nobody takes.
+    def publish(self, posts: Sequence[Post]) -> list[tuple[str, str]]:
+        """Send messages, and wait until the server has them safe; returns the exchanges and keys of those that nobody takes and that were to be told of.
 
         Raises:
             StoreUnavailable: the server has not taken all of them.
         """
         self._returned, self._refused = [], []
-        properties, publish = _PERSISTENT if lasting else _PASSING, self.channel.basic_publish
+        publish = self.channel.basic_publish
         for start in range(0, len(posts), _AT_ONCE):
             part = posts[start : start + _AT_ONCE]
             self._open.update(range(self._sent + 1, self._sent + 1 + len(part)))
             self._sent += len(part)
-            for exchange, key, body in part:
-                publish(exchange, key, body, properties, True)
+            for exchange, key, body, properties, mandatory in part:
+                publish(exchange, key, body, properties, mandatory)
             self._wait(lambda: not self._open)
         if self._refused:
             raise StoreUnavailable(
@@ -97,7 +107,7 @@ class Wire:
             return
         self._open.add(self._sent + 1)
         self._sent += 1
-        self.channel.basic_publish(exchange, "", b"", _PASSING)
+        self.channel.basic_publish(exchange, "", b"", PASSING)
         self._wait(lambda: not self._open)
 
     def _confirmed(self, frame: Any) -> None:
