@@ -21,6 +21,7 @@ from penstock.brokers.amqp.deliveries import Deliveries
 from penstock.brokers.amqp.drawing import Drawing
 from penstock.brokers.amqp.endings import Endings
 from penstock.brokers.amqp.feed import Feed
+from penstock.brokers.amqp.frames import Post
 from penstock.brokers.amqp.fullness import Fullness
 from penstock.brokers.amqp.inbox import Inbox
 from penstock.brokers.amqp.inspector import AmqpInspector
@@ -37,7 +38,7 @@ from penstock.brokers.amqp.sifting import Sifting
 from penstock.brokers.amqp.taking import Taking
 from penstock.brokers.amqp.transfer import AmqpTransfer
 from penstock.brokers.amqp.url import parse
-from penstock.brokers.amqp.wire import Post, Wire, unroutable
+from penstock.brokers.amqp.wire import Wire, unroutable
 from penstock.brokers.base import COUNTED, Backlog, Exchange, Feature, WorkerInfo, refuse_transaction
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.core.job import Holder, Lease, NewJob, due_at

@@ -13,9 +13,10 @@ from uuid import UUID
 import msgspec
 
 from penstock.brokers.amqp.drawing import Wires
+from penstock.brokers.amqp.frames import Post, encoded
 from penstock.brokers.amqp.layout import Layout
+from penstock.brokers.amqp.link import pika
 from penstock.brokers.amqp.names import Names
-from penstock.brokers.amqp.wire import Post, lasting
 from penstock.core.ids import made_at
 from penstock.core.sealed import unsealed
 from penstock.core.topics import Event, opened
@@ -57,12 +58,12 @@ class Feed:
     def _post(self, event: Event, *, asks: bool = False) -> Post:
         body, kind = _written(event)
         made = made_at(event.id)
-        properties = lasting(
-            content_type=kind,
+        told = pika.BasicProperties(
+            delivery_mode=2, content_type=kind,
             message_id=str(UUID(bytes=event.id)) if made is not None else None,
             timestamp=int(made) if made is not None else None,
-        )
-        return Post(self._names.published, event.topic, body, properties, asks)
+        )  # fmt: skip
+        return Post(self._names.published, event.topic, body, encoded(told), asks)
 
 
 def _written(event: Event) -> tuple[bytes, str]:

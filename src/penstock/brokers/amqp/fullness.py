@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from penstock.brokers.amqp.frames import Post
 from penstock.brokers.amqp.link import Link
 from penstock.brokers.amqp.url import AmqpUrl
-from penstock.brokers.amqp.wire import Wire
+from penstock.brokers.amqp.wire import PASSING, Wire
 from penstock.errors import StoreError, StoreFull
 
 #: Seconds in which the server takes a message, if it takes any; between those of one try; and between two tries.
@@ -56,7 +57,7 @@ def _takes(url: AmqpUrl) -> bool:
         with link.held():
             # By its first messages a connection is stopped, and those are taken in any case: more than one, where it has not heard of the alarm yet.
             for _ in range(4):
-                wires[-1].ring("")
+                wires[-1].publish([Post("", "", b"", PASSING, mandatory=False)])
                 link.turn(lambda: False, _PAUSE)
     except StoreError:
         return False

@@ -14,9 +14,10 @@ from typing import Any
 
 import msgspec
 
+from penstock.brokers.amqp.frames import Post
 from penstock.brokers.amqp.message import Message, encode, later
 from penstock.brokers.amqp.names import Lane, Names
-from penstock.brokers.amqp.wire import PASSING, Post, Wire
+from penstock.brokers.amqp.wire import JOB, PASSING, Wire
 from penstock.core.job import PRIORITIES
 
 #: Seconds of the shortest delay.
@@ -104,7 +105,7 @@ class Layout:
         new = self._write_down(wire, [lane.key for lane in perhaps_new])
         # RabbitMQ itself lists no queues.
         wire.publish(
-            [Post("", self._names.lanes, msgspec.msgpack.encode(lane)) for lane in perhaps_new if lane.key in new]
+            [Post("", self._names.lanes, msgspec.msgpack.encode(lane), JOB) for lane in perhaps_new if lane.key in new]
         )
         for lane in missing:
             wire.bind(self._names.known, self._names.known, lane.key)
@@ -215,7 +216,7 @@ class Layout:
         """A message on its way to its lane, at once or after so many seconds."""
         lane = message.lane
         if delay <= 0:
-            return Post("", self._names.lane(lane), encode(message))
+            return Post("", self._names.lane(lane), encode(message), JOB)
         rest = max(0.0, delay - LONGEST)
         units = min(math.ceil(min(delay, LONGEST) / UNIT), (1 << DIGITS) - 1)
         self._ensure_levels(wire, units.bit_length())
@@ -225,6 +226,7 @@ class Layout:
             self._names.level(units.bit_length() - 1),
             f"{digits}.{lane.key}",
             encode(later(message, rest, time.time() + delay)),
+            JOB,
         )
 
     def _reach(self, wire: Wire, lane: Lane) -> None:

@@ -9,7 +9,7 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
@@ -151,6 +151,20 @@ class Link:
         """As `turn`, for an answer that must come: without it the connection is given up."""
         if not self.turn(until, ANSWER):
             raise self._broken("no answer: timed out")
+
+    @property
+    def longest(self) -> int:
+        """Bytes that a frame of a message's body may have."""
+        found: int = self._connection._body_max_length
+        return found
+
+    def send(self, pieces: Iterable[bytes]) -> None:
+        """Have frames sent by the next wait."""
+        self._connection._output_marshaled_frames(pieces)
+
+    def flush(self) -> None:
+        """Return when the system has all that is to be sent."""
+        self.wait(lambda: not self._connection._get_write_buffer_size())
 
     def watch(self, until: Callable[[], object], wake: Callable[[], None]) -> None:
         """Receive while nobody has the connection, and call `wake` from a thread when something has become true."""

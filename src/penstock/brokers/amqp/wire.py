@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from penstock.brokers.amqp.frames import Post, encoded, pieces
 from penstock.brokers.amqp.link import Link, pika
 from penstock.brokers.amqp.trouble import translated
 from penstock.errors import StoreError, StoreUnavailable
@@ -13,28 +14,11 @@ from penstock.errors import StoreError, StoreUnavailable
 _AT_ONCE = 2000
 #: How often those are counted at most that were given back, until they are there.
 _TIMES = 1000
-#: Of a message that may be lost with the server.
-PASSING = pika.BasicProperties(delivery_mode=1)
+#: What is told of a job, and of a message that may be lost with the server.
+JOB = encoded(pika.BasicProperties(delivery_mode=2, content_type="application/msgpack"))
+PASSING = encoded(pika.BasicProperties(delivery_mode=1))
 _UNROUTED = 312
 _LOCKED = 405
-
-
-def lasting(**more: object) -> Any:
-    """The properties of a message that outlives the server's process, and what others are told of it beside."""
-    return pika.BasicProperties(delivery_mode=2, **more)
-
-
-_JOB = lasting(content_type="application/msgpack")
-
-
-class Post(NamedTuple):
-    """A message on its way: which exchange it goes to, by which key, what it says and is, and whether it is told of when no queue takes it."""
-
-    exchange: str
-    key: str
-    body: bytes
-    properties: Any = _JOB
-    mandatory: bool = True
 
 
 class Wire:
@@ -48,7 +32,9 @@ class Wire:
     def __init__(self, link: Link, closed: Callable[[object], None]) -> None:
         self._link = link
         self._sent = 0
+        #: The numbers of messages that are not confirmed yet, and one before which all are.
         self._open: set[int] = set()
+        self._before = 1
         self._refused: list[int] = []
         self._returned: list[tuple[str, str]] = []
         #: Why the server closed the channel, if it did.
@@ -85,37 +71,44 @@ class Wire:
         Raises:
             StoreUnavailable: the server has not taken all of them.
         """
-        self._returned, self._refused = [], []
-        publish = self.channel.basic_publish
+        self._returned, self._refused, first = [], [], self._sent + 1
         for start in range(0, len(posts), _AT_ONCE):
             part = posts[start : start + _AT_ONCE]
-            self._open.update(range(self._sent + 1, self._sent + 1 + len(part)))
-            self._sent += len(part)
-            for exchange, key, body, properties, mandatory in part:
-                publish(exchange, key, body, properties, mandatory)
+            self._send(part)
             self._wait(lambda: not self._open)
-        if self._refused:
+        # A word before them may have been refused, too.
+        if refused := [number for number in self._refused if number >= first]:
             raise StoreUnavailable(
-                f"{self._link.url.shown}: the server did not take {len(self._refused)} messages, for want of a majority of its nodes "
+                f"{self._link.url.shown}: the server did not take {len(refused)} messages, for want of a majority of its nodes "
                 "or of room perhaps: try again"
             )
         return self._returned
 
     def ring(self, exchange: str) -> None:
-        """Send a word that nobody need hear."""
+        """Send a word that nobody need hear: its confirm is not awaited."""
         if self.is_silent:
             return
-        self._open.add(self._sent + 1)
-        self._sent += 1
-        self.channel.basic_publish(exchange, "", b"", PASSING)
-        self._wait(lambda: not self._open)
+        self._send([Post(exchange, "", b"", PASSING, mandatory=False)])
+        self._link.flush()
+
+    def _send(self, posts: Sequence[Post]) -> None:
+        if not self.channel.is_open:
+            raise pika.exceptions.ChannelWrongStateError("the channel is closed")
+        first = self._sent + 1
+        self._sent += len(posts)
+        self._open.update(range(first, self._sent + 1))
+        self._link.send(pieces(posts, self.channel.channel_number, self._link.longest))
 
     def _confirmed(self, frame: Any) -> None:
         tag, method = frame.method.delivery_tag, frame.method
-        told = {each for each in self._open if each <= tag} if method.multiple else {tag}
-        self._open -= told
+        if method.multiple:
+            told = range(self._before, tag + 1)
+            self._before = tag + 1
+        else:
+            told = range(tag, tag + 1)
         if method.NAME == "Basic.Nack":
-            self._refused += told
+            self._refused += self._open.intersection(told)
+        self._open.difference_update(told)
 
     def _came_back(self, _channel: object, method: Any, _properties: object, _body: bytes) -> None:
         if method.reply_code == _UNROUTED:
