@@ -31,6 +31,7 @@ CONTESTANTS = (
     "awa",
     "celery",
     "dramatiq",
+    "dramatiq_quorum",
     "taskiq",
     "saq",
     "streaq",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
 import dramatiq
 from dramatiq import Broker
@@ -12,9 +13,22 @@ from dramatiq.brokers.redis import RedisBroker
 
 from benchmarks.peers import slots
 
-_url = os.environ["PENSTOCK_PEERS_URL"]
-broker: Broker = RabbitmqBroker(url=_url, confirm_delivery=True) if _url.startswith("amqp") else RedisBroker(url=_url)
-dramatiq.set_broker(broker)
+
+class QuorumBroker(RabbitmqBroker):
+    """Its queues of jobs as quorum queues, for which it has no option."""
+
+    def _build_queue_arguments(self, queue_name: str) -> dict[str, Any]:
+        return {**super()._build_queue_arguments(queue_name), "x-queue-type": "quorum"}
+
+
+def _broker(url: str) -> Broker:
+    if not url.startswith("amqp"):
+        return RedisBroker(url=url)
+    kind = QuorumBroker if os.environ.get("PENSTOCK_PEERS_QUEUES") == "quorum" else RabbitmqBroker
+    return kind(url=url, confirm_delivery=True)
+
+
+dramatiq.set_broker(_broker(os.environ["PENSTOCK_PEERS_URL"]))
 
 
 @dramatiq.actor
