@@ -125,7 +125,7 @@ def test_a_newer_schema_that_this_version_can_work_with(
 def test_a_newer_schema_that_this_version_can_not_work_with(
     store: PostgresBroker, url: str, raw: psycopg.Connection
 ) -> None:
-    raw.execute(f"update {store._schema}.meta set value = value + 7")
+    raw.execute(f"update {store._schema}.meta set value = value + 100")
     with pytest.raises(SchemaTooNew, match="upgrade"):
         opened(url)
 

@@ -113,16 +113,22 @@ class Connection(psycopg.Connection[TupleRow]):
         """Let psycopg wait, until the server has been silent for too long: then the connection is closed."""
         try:
             return super().wait(_within(gen, self.patience), *args, **kwargs)
-        except _NoAnswer:
-            # A server that is only slow had better stop what nobody waits for any more.
-            with suppress(psycopg.Error):
-                self.cancel_safe(timeout=2.0)
-            self.close()
+        except NoAnswer:
+            self.give_up()
             raise
 
+    def give_up(self) -> None:
+        """Close it in the middle of a statement. A server that is only slow had better stop what nobody waits for any more."""
+        with suppress(psycopg.Error):
+            self.cancel_safe(timeout=2.0)
+        self.close()
 
-class _NoAnswer(psycopg.OperationalError):
-    """The server has been silent for too long."""
+
+class NoAnswer(psycopg.OperationalError):
+    """The server has been silent for too long: for so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no answer in {seconds:.0f} s")
 
 
 def _within(gen: Generator[Any, Any, T], patience: float) -> Generator[Any, Any, T]:
@@ -137,7 +143,7 @@ def _within(gen: Generator[Any, Any, T], patience: float) -> Generator[Any, Any,
             elif not silent_since:
                 silent_since = time.monotonic()
             elif time.monotonic() - silent_since > patience:
-                raise _NoAnswer(f"no answer in {patience:.0f} s")
+                raise NoAnswer(patience)
             wanted = gen.send(ready)
     except StopIteration as stop:
         result: T = stop.value

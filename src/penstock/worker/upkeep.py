@@ -44,6 +44,9 @@ _UNSETTLED_SECONDS = 1.0
 #: Seconds after a process was buried at which it is looked again what it holds. A store may begin what it was told after its sender died.
 _AGAIN = (2.0, 10.0, 40.0)
 _PROMOTE = 0.5
+#: Seconds by which a round waits that is due to a ring: what was enqueued starts first, and rings that come together share it. On two cores
+#: the round took from the job that had just come what its first line waits for.
+_GIVING_WAY = 0.005
 _UNPARK = 5.0
 _PRUNE = 60.0
 
@@ -116,6 +119,8 @@ class Upkeep:
         self._deaf = 0
         self._kill_after: dict[tuple[int, bytes], float] = {}
         self._nudge = threading.Event()
+        # Is a round wanted for what was enqueued?
+        self._rung = False
         self._stopping = False
         self._dead: deque[tuple[Holder, Death]] = deque()
         #: Those that are buried, and when to look again.
@@ -221,6 +226,9 @@ class Upkeep:
                 self._silent = True
                 self._emitter.emit(StoreBack())
             self._nudge.wait(wait)
+            if self._rung:
+                self._rung = False
+                time.sleep(_GIVING_WAY)
         self._judge_dead(broker)
         self._worker.record(broker, last=True)
         broker.depart(self._worker.worker)
@@ -339,6 +347,7 @@ class Upkeep:
     def _heard(self) -> None:
         """In the listening thread: a delayed job may be due sooner now, and there may be work."""
         self._heard_at = time.monotonic()
+        self._rung = True
         self._nudge.set()
         self._ringing = True
         try:

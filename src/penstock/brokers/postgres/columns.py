@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
+from psycopg.types.numeric import Int2
 
 from penstock.brokers.postgres.arrays import Array, column, sparse
 from penstock.brokers.workflows import KEPT_FAILED
@@ -13,6 +14,10 @@ from penstock.core.codec import encode_failure
 from penstock.core.job import Lease, NewJob
 from penstock.core.limiter import gate_of, is_ordered, line, queue_of
 from penstock.core.outcome import Ending, Outcome
+from penstock.stores.pending import Binary
+
+#: The number of the type.
+_UUID = 2950
 
 
 def of_jobs(jobs: Sequence[NewJob]) -> dict[str, Array | None]:
@@ -39,6 +44,31 @@ def of_jobs(jobs: Sequence[NewJob]) -> dict[str, Array | None]:
         "delays": sparse("float8", [job.delay or None for job in jobs]),
         "failures": sparse("bytea", [encode_failure(job.failure) for job in jobs]),
         "dead": column("bool", [job.dead for job in jobs]),
+    }
+
+
+def is_plain(job: NewJob) -> bool:
+    """Is it ready at once and on its own? Then it has only what `of_job` names."""
+    return not (
+        job.delay
+        or job.packed
+        or job.attempt
+        or job.dead
+        or job.items != 1
+        or any(each is not None for each in (job.run_at, job.gate, job.unique, job.batch, job.item, job.failure))
+    )
+
+
+def of_job(job: NewJob) -> dict[str, object]:
+    """The columns of a plain job."""
+    return {
+        "id": Binary(job.id, _UUID),
+        "queue": job.queue,
+        "rank": Int2(9 - job.priority),
+        "task": job.task,
+        "payload": job.payload,
+        "options": job.options,
+        "once": job.at_most_once,
     }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from penstock.brokers.postgres.link import fetched, prepared
 from penstock.brokers.postgres.listen import Ear
+from penstock.brokers.postgres.wire import Wire
 from penstock.stores import postgres
 from penstock.stores.statements import Statements
 
@@ -30,14 +30,13 @@ class _EndsEar(Ear):
         super().__init__(url, sql)
         self._tell = tell
 
-    def _hear(self, connection: postgres.Connection, *, again: bool) -> None:
-        cursor = prepared(connection)
+    def _hear(self, wire: Wire, *, again: bool) -> None:
         for name in ("ends_listen", "ends_arm"):
-            fetched(cursor, self._sql[name], {})
+            wire.run(self._sql[name], {})
         self._listens.set()
         if again:
             # What ended while there was no connection was not heard.
             self._tell(())
         while not self._stopping.is_set():
-            for said in self._notified(connection):
+            for said in self._notified(wire):
                 self._tell([bytes.fromhex(said[at : at + _DIGITS]) for at in range(0, len(said), _DIGITS)])

@@ -7,13 +7,12 @@ import select
 import socket
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-import psycopg
 from psycopg.rows import TupleRow
 
-from penstock.brokers.postgres.link import fetched, prepared
+from penstock.brokers.postgres.wire import Wire
 from penstock.errors import StoreError
 from penstock.stores import postgres
 from penstock.stores.statements import Statements
@@ -66,7 +65,7 @@ class Ear(ABC):
                 try:
                     connection = postgres.connect(self._url)
                     with connection, postgres.translating(self._url.shown):
-                        self._hear(connection, again=pause > 0)
+                        self._hear(Wire(connection), again=pause > 0)
                 except (StoreError, OSError):
                     # The broker that shares this store says what is wrong with it; here it is only tried again.
                     pause = min(_LONGEST_PAUSE, max(_PAUSE, pause * 2))
@@ -75,22 +74,22 @@ class Ear(ABC):
                     self._stopping.wait(pause * random.uniform(0.5, 1.0))
 
     @abstractmethod
-    def _hear(self, connection: postgres.Connection, *, again: bool) -> None:
+    def _hear(self, wire: Wire, *, again: bool) -> None:
         """Hear until told to stop, or the connection is lost.
 
         Parameters:
             again: there was another connection before, or a try to have one.
         """
 
-    def _notified(self, connection: postgres.Connection) -> list[str]:
+    def _notified(self, wire: Wire) -> list[str]:
         """Wait for notifications; returns what they say, and nothing where it is to stop."""
         # What came along with the answer to a statement is read already: waiting for the socket would miss it.
-        found = list(connection.notifies(timeout=0))
+        found = wire.heard()
         if not found:
-            select.select([connection.fileno(), self._stopped.fileno()], [], [])
+            select.select([wire.connection.fileno(), self._stopped.fileno()], [], [])
             if not self._stopping.is_set():
-                found = list(connection.notifies(timeout=0))
-        return [one.payload for one in found]
+                found = wire.heard()
+        return found
 
 
 class _WorkEar(Ear):
@@ -98,20 +97,21 @@ class _WorkEar(Ear):
         super().__init__(url, sql)
         self._wake = wake
 
-    def _hear(self, connection: postgres.Connection, *, again: bool) -> None:
-        cursor = prepared(connection)
-        fetched(cursor, self._sql["listen"], {})
-        seen = self._place(cursor, "arm")
+    def _hear(self, wire: Wire, *, again: bool) -> None:
+        wire.run(self._sql["listen"], {})
+        seen = self._place(wire.run(self._sql["arm"], {}))
         self._listens.set()
         # What came while there was no connection was not heard.
         news = again
         while not self._stopping.is_set():
-            if news or self._notified(connection):
-                before = self._place(cursor, "disarm")
+            if news or self._notified(wire):
+                # The job that is news does not wait for the server to do this.
+                wire.send(self._sql["disarm"], {})
                 self._wake()
-                seen = self._place(cursor, "arm")
+                before = self._place(wire.answer())
+                seen = self._place(wire.run(self._sql["arm"], {}))
                 # What came in between was not announced to anybody.
                 news = seen != before
 
-    def _place(self, cursor: psycopg.Cursor[TupleRow], name: str) -> object:
-        return fetched(cursor, self._sql[name], {})[0][1]
+    def _place(self, rows: Sequence[TupleRow]) -> object:
+        return rows[0][1]

@@ -26,6 +26,9 @@ def store(
         grow: count them in their batches.
         always: wake the workers even if they have been woken by now.
     """
+    if len(jobs) == 1 and columns.is_plain(jobs[0]):
+        session.run("store_one", **columns.of_job(jobs[0]), at=now, always=always)
+        return [jobs[0].id]
     if any(job.dedup is not None for job in jobs):
         return _store_each(session, jobs, now, grow=grow, always=always)
     lines = lines_of(jobs)
