@@ -12,6 +12,7 @@ import pytest
 
 from penstock.brokers import connect
 from penstock.brokers.inspect import Selection
+from penstock.brokers.postgres.arrays import Array
 from penstock.brokers.postgres.broker import PostgresBroker
 from penstock.brokers.postgres.holdings import Heads, Holdings
 from penstock.core.job import Holder, Lease
@@ -369,6 +370,43 @@ def test_heads_are_looked_for_from_the_beginning_unless_that_is_far() -> None:
     heads.found([], True, 1.6)
     assert lows(heads, 11.0) != beginning
     assert lows(heads, 11.7) == beginning
+
+
+def test_a_look_goes_on_where_the_last_one_was_once_that_is_far() -> None:
+    heads = Heads()
+    beginning = lows(heads, 0.0)
+    heads.went_on([7] * 10, False, 0.01)
+    assert lows(heads, 0.02) == beginning
+    heads.went_on([7] * 10, True, 0.03)
+    assert lows(heads, 0.04) == Array("int8", [7] * 10).data
+    heads.went_on([9] * 10, False, 0.05)
+    assert lows(heads, 0.06) == Array("int8", [9] * 10).data
+    assert lows(heads, 1.1) == beginning
+
+
+def test_what_waits_is_counted_past_what_another_session_may_still_see(
+    store: PostgresBroker, raw: psycopg.Connection, url: str, schema: str, postgres_server: PostgresServer
+) -> None:
+    look = f"select ready, lows, far from {schema}.backlog_after(%s, %s, %s, 100, 100, null)".encode()
+    ranks, beginning = list(range(10)), [0] * 10
+    with psycopg.connect(postgres_server.url()) as watching, psycopg.connect(postgres_server.url()) as late:
+        watching.execute("set transaction isolation level repeatable read")
+        watching.execute(f"select count(*) from {schema}.job".encode())
+        # Its place lies before those of all the others.
+        store.enqueue(jobs(1), tx=late)
+        for _ in range(2):
+            store.enqueue(jobs(1000))
+            assert store.exchange([Outcome(lease) for lease in claim(store, 1000)], (), 0, ALICE).stale == []
+        store.enqueue(jobs(3, priority=2))
+        assert store.backlog([QUEUE]).ready == 3
+        store.enqueue(jobs(4))
+        assert store.backlog([QUEUE]).ready == 7
+        ready, lows, far = raw.execute(look, ([QUEUE] * 10, ranks, beginning)).fetchone() or (None, None, None)
+        assert (ready, far) == (7, True)
+        assert raw.execute(look, ([QUEUE] * 10, ranks, lows)).fetchone() == (7, lows, False)
+        late.commit()
+        with closing(opened(url)) as newcomer:
+            assert newcomer.backlog([QUEUE]).ready == 8
 
 
 def test_holdings_know_which_claims_are_spent() -> None:

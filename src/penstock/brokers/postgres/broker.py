@@ -55,6 +55,7 @@ class PostgresBroker(Sides):
         self._link = Link(self._url, self._sql)
         self._holdings = Holdings()
         self._heads = Heads()
+        self._looks = Heads()
         self._gates = Gates()
         self._topics = Topics()
         self._looked_at = 0.0
@@ -318,7 +319,11 @@ class PostgresBroker(Sides):
 
     def backlog(self, queues: Sequence[str], *, now: float | None = None, most: int = COUNTED) -> Backlog:
         """See `Broker.backlog`."""
-        ready, waited = self._link.run("backlog", queues=Array("text", queues), most=most, lines=_LINES, at=now)[0]
+        if not queues:
+            return Backlog()
+        where = self._looks.ahead(queues, time.monotonic())
+        ready, waited, lows, far = self._link.run("backlog", **where, most=most, lines=_LINES, at=now)[0]
+        self._looks.went_on(lows, far, time.monotonic())
         return Backlog() if waited is None else Backlog(ready, max(0.0, waited))
 
     def subscribe(self, subscriptions: Sequence[Subscription]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 from penstock.brokers.postgres.arrays import Array
 from penstock.core.job import Holder, Lease
@@ -64,7 +65,7 @@ class Holdings:
 
 
 class Heads:
-    """Where to look for the next jobs of each queue and rank.
+    """Where to look for the next jobs of each queue and rank: to take them, or to count them.
 
     Usually from the very beginning: that keeps the order, and finds everything. But entries of jobs that ended stay in the
     index until it is cleaned, which another session's long transaction holds up, and the way past them grows with every
@@ -74,6 +75,7 @@ class Heads:
 
     def __init__(self) -> None:
         self._turn = 0
+        self._asked: tuple[str, ...] = ()
         self._lows: dict[tuple[str, int], int] = {}
         self._beginnings: dict[tuple[str, ...], dict[str, Array]] = {}
         self._sweep_at = 0.0
@@ -83,7 +85,7 @@ class Heads:
     def ahead(self, queues: Sequence[str], now: float) -> dict[str, Array]:
         """Where to look, for a claim at a time of the monotonic clock; the queue that comes first changes each time."""
         self._turn += 1
-        turned = self.turned(queues)
+        turned = self._asked = self.turned(queues)
         self._began = now
         self._sweeps = now >= self._sweep_at
         beginning = self._beginnings.get(turned)
@@ -110,6 +112,19 @@ class Heads:
             # A line is short-lived, and looked at from its beginning.
             if lease.gate is None:
                 self._lows[lease.queue, 9 - lease.priority] = lease.key
+        self._swept(was_far, now)
+
+    def went_on(self, lows: Sequence[int], was_far: bool, now: float) -> None:
+        """What came of a look that took nothing.
+
+        Parameters:
+            lows: the places after which the next may begin, in the order of what was asked for.
+            was_far, now: as in `found`.
+        """
+        self._lows.update(zip(product(self._asked, _RANKS), lows, strict=True))
+        self._swept(was_far, now)
+
+    def _swept(self, was_far: bool, now: float) -> None:
         if self._sweeps and was_far:
             self._sweep_at = now + max(_SWEEP, (now - self._began) / _SHARE)
 
