@@ -106,7 +106,12 @@ class Task(Generic[P, R]):
             TypeError: the function can't be called so, or an argument can't be encoded.
             StoreError: the broker refused; nothing was stored.
         """
-        return self._send([self._job(self.sending, args, kwargs, new_id())])[0]
+        sending, client = self.sending, self._find_client()
+        job = self._job(sending, args, kwargs, new_id())
+        if client.inline is not None:
+            return self._send([job])[0]
+        (id,) = client.enqueue((job,), sending.tx)
+        return Job(client, id, self._returns, self._kept)
 
     async def delay_async(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """As `delay`, without blocking the event loop; concurrent calls share commits."""

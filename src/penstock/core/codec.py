@@ -81,6 +81,11 @@ class Signature:
 
     def encode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
         """The arguments as bytes; `TypeError` when they don't fit the signature or can't be encoded."""
+        if not kwargs and not self.variadic:
+            try:
+                return _encoder.encode(self.struct(*args))
+            except _UNENCODABLE:
+                pass  # what is wrong is told below
         return self.encode_bound(self.bind(args, kwargs))
 
     def encode_bound(self, arguments: msgspec.Struct) -> bytes:

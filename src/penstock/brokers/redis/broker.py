@@ -35,6 +35,7 @@ from penstock.brokers.redis.memos import RedisMemos
 from penstock.brokers.redis.messages import Endings, encode, is_plain, new_job
 from penstock.brokers.redis.record import leases, leases_of, new_tail
 from penstock.brokers.redis.schedules import RedisSchedules
+from penstock.brokers.redis.single import Single
 from penstock.brokers.redis.topics import Topics
 from penstock.brokers.redis.transfer import RedisTransfer
 from penstock.brokers.redis.workflows import RedisWorkflows
@@ -67,6 +68,7 @@ class RedisBroker(Broker):
 
     def __init__(self, url: str) -> None:
         self._link = Link(store.parse(url))
+        self._single = Single(self._link)
         self._topics = Topics(self._link)
         self._turn = 0
         #: Names this connection's claims, of which it heard of this one last; after an answer that was lost, some may be unheard of until then.
@@ -144,9 +146,9 @@ class RedisBroker(Broker):
         if not jobs:
             self._link.client  # noqa: B018 - the same
             return ids
-        if len(jobs) == 1 and is_plain(jobs[0]):
+        if now is None and len(jobs) == 1 and is_plain(jobs[0]):
             (job,) = jobs
-            self._link.run("enqueue_one", moment(now), job.queue, job.priority, job.id, new_tail(job))
+            self._single.store(job)
             return [job.id]
         if all(map(is_plain, jobs)) and len({(job.queue, job.priority) for job in jobs}) == 1:
             words: list[bytes] = []

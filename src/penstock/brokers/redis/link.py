@@ -9,7 +9,7 @@ import redis
 from redis.exceptions import NoScriptError, RedisError
 
 from penstock.brokers.redis.scripts import script
-from penstock.brokers.redis.wire import Wire
+from penstock.brokers.redis.wire import Wire, pack
 from penstock.errors import StoreError
 from penstock.stores import redis as store
 
@@ -31,20 +31,25 @@ class Link:
         self._keys = (2, self.prefix, f"{self.prefix}layout")
         self._client: store.Client | None = None
         self._call: Callable[..., Any] = self._closed
+        #: Sends a command that is packed; None in a cluster, where the client knows which server has the keys.
+        self._send: Callable[[bytes], Any] | None = None
 
     def open(self) -> None:
         """Connect, unless it is."""
         if self._client is None:
             client = self._client = store.connect(self.url)
-            # In a cluster, the client knows which server has the keys.
-            self._call = Wire(client).call if isinstance(client, redis.Redis) else client.execute_command
+            if isinstance(client, redis.Redis):
+                wire = Wire(client)
+                self._call, self._send = wire.call, wire.send
+            else:
+                self._call = client.execute_command
 
     def close(self) -> None:
         """Disconnect; may be called twice."""
         if self._client is not None:
             with store.translating(self.url.shown):
                 self._client.close()
-            self._client, self._call = None, self._closed
+            self._client, self._call, self._send = None, self._closed, None
 
     @property
     def client(self) -> store.Client:
@@ -65,6 +70,26 @@ class Link:
                 return self._call("EVAL", text, *self._keys, *arguments)
         except (RedisError, OSError) as error:
             raise store.translated(error, self.url.shown) from error
+
+    @property
+    def is_direct(self) -> bool:
+        """Does it lead to one server, so that `send` can be used?"""
+        return self._send is not None
+
+    def packed(self, name: str, *arguments: Argument) -> bytes:
+        """The command that runs a script."""
+        return pack("EVALSHA", script(name).digest, *self._keys, *arguments)
+
+    def send(self, command: bytes) -> bool:
+        """Run a script by a command as `packed` makes it; False where the server does not know the script, and nothing was done."""
+        assert self._send is not None, "a cluster's client packs by itself"
+        try:
+            self._send(command)
+        except NoScriptError:
+            return False
+        except (RedisError, OSError) as error:
+            raise store.translated(error, self.url.shown) from error
+        return True
 
     def ask(self, command: str, key: str, *arguments: Argument) -> Any:
         """A single command on the key of a name."""

@@ -74,6 +74,11 @@ def new_tail(job: NewJob, flags: int = 0) -> bytes:
     return _new(job, state, flags)
 
 
+def alike(job: NewJob) -> bytes:
+    """The record of a new job from its attempts on, up to the payload and the options: the same for all that differ in nothing but these and the id."""
+    return new_tail(msgspec.structs.replace(job, payload=b"", options=None))[: -len(_encode((b"", None))) + 1]
+
+
 def waiting_tail(job: NewJob) -> bytes:
     """The same, of one that waits for its stage."""
     flags = STAGED | (OPEN if takes_results(job.payload) else 0)
