@@ -73,7 +73,8 @@ def _task(place: Path) -> Task[[int], None]:
 
 
 def _raw(place: Path, count: int, batch: int) -> float:
-    with closing(sqlite.connect(str(empty(place / "raw.db")))) as connection:
+    log = sqlite.SHORT_LOG if batch == 1 else sqlite.LONG_LOG
+    with closing(sqlite.connect(str(empty(place / "raw.db")), log=log)) as connection:
         raw.insert(connection, 1, 1)
         return raw.insert(connection, count, batch)
 

@@ -22,6 +22,7 @@ from benchmarks.places import ROOT, folder
 #: The module of each contestant, in the order of the tables.
 CONTESTANTS = (
     "penstock",
+    "penstock_normal",
     "huey",
     "persist_queue",
     "taskito",

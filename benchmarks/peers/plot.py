@@ -10,7 +10,7 @@ from benchmarks.peers.measures import Measure
 from benchmarks.peers.standing import Standing
 from benchmarks.peers.table import number
 
-_NAMES, _WIDTH, _FIGURES, _BAR, _HEAD, _FOOT = 150, 520, 80, 20, 30, 24
+_NAMES, _WIDTH, _FIGURES, _BAR, _HEAD, _FOOT = 180, 520, 80, 20, 30, 24
 _OURS, _THEIRS, _RAW = "#1f77b4", "#999999", "#dddddd"
 
 
@@ -46,7 +46,7 @@ def plot(standings: Sequence[Standing], measure: Measure, ours: str) -> str:
 
 def _bars(standing: Standing, measure: Measure, ours: str) -> list[tuple[str, float, str]]:
     found = [
-        (score.name, value, _OURS if score.name == ours else _THEIRS)
+        (score.name, value, _OURS if score.name.startswith(ours) else _THEIRS)
         for score in standing.scores
         if (value := score.figure(measure.field)) is not None
     ]

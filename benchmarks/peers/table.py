@@ -29,7 +29,7 @@ def figures(standing: Standing) -> str:
 def ratios(standing: Standing, ours: str) -> str:
     """Times better than each of the others; in bold where the other is ahead."""
     mine = next((score for score in standing.scores if score.name == ours and score.rounds), None)
-    others = [score for score in standing.scores if score.name != ours and score.rounds]
+    others = [score for score in standing.scores if not score.name.startswith(ours) and score.rounds]
     if mine is None or not others:
         return ""
     rows = [[f"times better {ours} is than", *_SHORT]]

@@ -14,6 +14,7 @@ import pytest
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker, WorkerInfo
+from penstock.brokers.sqlite.broker import SqliteBroker
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
 from penstock.errors import (
@@ -279,6 +280,31 @@ def test_the_durability_dial(queue_url: str, queue_file: Path, durability: str, 
 def test_a_queue_is_durable_unless_told_otherwise(queue_file: Path) -> None:
     with closing(sqlite.connect(str(queue_file))) as connection:
         assert connection.execute("pragma synchronous").fetchone() == (2,)
+
+
+def log_of(broker: Broker) -> int:
+    """Pages of the log after which a broker's commits fold it back."""
+    assert isinstance(broker, SqliteBroker)
+    (pages,) = broker._open.execute("pragma wal_autocheckpoint").fetchone()
+    return int(pages)
+
+
+def test_the_log_is_short_where_jobs_come_one_by_one(queue_url: str, queue_file: Path) -> None:
+    with closing(opened(f"{queue_url}?durability=off")) as broker:
+        for _ in range(500):
+            broker.enqueue(jobs(1))
+        assert log_of(broker) == sqlite.SHORT_LOG
+        # It is begun again in place, and keeps its size.
+        assert Path(f"{queue_file}-wal").stat().st_size < 1.1 * sqlite.SHORT_LOG * 4120
+
+
+def test_the_log_is_long_where_much_is_written_at_once(queue_url: str) -> None:
+    with closing(opened(queue_url)) as sender, closing(opened(queue_url)) as worker:
+        sender.enqueue(jobs(100))
+        assert log_of(sender) == sqlite.LONG_LOG
+        assert log_of(worker) == sqlite.SHORT_LOG
+        assert len(claim(worker)) == 100
+        assert log_of(worker) == sqlite.LONG_LOG
 
 
 def test_a_long_read_holds_nobody_up(queue_url: str, queue_file: Path) -> None:

@@ -31,9 +31,11 @@ DURABILITIES = ("full", "normal", "off")
 _BUSY_SECONDS = 30.0
 #: Of every file that is made here: a queue holds the arguments of jobs.
 _MODE = 0o600
-#: Pages of the write-ahead log (4 KiB each) after which it is folded back into the file. SQLite's own default of
-#: 1,000 drained no-op jobs 5-10 % slower.
-_CHECKPOINT_PAGES = 4000
+#: Pages of the write-ahead log (4 KiB each) after which it is folded back into the file, and begun again. Where much is written at
+#: once, it is long: SQLite's own 1,000 drained no-op jobs 5-10 % slower. Where single jobs go in, it is short: as long as the log
+#: grows, each commit makes the file system write where it ends as well, two waits for the disk in place of one.
+LONG_LOG = 4000
+SHORT_LOG = 1000
 _NETWORK_FILESYSTEMS = frozenset(
     "nfs nfs4 cifs smb3 smbfs 9p afs ceph glusterfs lustre ocfs2 gfs2 beegfs fuse.sshfs fuse.glusterfs".split()
 )
@@ -64,12 +66,13 @@ def parse(url: str) -> SqliteUrl:
     return SqliteUrl(path, dict(parse_qsl(options, keep_blank_values=True)))
 
 
-def connect(path: str, *, durability: str = "full") -> sqlite3.Connection:
+def connect(path: str, *, durability: str = "full", log: int = LONG_LOG) -> sqlite3.Connection:
     """Open (and create) a file in autocommit mode with a write-ahead log.
 
     Parameters:
         durability: `full` survives a power cut with every commit, `normal` may lose the last commits then, `off`
             may lose the file. None of them loses anything when only processes die.
+        log: see `keep_log`.
 
     Raises:
         StoreError: one of its kinds, with what to do about it.
@@ -84,12 +87,17 @@ def connect(path: str, *, durability: str = "full") -> sqlite3.Connection:
             with closing(FileLock(path)) as lock, lock:
                 connection.execute("pragma journal_mode = wal")
             connection.execute(f"pragma synchronous = {durability}")
-            connection.execute(f"pragma wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            keep_log(connection, log)
             connection.execute("pragma journal_size_limit = 67108864")
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def keep_log(connection: sqlite3.Connection, pages: int) -> None:
+    """Have commits of a connection fold the write-ahead log back into the file when it has so many pages."""
+    connection.execute(f"pragma wal_autocheckpoint = {pages}")
 
 
 def _check_place(path: str) -> None:

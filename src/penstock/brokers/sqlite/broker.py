@@ -36,6 +36,8 @@ from penstock.stores.statements import Statements
 
 #: Lines of jobs behind a limit that `backlog` looks at.
 _LINES = 100
+#: Jobs that are stored at once, from which on that is much.
+_MANY = 100
 
 
 class SqliteBroker(Sides):
@@ -60,11 +62,12 @@ class SqliteBroker(Sides):
         self._moves = Moves(self._sql)
         self._topics = Topics(self._sql)
         self._looked_at = 0.0
+        self._log = sqlite.SHORT_LOG
 
     def open(self) -> None:
         """See `Broker.open`."""
         if self._connection is None:
-            self._connection = sqlite.connect(self._path, durability=self._durability)
+            self._connection = sqlite.connect(self._path, durability=self._durability, log=self._log)
             try:
                 self.install()
             except BaseException:
@@ -91,6 +94,8 @@ class SqliteBroker(Sides):
         if tx is not None:
             with sqlite.translating(self._path):
                 return self._moves.enqueue(self._joined(tx), jobs, now)[0]
+        if len(jobs) >= _MANY:
+            self._lengthen_log()
         with self._transaction() as connection:
             ids, listeners = self._moves.enqueue(connection, jobs, now)
         self._ring(listeners)
@@ -112,6 +117,7 @@ class SqliteBroker(Sides):
         now = time.time() if now is None else now
         if not outcomes and not self._any_ready(queues, limit, now):
             return Exchange([], [])
+        self._lengthen_log()
         with self._transaction() as connection:
             good, stale = self._moves.fence(connection, outcomes)
             opened, settled = self._moves.apply(connection, good, now)
@@ -124,6 +130,13 @@ class SqliteBroker(Sides):
         if good and self._ends.is_watched():
             self._ends.tell(() if settled.stopped else ended(good))
         return Exchange(leases(taken), stale)
+
+    def _lengthen_log(self) -> None:
+        """From now on much is written through this connection."""
+        if self._log != sqlite.LONG_LOG:
+            self._log = sqlite.LONG_LOG
+            with sqlite.translating(self._path):
+                sqlite.keep_log(self._open, self._log)
 
     def _end_within(self, tx: sqlite3.Connection, outcomes: Sequence[Outcome], now: float | None) -> Exchange:
         with sqlite.translating(self._path):
