@@ -9,10 +9,12 @@ import psycopg
 import pytest
 
 from penstock.brokers import connect
+from penstock.brokers.inspect import Selection
 from penstock.brokers.postgres.broker import PostgresBroker
 from penstock.core.job import Failure
 from penstock.core.limiter import Limit, gate
 from penstock.core.outcome import Ending, Outcome
+from penstock.core.states import State
 from penstock.testing.contract.harness import ALICE, BOB, QUEUE, beat, claim, job, jobs
 from penstock.testing.servers import PostgresServer
 
@@ -188,6 +190,17 @@ def test_a_hot_statement_never_reads_all_jobs(
     deep: dict[int, PostgresBroker], work: Callable[[PostgresBroker], None]
 ) -> None:
     through = [way for way in ways(deep[SIZES[-1]], work) if way.startswith(("Seq", "Bitmap")) and way.endswith(" job")]
+    assert through == []
+
+
+def test_a_look_at_a_deep_queue_reads_a_part_of_it(deep: dict[int, PostgresBroker]) -> None:
+    def look(store: PostgresBroker) -> None:
+        (counts,) = store.inspector().count(most=1_000)
+        assert counts.about == ("delayed", "ready")
+        assert all(0.8 * SIZES[-1] < count < 1.3 * SIZES[-1] for count in (counts.ready, counts.delayed))
+        store.inspector().list(Selection(state=State.RUNNING))
+
+    through = [way for way in ways(deep[SIZES[-1]], look) if way.startswith(("Seq", "Bitmap")) and way.endswith(" job")]
     assert through == []
 
 

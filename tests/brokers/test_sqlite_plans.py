@@ -32,6 +32,8 @@ MAY_SCAN = {
     "count_ready": BY_HAND,
     "count_running": BY_HAND,
     "count_waiting": BY_HAND,
+    "count_totals": "whole tables, whose pages know how many rows they have",
+    "few": HEAD,
     "queued": BY_HAND,
     "select_ended": BY_HAND,
     "select_jobs": BY_HAND,

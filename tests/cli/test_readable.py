@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from penstock.cli.readable import ago, arguments, call, duration, iso, moment, plain, readable
+from penstock.cli.readable import ago, arguments, call, duration, iso, moment, plain, readable, rough
 from penstock.core.job import JobRecord
 from penstock.core.states import State
 
@@ -68,6 +68,16 @@ def test_garbage_is_a_problem_and_no_error(payload, packed):
     decoded = arguments(record(payload, packed))
     assert decoded.values is None
     assert decoded.problem
+
+
+def test_an_estimate_has_few_digits():
+    assert [rough(number) for number in (0, 7, 1234, 100_000, 9_987_654)] == [
+        "~0",
+        "~7",
+        "~1,230",
+        "~100,000",
+        "~9,990,000",
+    ]
 
 
 def test_times():

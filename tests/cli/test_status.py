@@ -3,6 +3,9 @@
 import signal
 from datetime import datetime
 
+from penstock.brokers.inspect import QueueCounts
+from penstock.cli.status import _show_queues
+
 OTHER = """
 from penstock import Penstock
 
@@ -27,6 +30,7 @@ def test_queues_without_a_worker_are_marked(penstock):
         "parked": 0,
         "waiting": 0,
         "dead": 0,
+        "about": [],
         "workers": 0,
         "stranded": True,
     }
@@ -119,3 +123,16 @@ def test_json_has_what_the_workers_counted(penstock):
     assert metrics["workers"][0]["memory"] > 10 << 20
     minutes = penstock("status", "shop:app", "--json", "--last", "86400").json["metrics"]
     assert (minutes["step"], minutes["done"]) == (1440, 2)
+
+
+def test_an_estimate_is_shown_as_one(capsys):
+    _show_queues([QueueCounts("deep", ready=9_987_654, dead=3, about=("ready",))], [])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "deep" in line]
+    assert line.split()[:5] == ["deep", "~9,990,000", "0", "0", "0"]
+
+
+def test_every_job_is_counted_where_that_is_asked_for(penstock):
+    penstock("enqueue", "shop:app", "invoice", '["ada"]')
+    (queue,) = penstock("status", "shop:app", "--exact", "--json").json["queues"]
+    assert (queue["ready"], queue["about"]) == (1, [])
+    assert "leave one of them out" in penstock("status", "shop:app", "--exact", "--watch").err

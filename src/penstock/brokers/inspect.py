@@ -14,6 +14,9 @@ from penstock.core.states import State
 if TYPE_CHECKING:  # for `penstock explain` alone
     from penstock.core.standing import Standing
 
+#: Jobs up to which a look at all queues counts each.
+GLANCE = 100_000
+
 
 class Selection(msgspec.Struct, frozen=True):
     """Which jobs: all that fit every field that is given."""
@@ -26,7 +29,7 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 class QueueCounts(msgspec.Struct, frozen=True):
-    """How many jobs of a queue are in each state."""
+    """How many jobs of a queue are in each state; in those of `about`, the number is an estimate."""
 
     queue: str
     ready: int = 0
@@ -35,6 +38,7 @@ class QueueCounts(msgspec.Struct, frozen=True):
     parked: int = 0
     dead: int = 0
     waiting: int = 0
+    about: tuple[str, ...] = ()
 
 
 class RunningJob(msgspec.Struct, frozen=True):
@@ -115,8 +119,13 @@ class Inspector(Protocol):
     def list(self, selection: Selection, *, limit: int = 50, after: bytes | None = None) -> Sequence[JobRecord]:
         """Jobs in the order of their ids (so, of their making), from after the id `after`."""
 
-    def count(self) -> Sequence[QueueCounts]:
-        """Every queue that holds a job."""
+    def count(self, *, most: int | None = None) -> Sequence[QueueCounts]:
+        """Every queue that holds a job.
+
+        Parameters:
+            most: of how many jobs on the store may estimate instead of counting, where counting takes longer the more
+                there are; None counts all. A queue of few jobs may be missed in a state that is estimated, but not in `ready`.
+        """
 
     def workers(self) -> Sequence[WorkerRecord]:
         """Every worker on the list."""

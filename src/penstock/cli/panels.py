@@ -12,7 +12,7 @@ from rich.text import Text
 
 from penstock.brokers.inspect import QueueCounts, WorkerRecord
 from penstock.cli.output import STATE_STYLES
-from penstock.cli.readable import duration
+from penstock.cli.readable import duration, rough
 from penstock.core.metrics import SECONDS
 from penstock.core.sizes import format_bytes
 from penstock.core.summary import CacheSummary, QueueSummary, Summary, TaskSummary, WorkerSummary
@@ -132,7 +132,7 @@ def _queues(view: View, course: int, *, wide: bool, unicode: bool) -> _Part:
         rows.append(
             [
                 Text(shown(name, 24), "bold"),
-                *(_number(getattr(count, state), STATE_STYLES[state]) for state in states),
+                *(_in_state(count, state) for state in states),
                 Text(sparkline(depth, course, unicode=unicode), "cyan"),
                 _rate(_now(told)),
                 _seconds(told.delay.p50 if told else None),
@@ -269,6 +269,11 @@ def _now(queue: QueueSummary | None) -> float:
 
 def _number(number: int, style: str) -> Text:
     return Text(_count(number), style if number else "dim")
+
+
+def _in_state(queue: QueueCounts, state: str) -> Text:
+    number = getattr(queue, state)
+    return Text(rough(number), STATE_STYLES[state]) if state in queue.about else _number(number, STATE_STYLES[state])
 
 
 def _count(number: float) -> str:

@@ -70,6 +70,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
+def rough(number: int) -> str:
+    """An estimate, as exact as it may be taken for."""
+    return f"~{round(number, 3 - len(str(number))):,}"
+
+
 def arguments(record: JobRecord) -> Arguments:
     """Decode a job's arguments without its task."""
     payload = unsealed(record.payload)

@@ -29,15 +29,17 @@ _COUNTS = ("ready", "running", "delayed", "parked", "waiting", "dead")
     "--last", type=Seconds(1, 86_400), default=300.0, show_default=True, metavar="SECONDS",
     help="What figures over time cover: an hour in steps of 10 s or more, a day by the minute.",
 )  # fmt: skip
+@click.option("--exact", is_flag=True, help="Count every job, however many there are and however long it takes.")
 @json_option
-def status(words: tuple[str, ...], where: str | None, watch: bool, last: float, as_json: bool) -> None:
+def status(words: tuple[str, ...], where: str | None, watch: bool, last: float, exact: bool, as_json: bool) -> None:
     """Show the queues that hold jobs, and the workers.
 
     WHERE is an app (package.module:app) or a queue's URL. A queue where jobs wait and that no live worker takes from is
-    marked. A packed row, of many items, counts as one job.
+    marked. A packed row, of many items, counts as one job. Where more than 100,000 jobs are in a state, their number may be an estimate, to be
+    read as "about": ~10,000,000.
 
     JSON: an object of `url`, `queues` and `workers`. Each queue has `queue`, `ready`, `running`, `delayed`, `parked`, `waiting` (in workflows),
-    `dead`, `workers` (live ones that take from it) and `stranded` (jobs wait, and there is none). Each worker has `id`,
+    `dead`, `about` (the names of those that are estimates), `workers` (live ones that take from it) and `stranded` (jobs wait, and there is none). Each worker has `id`,
     `host`, `pid`, `pool`, `slots`, `running`, `queues`, `started_at`, `silent_for` (seconds since its last heartbeat)
     `alive`, `trouble` (why it is not ready, as penstock health says) and `lanes`. Each lane has `queues`, `pool`,
     `processes`, `slots` (of each process), `busy` (slots in which a job runs), `least` and `most` (slots in all, where
@@ -45,13 +47,10 @@ def status(words: tuple[str, ...], where: str | None, watch: bool, last: float, 
     run, and `progress` (`done`, `total`, `note` and `at`). `metrics` is what the workers have counted, and written down every 10
     seconds: docs/how-to/watch-a-queue.md tells what is in it.
     """
-    if watch and as_json:
-        raise click.UsageError("--watch is for people and --json for programs: leave one of them out")
     if watch:
-        from penstock.cli.watch import watch_place
-
-        watch_place(only_where(where, words), last)
+        _watch(only_where(where, words), last, exact=exact, as_json=as_json)
         return
+    from penstock.brokers.inspect import GLANCE
     from penstock.cli.place import find_place
     from penstock.cli.progress import running_fields, running_progress, show_progress
     from penstock.core.metrics import COARSE
@@ -61,7 +60,7 @@ def status(words: tuple[str, ...], where: str | None, watch: bool, last: float, 
     place = find_place(only_where(where, words))
     with place.inspector() as inspector:
         # A canary comes and goes, and is nothing of the user's.
-        queues = [counts for counts in inspector.count() if not is_canary(counts.queue)]
+        queues = [counts for counts in inspector.count(most=None if exact else GLANCE) if not is_canary(counts.queue)]
         workers = inspector.workers()
         progress = running_progress(inspector, workers)
         now = time.time()
@@ -90,6 +89,16 @@ def status(words: tuple[str, ...], where: str | None, watch: bool, last: float, 
     _show_advice(queues, live, where or (words[0] if words else None))
 
 
+def _watch(where: str | None, last: float, *, exact: bool, as_json: bool) -> None:
+    if as_json:
+        raise click.UsageError("--watch is for people and --json for programs: leave one of them out")
+    if exact:
+        raise click.UsageError("--watch looks again and again, and --exact may take long: leave one of them out")
+    from penstock.cli.watch import watch_place
+
+    watch_place(where, last)
+
+
 def _takers(queue: str, workers: Sequence[WorkerRecord]) -> int:
     return sum(queue in worker.queues for worker in workers)
 
@@ -102,6 +111,7 @@ def _queue_fields(queue: QueueCounts, live: Sequence[WorkerRecord]) -> dict[str,
     return {
         "queue": queue.queue,
         **{name: getattr(queue, name) for name in _COUNTS},
+        "about": queue.about,
         "workers": _takers(queue.queue, live),
         "stranded": _stranded(queue, live),
     }
@@ -135,13 +145,17 @@ def _show_queues(queues: Sequence[QueueCounts], live: Sequence[WorkerRecord]) ->
     columns = [Column("queue"), *(Column(name, right=True) for name in names), Column("workers", right=True)]
     rows: list[Row] = []
     for queue in queues:
-        counts = [_count(getattr(queue, name), STATE_STYLES[name]) for name in names]
+        counts = [_count(getattr(queue, name), STATE_STYLES[name], about=name in queue.about) for name in names]
         takers = Cell("none!", "bold red") if _stranded(queue, live) else _count(_takers(queue.queue, live))
         rows.append([shown(queue.queue), *counts, takers])
     output.print_table(columns, rows)
 
 
-def _count(number: int, style: str = "") -> Cell:
+def _count(number: int, style: str = "", *, about: bool = False) -> Cell:
+    from penstock.cli.readable import rough
+
+    if about:
+        return Cell(rough(number), style)
     return Cell(f"{number:,}" if output.on_terminal() else str(number), style if number else "dim")
 
 

@@ -36,13 +36,13 @@ def subscriptions(words: tuple[str, ...], where: str | None, as_json: bool) -> N
     "not in the app" or "not yet"; null without an app), and `ready`, `running`, `delayed`, `parked` and `dead`: the jobs of
     the queue.
     """
-    from penstock.brokers.inspect import QueueCounts
+    from penstock.brokers.inspect import GLANCE, QueueCounts
     from penstock.cli.place import find_place
 
     place = find_place(only_where(where, words))
     with place.broker() as broker:
         kept = broker.subscriptions()
-        counts = {one.queue: one for one in broker.inspector().count()}
+        counts = {one.queue: one for one in broker.inspector().count(most=GLANCE)}
     found = [(one, _status(place, one)) for one in kept]
     known = {one.key for one in kept}
     own = () if place.app is None else place.app.subscriptions

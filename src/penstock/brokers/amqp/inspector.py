@@ -58,12 +58,12 @@ class AmqpInspector:
         found = self._backend.list(selection, limit=limit, after=after)
         return sorted((*found, *running), key=lambda one: one.id)[:limit] if running else found
 
-    def count(self) -> Sequence[QueueCounts]:
+    def count(self, *, most: int | None = None) -> Sequence[QueueCounts]:
         """See `Inspector.count`. Messages that wait count as ready, and those as running that are known to; delayed ones are in no one queue."""
         waiting = self._waiting()
         with self._held():
             running = Counter(one.queue for one in self._running.list(Selection()))
-        counts = {one.queue: one for one in self._backend.count()}
+        counts = {one.queue: one for one in self._backend.count(most=most)}
         for queue in {*(queue for queue, ready in waiting.items() if ready), *running}:
             one = counts.get(queue, QueueCounts(queue))
             counts[queue] = replace(one, ready=one.ready + waiting.get(queue, 0), running=one.running + running[queue])

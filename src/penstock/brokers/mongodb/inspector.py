@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +12,7 @@ from pymongo.client_session import ClientSession
 
 from penstock.brokers.base import WorkerInfo
 from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, WorkerRecord
+from penstock.brokers.mongodb.census import Census
 from penstock.brokers.mongodb.documents import Update, record, to_the_back
 from penstock.brokers.mongodb.gates import of_queue
 from penstock.brokers.mongodb.layout import Layout
@@ -33,15 +33,6 @@ _WAITING = (State.READY, State.DELAYED, State.PARKED, State.WAITING)
 _ENDED = (State.DEAD, State.CANCELLED)
 #: Jobs that wait for their stage, by their index.
 _IN_STAGES: dict[str, Any] = {"waits": {"$exists": True}}
-#: By which index the jobs of a state are counted, and the field that only they have.
-_COUNTED = {
-    "ready": ("ready", "place"),
-    "running": ("held", "worker"),
-    "delayed": ("due", "due"),
-    "parked": ("parked", "parked"),
-    "waiting": ("waits", "waits"),
-    "dead": ("ended", "ended"),
-}
 
 
 class MongoInspector:
@@ -69,15 +60,10 @@ class MongoInspector:
             found = self._layout.jobs.find({"$and": [_where(selection), {"birth": None}, beyond]})
             return [record(one) for one in found.sort("_id", 1).limit(limit)]
 
-    def count(self) -> Sequence[QueueCounts]:
+    def count(self, *, most: int | None = None) -> Sequence[QueueCounts]:
         """See `Inspector.count`."""
-        counts: dict[str, dict[str, int]] = defaultdict(dict)
         with translating(self._shown), self._at_once() as session:
-            for state, (index, field) in _COUNTED.items():
-                for name, count in self._count(state, index, field, session):
-                    of_its = counts[queue_of(name)]
-                    of_its[state] = of_its.get(state, 0) + count
-        return [QueueCounts(queue, **counts[queue]) for queue in sorted(counts)]
+            return Census(self._layout, session, most).queues()
 
     @contextmanager
     def _at_once(self) -> Iterator[ClientSession | None]:
@@ -89,15 +75,6 @@ class MongoInspector:
             return
         with self._layout.jobs.database.client.start_session(snapshot=True) as session:
             yield session
-
-    def _count(self, state: str, index: str, field: str, session: ClientSession | None) -> Iterable[tuple[str, int]]:
-        chosen: dict[str, Any] = {"state": state, "ended": {"$exists": True}} if state == "dead" else {}
-        stages: builtins.list[Mapping[str, Any]] = [
-            {"$match": chosen or {field: {"$gte": "" if field in {"worker", "parked", "waits"} else -1}}},
-            {"$group": {"_id": "$queue", "count": {"$sum": 1}}},
-        ]
-        for found in self._layout.jobs.aggregate(stages, session=session, hint=index):
-            yield found["_id"], found["count"]
 
     def workers(self) -> Sequence[WorkerRecord]:
         """See `Inspector.workers`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import msgspec
 from penstock.brokers.base import WorkerInfo
 from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, WorkerRecord
 from penstock.brokers.postgres.arrays import Array
+from penstock.brokers.postgres.census import STATES, Census, state_of
 from penstock.brokers.postgres.link import Link
 from penstock.core.job import Failure, JobRecord
 from penstock.core.limiter import Limit, OpenGate, gate_of, limit_name, queue_gate, queue_of
@@ -19,16 +19,6 @@ from penstock.core.metrics import FINE, Sample, decoded_sample
 from penstock.core.standing import COUNTED, Awaited, Standing, gate_state
 from penstock.core.states import State
 
-#: state -> (its number in the table, whether a claim holds the job, where that makes a difference).
-_STATES: dict[State, tuple[int, bool | None]] = {
-    State.WAITING: (-1, None),
-    State.READY: (0, False),
-    State.RUNNING: (0, True),
-    State.DELAYED: (1, None),
-    State.PARKED: (2, None),
-    State.DEAD: (3, None),
-    State.CANCELLED: (4, None),
-}
 #: First those that others may start, or stop, as they are cancelled.
 _WAITING = (State.WAITING, State.READY, State.DELAYED, State.PARKED)
 _ENDED = (State.DEAD, State.CANCELLED)
@@ -54,15 +44,9 @@ class PostgresInspector:
         found = self._ids(selection, limit, after)
         return [_record(row) for row in self._link.run("records", ids=Array("uuid", found))]
 
-    def count(self) -> Sequence[QueueCounts]:
+    def count(self, *, most: int | None = None) -> Sequence[QueueCounts]:
         """See `Inspector.count`."""
-        counts: dict[str, dict[str, int]] = defaultdict(dict)
-        for queue, state, held, count in self._link.run("count"):
-            name = _state(state, held)
-            if name is not State.CANCELLED:
-                of_queue = counts[queue_of(queue)]
-                of_queue[name.value] = of_queue.get(name.value, 0) + count
-        return [QueueCounts(queue, **counts[queue]) for queue in sorted(counts)]
+        return Census(self._link, most).queues()
 
     def workers(self) -> Sequence[WorkerRecord]:
         """See `Inspector.workers`."""
@@ -121,7 +105,7 @@ class PostgresInspector:
 
     def delete(self, selection: Selection) -> int:
         """See `Inspector.delete`."""
-        return self._change("delete", selection, tuple(_STATES))
+        return self._change("delete", selection, tuple(STATES))
 
     def _change(self, name: str, selection: Selection, states: Sequence[State]) -> int:
         """Run a statement on the jobs that fit and are in one of these states; returns how many it changed.
@@ -142,10 +126,13 @@ class PostgresInspector:
 
     def _ids(self, selection: Selection, limit: int | None, after: bytes | None) -> builtins.list[bytes]:
         """The jobs that fit, in the order of their ids."""
-        state, held = (None, None) if selection.state is None else _STATES.get(selection.state, (-1, None))
+        ids = selection.ids
+        if ids is None and selection.state is State.RUNNING:
+            ids = tuple(id for (id,) in self._link.run("running"))
+        state, held = (None, None) if selection.state is None else STATES.get(selection.state, (-1, None))
         rows = self._link.run(
             "select_jobs",
-            ids=None if selection.ids is None else Array("uuid", selection.ids),
+            ids=None if ids is None else Array("uuid", ids),
             state=state, held=held, queue=selection.queue, task=selection.task,
             batch=_hex(selection.batch), after=_hex(after), most=limit,
         )  # fmt: skip
@@ -156,16 +143,10 @@ def _hex(id: bytes | None) -> str | None:
     return None if id is None else id.hex()
 
 
-def _state(number: int, held: bool) -> State:
-    if number == 0:
-        return State.RUNNING if held else State.READY
-    return next(state for state, (its, _) in _STATES.items() if its == number)
-
-
 def _record(row: tuple[Any, ...]) -> JobRecord:
     (id, task, queue, priority, state, held, attempt, crashes, created_at, payload, items, packed, item, batch, unique,
      run_at, ended_at, failure, worker, process) = row  # fmt: skip
-    stands = _state(state, held)
+    stands = state_of(state, held)
     return JobRecord(
         id=id, task=task, queue=queue_of(queue), gate=gate_of(queue), priority=priority, state=stands, attempt=attempt, crashes=crashes,
         created_at=created_at, payload=payload, items=items, packed=packed, item=item, batch=batch, unique=unique,

@@ -6,7 +6,6 @@ import builtins
 import json
 import sqlite3
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import msgspec
 
 from penstock.brokers.base import WorkerInfo
 from penstock.brokers.inspect import BatchRecord, QueueCounts, Selection, WorkerRecord
+from penstock.brokers.sqlite.census import Census
 from penstock.brokers.sqlite.flows import Settled
 from penstock.brokers.sqlite.side import Side
 from penstock.core.job import Failure, JobRecord
@@ -23,7 +23,8 @@ from penstock.core.standing import COUNTED, Awaited, Standing
 from penstock.core.states import State
 from penstock.stores import sqlite
 
-_COUNTED = ("ready", "running", "delayed", "parked", "waiting", "dead")
+#: Jobs in a state that are looked through by themselves, at most.
+_FEW = 10_000
 
 
 class SqliteInspector(Side):
@@ -41,15 +42,10 @@ class SqliteInspector(Side):
             keys = json.dumps(self._seqs(selection, limit, after))
             return [_record(row) for row in self._connection.execute(self._sql["records"], (keys,)).fetchall()]
 
-    def count(self) -> Sequence[QueueCounts]:
+    def count(self, *, most: int | None = None) -> Sequence[QueueCounts]:
         """See `Inspector.count`."""
-        counts: dict[str, dict[str, int]] = defaultdict(dict)
         with sqlite.translating(self._path):
-            for state in _COUNTED:
-                for queue, count in self._connection.execute(self._sql[f"count_{state}"]):
-                    of_queue = counts[queue_of(queue)]
-                    of_queue[state] = of_queue.get(state, 0) + count
-        return [QueueCounts(queue, **counts[queue]) for queue in sorted(counts)]
+            return Census(self._connection, self._sql, most).queues()
 
     def workers(self) -> Sequence[WorkerRecord]:
         """See `Inspector.workers`."""
@@ -211,9 +207,22 @@ class SqliteInspector(Side):
             statement = "select_among"
         elif selection.batch is not None:
             statement = "select_batch"
+        elif (few := self._few(selection.state)) is not None:
+            values = (*values, json.dumps(few))
+            statement = "select_among"
         else:
             statement = "select_ended" if selection.state in _ENDED else "select_jobs"
         return [seq for (seq,) in self._connection.execute(self._sql[statement], values).fetchall()]
+
+    def _few(self, state: State | None) -> builtins.list[int] | None:
+        """The jobs in a state that few are in: to find them among all the others, each would be looked at. None where they are many."""
+        if state is None or state in _ENDED:
+            return None
+        # Of those that keep an order, the ready ones are on no list.
+        if state is State.READY and self._connection.execute(self._sql["order_any"]).fetchone()[0]:
+            return None
+        found = self._connection.execute(self._sql["few"], (state.value, _FEW + 1)).fetchall()
+        return None if len(found) > _FEW else [seq for (seq,) in found]
 
 
 _WAITING = (State.READY, State.DELAYED, State.PARKED, State.WAITING)

@@ -7,6 +7,7 @@ import pytest
 from penstock.brokers.base import Broker, WorkerInfo
 from penstock.brokers.inspect import QueueCounts, Selection
 from penstock.core.job import Failure, NewJob
+from penstock.core.limiter import Limit, gate
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
 from penstock.testing.contract.harness import (
@@ -150,6 +151,30 @@ class InspectorContract(ContractBase):
             "b": QueueCounts("b", ready=3),
             "c": QueueCounts("c", delayed=1),
         }
+
+    @by_record
+    def test_a_short_queue_beside_a_long_one_is_counted_and_the_long_one_may_be_estimated(self, store: Broker) -> None:
+        store.enqueue([*jobs(150), *jobs(3, queue="b"), *jobs(40, run_at=NOW + 60)], now=NOW)
+        store.enqueue([job(queue="c"), job(queue="c", run_at=NOW + 60)], now=NOW)
+        claim(store, 2)
+        exact = {one.queue: one for one in store.inspector().count()}
+        assert not any(one.about for one in exact.values())
+        found = {one.queue: one for one in store.inspector().count(most=20)}
+        assert found["b"] == exact["b"]
+        assert (found["c"].ready, found[QUEUE].running) == (1, 2)
+        for field in ("ready", "delayed"):
+            true, said = getattr(exact[QUEUE], field), getattr(found[QUEUE], field)
+            assert said == true or (field in found[QUEUE].about and 0.7 * true <= said <= 1.4 * true)
+
+    @by_record
+    def test_many_keys_beside_a_long_queue_are_counted_with_theirs(self, store: Broker) -> None:
+        store.declare({"app.task": Limit(ordered=True)})
+        keyed = (job(queue="b", gate=gate("app.task", f"k{n % 15}", ordered=True)) for n in range(45))
+        store.enqueue([*jobs(60), *keyed], now=NOW)
+        counts = {one.queue: one for one in store.inspector().count(most=20)}
+        assert sorted(counts) == ["b", QUEUE]
+        for queue, true in ((QUEUE, 60), ("b", 45)):
+            assert 0.7 * true <= counts[queue].ready <= 1.4 * true
 
     def test_workers_are_listed(self, store: Broker) -> None:
         assert list(store.inspector().workers()) == []
