@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from harmed import HarmedPostgres
 from oracle import FULL, SEED
 
+from penstock.chaos.crew import Crew
 from penstock.chaos.notes import Note, Notebook
 from penstock.chaos.trial import Standing, Terms, Trial
 from penstock.errors import ConfigError
@@ -64,3 +66,13 @@ def test_a_command_that_fails_ends_it_in_one_line(tmp_path: Path) -> None:
     terms = Terms(f"sqlite:///{tmp_path}/jobs.db", 5_000, 5.0, every=0.1, restart="echo no such unit >&2; exit 5")
     with pytest.raises(ConfigError, match="the command of --restart failed with exit code 5: no such unit"):
         Trial(terms, lambda standing: None).run()
+
+
+def test_a_worker_that_ended_by_itself_tells_how_and_is_started_anew(tmp_path: Path) -> None:
+    with closing(Crew(f"sqlite:///{tmp_path}/jobs.db", 1, 1, tmp_path / "said")) as crew:
+        (worker,) = crew._workers
+        worker.kill()
+        worker.wait()
+        assert str(crew.failed()).startswith("exit code -9")
+        crew.revive()
+        assert crew.failed() is None

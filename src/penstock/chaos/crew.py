@@ -25,13 +25,15 @@ class Crew:
     Parameters:
         url: of the store, as the workers reach it.
         workers, processes: how many workers, and processes of each.
-        said: the file that they log to.
+        said: a folder for what each of them logs; it is made.
     """
 
     def __init__(self, url: str, workers: int, processes: int, said: Path) -> None:
         self._url = url
         self._processes = processes
-        self._said = said
+        said.mkdir()
+        self._folder = said
+        self._said = dict[int, Path]()
         self._frozen: Sequence[int] = ()
         self._workers = [self._start() for _ in range(workers)]
 
@@ -72,12 +74,18 @@ class Crew:
         self._frozen = ()
 
     def failed(self) -> str | None:
-        """The last thing that a worker said which ended by itself; None while all are up."""
+        """How a worker ended that did so by itself, and the last thing that it said; None while all are up."""
         for worker in self._workers:
             if worker.poll() is not None:
-                said = self._said.read_text("utf-8", "replace").strip().splitlines()
-                return said[-1] if said else f"exit code {worker.returncode}"
+                said = self._said[worker.pid].read_text("utf-8", "replace").strip().splitlines()
+                return ": ".join([f"exit code {worker.returncode}", *said[-1:]])
         return None
+
+    def revive(self) -> None:
+        """Start those anew that ended by themselves, as whatever manages services does: one that comes up while the store is away gives up."""
+        for place, worker in enumerate(self._workers):
+            if worker.poll() is not None:
+                self._workers[place] = self._start()
 
     def close(self) -> None:
         """Have all end in order, and kill who does not."""
@@ -92,13 +100,15 @@ class Crew:
                 worker.wait()
 
     def _start(self) -> subprocess.Popen[str]:
-        with self._said.open("ab") as said:
+        path = self._folder / str(len(self._said))
+        with path.open("wb") as said:
             worker = subprocess.Popen(
                 [sys.executable, "-m", _PROGRAM, str(self._processes), str(os.getpid())],
                 stdin=subprocess.PIPE, stdout=said, stderr=said, text=True,
                 # A Ctrl-C is for whoever watches; the workers are ended in order.
                 start_new_session=True,
             )  # fmt: skip
+        self._said[worker.pid] = path
         assert worker.stdin is not None
         with worker.stdin as stdin:
             stdin.write(f"{self._url}\n")

@@ -147,7 +147,9 @@ class Trial:
         self._done.update(note.number for note in news if note.ended)
         harms.tend()
         if (said := crew.failed()) is not None:
-            raise ConfigError(f"a worker gave up: {said}")
+            if not self._done:
+                raise ConfigError(f"a worker gave up: {said}")
+            crew.revive()
         if sender.trouble is not None:
             raise sender.trouble
         last = harms.done[-1].kind if harms.done else ""
