@@ -18,7 +18,7 @@ from benchmarks.targets import PostgresTarget
 from penstock.cli.demo import orders
 from penstock.testing.servers import PostgresServer
 
-_PATIENCE, _LIMIT = 15.0, 90.0
+_PATIENCE, _LIMIT = 15.0, 180.0
 
 
 class Sent(msgspec.Struct, frozen=True):
