@@ -178,11 +178,12 @@ def test_runs_of_schedules(open_one: Callable[[], MongoBroker], monkeypatch: pyt
         assert survivor._opened.layout.schedules.count_documents({"mark": {"$exists": True}}) == 0
         assert claim(survivor) == []
         if not killed:
-            assert number > 4
+            assert number > 2
             return
     raise AssertionError("it was never let through")
 
 
+@pytest.mark.parametrize("open_one", ["mongodb alone"], indirect=True)
 def test_a_pause_waits_for_runs_that_are_being_stored(
     open_one: Callable[[], MongoBroker], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,8 +25,9 @@ from penstock.core.schedule import (
 )
 from penstock.errors import ConfigError, StoreUnavailable, UnknownSchedule
 
-#: Schedules that one transaction sees to: the first of many should not wait for the last.
+#: Schedules that the first transaction sees to, and the most: the first of many should not wait for the last, nor the last for what each transaction costs.
 _TOGETHER = 100
+_MOST_TOGETHER = 400
 #: Runs of one schedule that are made up for at once.
 _MADE_UP = 100
 #: Transactions of one `fire`, so that a flood keeps no heartbeat waiting.
@@ -70,14 +71,17 @@ class Timetable:
         Parameters:
             now: in epoch seconds; the store's own time without.
         """
-        runs, troubles = 0, list[Trouble]()
+        runs, troubles, together = 0, list[Trouble](), _TOGETHER
         for _ in range(_ROUNDS):
-            due = self._store.due(_TOGETHER, now=now)
+            due = self._store.due(together, now=now)
             if not due.rows:
                 return Fired(runs, due.next_in, tuple(troubles))
             changes = [_fired(row, due.now, troubles) for row in due.rows]
             done = self._store.change(changes, now=now)
-            runs += sum(len(change.jobs) for change, made in zip(changes, done, strict=True) if made)
+            made = sum(len(change.jobs) for change, made in zip(changes, done, strict=True) if made)
+            runs += made
+            # Where many runs of each are made up for, a transaction is large as it is.
+            together = _TOGETHER if made > len(changes) else min(2 * together, _MOST_TOGETHER)
         return Fired(runs, 0.0, tuple(troubles))
 
     def entries(self, names: Sequence[str] | None = None) -> list[tuple[str, Entry | None]]:

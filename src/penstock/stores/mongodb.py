@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -179,6 +180,26 @@ def patiently(client: Client, work: Callable[[], T]) -> T:
                 raise
         idle = end_idle(client, idle)
     return work()
+
+
+class Patience:
+    """The same for whoever has something else to do meanwhile, and comes back. Is safe in threads.
+
+    Parameters:
+        client: ends what is in the way.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._look_at = 0.0
+        self._seen: dict[bytes, int] = {}
+
+    def met(self) -> None:
+        """A transaction was in the way: end those that have done nothing since a look `_LOCKED` seconds ago."""
+        moment = time.monotonic()
+        if moment >= self._look_at:
+            self._look_at = moment + _LOCKED
+            self._seen = end_idle(self._client, self._seen)
 
 
 def end_idle(client: Client, before: dict[bytes, int]) -> dict[bytes, int]:

@@ -329,7 +329,7 @@ class Intents:
             layout.jobs.update_many({"birth": token}, _SHOWN)
         self.flows.follow(plan)
         # Not before their jobs are there: whoever finds the mark on a schedule that is due does all of this again.
-        reschedule(layout, plan.schedules, mark)
+        reschedule(layout, list(plan.schedules.values()), mark)
         if plan.shipment is not None:
             # Not before all of it is in it.
             known = {"_id": plan.shipment["_id"]}

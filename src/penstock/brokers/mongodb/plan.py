@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from pymongo import ReplaceOne, UpdateMany, UpdateOne
@@ -21,6 +21,10 @@ _REMEMBERED = 100
 #: Jobs of a shipment that are copied at one go.
 _COPIED = 500
 
+#: Schedules of one update: it looks for each among all of them.
+RESCHEDULED = 50
+
+T = TypeVar("T")
 Guard = Mapping[str, Any]
 
 
@@ -66,13 +70,24 @@ def arrive(layout: Layout, shipment: bytes) -> None:
     layout.arrivals.update_one({"_id": shipment}, {"$setOnInsert": {"_id": shipment}}, upsert=True)
 
 
-def reschedule(layout: Layout, schedules: Mapping[str, Document], guard: Guard) -> None:
+def replaced(schedules: Sequence[Document], guard: Guard) -> UpdateMany:
+    """The change of schedules that fit a guard. By one update: of 50, it takes a quarter of the time of one for each."""
+    names = [one["_id"] for one in schedules]
+    place = {"$indexOfArray": [{"$literal": names}, "$_id"]}
+    row = {"$arrayElemAt": [{"$literal": list(schedules)}, place]}
+    return UpdateMany({"_id": {"$in": names}, **guard}, [{"$replaceWith": row}])
+
+
+def reschedule(layout: Layout, schedules: Sequence[Document], guard: Guard) -> None:
     """Change schedules that fit their guard, which they do not any more then."""
     if schedules:
-        made, names = {"$literal": list(schedules.values())}, {"$literal": list(schedules)}
-        # By one update: of 100, it takes a third of the time of one for each.
-        one = {"$arrayElemAt": [made, {"$indexOfArray": [names, "$_id"]}]}
-        layout.schedules.update_many({"_id": {"$in": list(schedules)}, **guard}, [{"$replaceWith": one}])
+        updates = [replaced(some, guard) for some in parts(schedules, RESCHEDULED)]
+        layout.schedules.bulk_write(updates, ordered=False)
+
+
+def parts(all: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """One after another, with so many in each."""
+    return (all[first : first + size] for first in range(0, len(all), size))
 
 
 def load(layout: Layout, shipment: Document, guard: Guard) -> None:

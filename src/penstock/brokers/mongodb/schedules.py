@@ -1,16 +1,23 @@
-"""The schedules of a MongoDB queue: a document each, whose changes that come with jobs are intents."""
+"""The schedules of a MongoDB queue: a document each.
+
+Changes that come with jobs are a transaction on a replica set, and an intent on a server that stands alone. Whoever dies in the middle of a transaction
+holds the schedules until another worker, which found them held and nothing done for a second, ends it: see `Patience`.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from pymongo.errors import BulkWriteError
+from pymongo import UpdateMany
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError, OperationFailure
 
-from penstock.brokers.mongodb.documents import document
+from penstock.brokers.mongodb.documents import LARGEST, document
 from penstock.brokers.mongodb.gates import lines_of
 from penstock.brokers.mongodb.layout import Layout
-from penstock.brokers.mongodb.plan import Plan, duplicates
+from penstock.brokers.mongodb.plan import RESCHEDULED, Guard, Plan, duplicates, parts, replaced
 from penstock.brokers.mongodb.storing import Storing, distinct
 from penstock.brokers.schedules import ABSENT, Change, Due, Row
 from penstock.stores import mongodb as store
@@ -19,6 +26,8 @@ from penstock.stores.mongodb_clock import ServerClock
 
 #: Seconds until one is looked at again that somebody is just changing.
 _LOOK_AGAIN = 0.02
+#: Jobs that are stored together, or a few more: runs of one schedule are.
+_JOBS = 1000
 
 
 class MongoSchedules:
@@ -45,7 +54,9 @@ class MongoSchedules:
                 for token in abandoned:
                     self._storing.intents.settle(token)
                 found = self._due({"$gte": 0, "$lte": moment}, limit)
-            waits = [float(one["next_at"]) - moment for one in self._due({"$gt": moment}, 1)]
+            # Where there is no end of them, there is more to do at once.
+            all_found = not limit or len(found) < limit
+            waits = [float(one["next_at"]) - moment for one in self._due({"$gt": moment}, 1)] if all_found else [0.0]
         free = [_row(one) for one in found if "mark" not in one]
         if len(free) < len(found):
             waits.append(_LOOK_AGAIN)
@@ -62,15 +73,62 @@ class MongoSchedules:
         with store.translating(self._shown):
             firing = [change for change in changes if change.jobs and change.row and change.version != ABSENT]
             done = self._fire(firing, self._clock.now() if now is None else now) if firing else set[str]()
-            done |= self._add([change.row for change in changes if change.row and change.version == ABSENT])
+            others = self._add([change.row for change in changes if change.row and change.version == ABSENT])
             plain = (change for change in changes if change.version != ABSENT and not (change.jobs and change.row))
-            done |= {change.name for change in plain if self._write(change)}
-            if done:
+            others |= {change.name for change in plain if self._write(change)}
+            if others:
                 self._storing.ring()
-        return [change.name in done for change in changes]
+        return [change.name in done or change.name in others for change in changes]
 
     def _fire(self, changes: Sequence[Change], now: float) -> set[str]:
         """Change schedules and store their jobs; returns the names of those that were as they should be."""
+        storing = self._storing
+        jobs = [job for change in changes for job in change.jobs]
+        lines = lines_of(jobs)
+        storing.order.met(jobs)
+        storing.gates.expect(lines, within=False)
+        fire = self._fire_within if storing.replicated else self._fire_by_intent
+        done = {name for some in _parts(changes) for name in fire(some, now)}
+        storing.gates.open(lines)
+        return done
+
+    def _fire_within(self, changes: Sequence[Change], now: float) -> set[str]:
+        """In a transaction. It writes each schedule and each job once, where an intent writes them twice."""
+        storing, layout = self._storing, self._layout
+        versions = {change.name: change.version for change in changes}
+        rows = [_document(change.row) for change in changes if change.row is not None]
+
+        def work(session: ClientSession, again: bool) -> set[str]:
+            updates: list[UpdateMany] = []
+            for some in parts(rows, RESCHEDULED):
+                # A version belongs to one name only, as it is random.
+                read = [versions[row["_id"]] for row in some]
+                updates.append(replaced(some, {"version": {"$in": read}, "mark": None}))
+            done = set(versions)
+            if layout.schedules.bulk_write(updates, session=session).matched_count < len(rows):
+                ours = {"_id": {"$in": list(versions)}, "version": {"$in": [row["version"] for row in rows]}}
+                done = {one["_id"] for one in layout.schedules.find(ours, {"_id": 1}, session=session)}
+            jobs = [job for change in changes if change.name in done for job in change.jobs]
+            storing.store_within(jobs, now, session, again)
+            return done
+
+        def unless_held(session: ClientSession, again: bool) -> set[str]:
+            try:
+                return work(session, again)
+            except OperationFailure as error:
+                if error.has_error_label("TransientTransactionError"):
+                    raise _Held from error
+                raise
+
+        try:
+            return storing.transact(unless_held)
+        except _Held:
+            # Somebody else makes jobs of them, or has died over it. Whoever waited for that would give no sign of life.
+            storing.patience.met()
+            time.sleep(_LOOK_AGAIN)
+            return set()
+
+    def _fire_by_intent(self, changes: Sequence[Change], now: float) -> set[str]:
         storing, marked = self._storing, set[str]()
         by_name = {change.name: change for change in changes}
         rows = [change.row for change in changes if change.row is not None]
@@ -90,11 +148,8 @@ class MongoSchedules:
             births = distinct(document(job, first + n, now) for n, job in enumerate(jobs))
             return Plan(births=births, schedules={row.name: _document(row) for row in rows if row.name in marked})
 
-        lines = lines_of(job for change in changes for job in change.jobs)
-        storing.order.met([job for change in changes for job in change.jobs])
-        storing.gates.expect(lines, within=False)
         storing.intents.carry_out(storing.name, [], plan, begin=begin)
-        storing.gates.open(lines)
+        storing.ring()
         return marked
 
     def _add(self, rows: Sequence[Row]) -> set[str]:
@@ -115,11 +170,7 @@ class MongoSchedules:
         schedules, made = self._layout.schedules, None if change.row is None else _document(change.row)
         guard = {"_id": change.name, "version": change.version}
         while True:
-            free = {**guard, "mark": None}
-            if made is None:
-                changed = schedules.delete_one(free).deleted_count
-            else:
-                changed = schedules.replace_one(free, made).modified_count
+            changed = store.patiently(self._layout.client, lambda: _put(schedules, {**guard, "mark": None}, made))
             found = None if changed else schedules.find_one(guard, {"mark": 1})
             if found is None:
                 return bool(changed)
@@ -128,6 +179,32 @@ class MongoSchedules:
             if token is not None and self._may_settle(token):
                 self._storing.intents.settle(token)
             time.sleep(_LOOK_AGAIN)
+
+
+class _Held(Exception):
+    """By another transaction."""
+
+
+def _parts(changes: Sequence[Change]) -> Iterator[list[Change]]:
+    """Parts that are not too much for a transaction, or an intent."""
+    part: list[Change] = []
+    size = count = 0
+    for change in changes:
+        more = len(change.row.body if change.row else b"") + sum(len(job.payload) + 1000 for job in change.jobs)
+        if part and (size + more > LARGEST or count >= _JOBS):
+            yield part
+            part, size, count = [], 0, 0
+        part.append(change)
+        size += more
+        count += len(change.jobs)
+    if part:
+        yield part
+
+
+def _put(schedules: Collection[Document], free: Guard, made: Document | None) -> int:
+    if made is None:
+        return schedules.delete_one(free).deleted_count
+    return schedules.replace_one(free, made).modified_count
 
 
 def _document(row: Row) -> Document:

@@ -27,7 +27,7 @@ from penstock.brokers.mongodb.order import Order
 from penstock.brokers.mongodb.plan import Plan, duplicates, write
 from penstock.core.job import NewJob
 from penstock.errors import StoreUnavailable
-from penstock.stores.mongodb import Document
+from penstock.stores.mongodb import Document, Patience
 from penstock.stores.mongodb_clock import ServerClock
 
 T = TypeVar("T")
@@ -51,13 +51,15 @@ class Storing:
         self.intents: Intents = Intents(layout, clock, self, None if outer is None else outer.intents.owed)
         self.ends = Ends(layout, clock)
         self.keys = Keys(layout, clock, self._took_place)
-        self._replicated = replicated
+        self.replicated = replicated
+        #: With transactions that hold a schedule.
+        self.patience = Patience(layout.client)
         #: The start of the tokens of what is done for no worker.
         self.name = f"sender/{secrets.token_hex(8)}"
 
     def ring(self, session: ClientSession | None = None) -> None:
         """Wake the workers; inside a transaction, by its commit."""
-        if self._replicated:
+        if self.replicated:
             self._layout.bell.insert_one({"at": datetime.now(UTC)}, session=session)
         else:
             self._layout.chime.insert_one({})
@@ -135,12 +137,12 @@ class Storing:
             return self._store_within(births, session, True)
         if batched:
             return self._store_by_intent(births)
-        if self._replicated and len(births) > 1:
+        if self.replicated and len(births) > 1:
             return self.transact(lambda session, again: self._store_within(births, session, again))
         # One command: when its sender is killed, the server carries it out.
         births = self._ringing(births)
         stored = self._insert_apart(births)
-        if not self._replicated or len(stored) < len(births):
+        if not self.replicated or len(stored) < len(births):
             self.ring()
         return stored
 
@@ -158,6 +160,12 @@ class Storing:
         if len(stored) < len(births):
             self.ring(session)
         return stored
+
+    def store_within(self, jobs: Sequence[NewJob], now: float, session: ClientSession, again: bool) -> None:
+        """Store jobs in a transaction of Penstock's own; those that are there already are left out."""
+        first = self.layout.next_places(len(jobs))
+        if births := distinct(document(job, first + n, now) for n, job in enumerate(jobs)):
+            self._store_within(births, session, again)
 
     def _store_by_intent(self, births: list[Document]) -> Sequence[Document]:
         wanted = Plan(births=births, grows=True)
