@@ -177,20 +177,34 @@ class Storing:
         """Store jobs without a transaction; returns those that were not there already."""
         stored: list[Document] = []
         for attempt in range(2):
-            try:
-                self._layout.jobs.insert_many(births, ordered=False)
+            gone = self._insert_each(births)
+            if not gone:
                 return [*stored, *births]
-            except BulkWriteError as error:
-                refused = duplicates(error)
-                if refused is None:
-                    raise
-            taken = [births[n] for n in refused]
-            gone = set(refused)
-            stored += [born for n, born in enumerate(births) if n not in gone]
+            taken = [births[n] for n in gone]
+            refused = set(gone)
+            stored += [born for n, born in enumerate(births) if n not in refused]
             if attempt or not self.intents.clear_the_way(taken):
                 return stored
             births = taken
         return stored
+
+    def _insert_each(self, births: Sequence[Document]) -> list[int]:
+        """Store jobs without a transaction; returns which of them were there already."""
+        jobs = self.layout.jobs
+        try:
+            if len(births) == 1:
+                # Takes a fifth less of our time than a bulk of one.
+                jobs.insert_one(births[0])
+            else:
+                jobs.insert_many(births, ordered=False)
+        except DuplicateKeyError:
+            return [0]
+        except BulkWriteError as error:
+            refused = duplicates(error)
+            if refused is None:
+                raise
+            return refused
+        return []
 
     def insert(self, births: Sequence[Document], session: ClientSession, again: bool) -> Sequence[Document]:
         """Store jobs in a transaction; returns those that were not there already."""
