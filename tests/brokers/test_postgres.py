@@ -242,6 +242,16 @@ def test_a_server_that_restarts(own_server: PostgresServer) -> None:
         assert ids(claim(store)) == [sent[3].id]
 
 
+def test_whether_anything_is_limited_is_asked_when_nothing_waits(store: PostgresBroker) -> None:
+    claim(store)
+    store._gates._ask_at = soon = time.monotonic() + 0.3
+    store.enqueue(jobs(1))
+    assert len(claim(store)) == 1
+    assert store._gates._ask_at == soon
+    assert claim(store) == []
+    assert store._gates._ask_at > soon + 0.3
+
+
 # Listening.
 
 

@@ -160,6 +160,8 @@ class PostgresBroker(Sides):
         leases = columns.leases(rows)
         self._holdings.take(holder, leases)
         self._heads.found(leases, columns.was_far(rows), time.monotonic())
+        if not leases:
+            self._gates.ask_ahead(self._link, time.monotonic())
         return Exchange(leases, stale)
 
     def _exchange_limited(

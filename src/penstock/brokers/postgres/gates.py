@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,6 +15,7 @@ from penstock.core import limiter
 from penstock.core.job import Lease, NewJob
 from penstock.core.limiter import Limit, OpenGate
 from penstock.core.outcome import Ending, Outcome
+from penstock.errors import StoreError
 
 #: Lines that one claim looks at.
 _LINES = 32
@@ -68,9 +70,18 @@ class Gates:
     def may_limit(self, link: Link, clock: float) -> bool:
         """May anything be limited? Asked of the store about once a second; `clock` is monotonic."""
         if clock >= self._ask_at:
-            self._ask_at = clock + _UNLIMITED
-            self._maybe, self._ordered = link.run("limited")[0]
+            self._ask(link, clock)
         return self._maybe or self._ordered or self._own_order
+
+    def ask_ahead(self, link: Link, clock: float) -> None:
+        """Ask already where it will soon be time: nothing was taken now, and the next claim is one that a job waits for."""
+        if clock >= self._ask_at - _UNLIMITED / 2:
+            with suppress(StoreError):  # the next exchange will meet it, and this one is done
+                self._ask(link, clock)
+
+    def _ask(self, link: Link, clock: float) -> None:
+        self._maybe, self._ordered = link.run("limited")[0]
+        self._ask_at = clock + _UNLIMITED
 
     def met(self, jobs: Iterable[NewJob] = ()) -> None:
         """Something is limited, or keeps an order."""
