@@ -16,6 +16,8 @@ from chaos_app import make
 from harmed import FIXTURES, HarmedMongo, HarmedPostgres, HarmedRabbit, HarmedRedis
 from oracle import World
 
+pytest.register_assert_rewrite("days")
+
 _numbers = itertools.count(1)
 
 
