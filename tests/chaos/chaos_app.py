@@ -48,6 +48,7 @@ def make(url: str, log: str) -> Penstock:
     """The app; `log` is the oracle's file, and what is called a gate is a file that a task waits for."""
     app, note = Penstock(url), noting(log)
     add_short_tasks(app, note)
+    add_freezing_tasks(app, note)
     add_deadly_tasks(app, note)
     add_typed_tasks(app)
     return app
@@ -89,6 +90,30 @@ def add_short_tasks(app: Penstock, note: Callable[[str, int], None]) -> None:
     def deaf(number: int) -> None:
         note("start", number)
         sum(range(10**12))  # never lets go of the GIL
+
+
+def add_freezing_tasks(app: Penstock, note: Callable[[str, int], None]) -> None:
+    """For their time nothing else runs in their thread, their event loop, or their process."""
+
+    @app.task(name="spinning")
+    def spinning(number: int, seconds: float) -> None:
+        note("start", number)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            pass
+        note("run", number)
+
+    @app.task(name="blocking")
+    async def blocking(number: int, seconds: float) -> None:
+        note("start", number)
+        time.sleep(seconds)  # noqa: ASYNC251
+        note("run", number)
+
+    @app.task(name="clutched")
+    def clutched(number: int, seconds: float) -> None:
+        note("start", number)
+        ctypes.PyDLL(None).usleep(int(seconds * 1e6))  # called with the GIL in hand
+        note("run", number)
 
 
 def add_deadly_tasks(app: Penstock, note: Callable[[str, int], None]) -> None:

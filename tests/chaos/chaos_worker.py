@@ -1,6 +1,7 @@
 """A worker as a program of its own: `python chaos_worker.py URL LOG JSON`, where JSON has fields of `Lane` and more.
 
-It notes each process that dies, with how many jobs that ran; of one that ran none it says to standard error how.
+It notes each process that dies, with how many jobs that ran; of one that ran none it says to standard error how. `dead_after` is
+for how many seconds a worker has to be silent until it is taken for dead.
 """
 
 import json
@@ -9,6 +10,7 @@ import sys
 import time
 
 from penstock.events.emit import Emitter, Event, ProcessDied
+from penstock.worker import upkeep
 from penstock.worker.lane import Lane
 from penstock.worker.supervisor import Supervisor
 
@@ -25,6 +27,9 @@ def main() -> int:
             print(f"process {event.pid} {event.how} while it ran nothing: {event.words}", file=sys.stderr, flush=True)
 
     emitter.subscribe(ProcessDied, note_death)
+    if "dead_after" in wanted:
+        upkeep.DEAD_AFTER = wanted.pop("dead_after")
+        upkeep.BEAT = upkeep.DEAD_AFTER / 6
     options = {name: wanted.pop(name) for name in ("burst", "grace") if name in wanted}
     lane = Lane("chaos_app:make", arguments={"url": url, "log": log}, quiet=True, **wanted)
     return Supervisor("penstock.cli.process", [lane], emitter, **options).run()

@@ -35,6 +35,7 @@ class Stage:
         self.ended: list[int] = []
         self.slots: dict[int, int | None] = {}
         self.held: set[int] = set()
+        self.declined: set[int] = set()
         self.entered = threading.Semaphore(0)
         self.gate = threading.Event()
         self.count = threading.Semaphore(0)
@@ -56,8 +57,13 @@ class Stage:
         self.ended.append(outcome.lease.key)
         self.count.release()
 
-    def _started(self, slot: int, lease: Lease | None) -> None:
+    def _started(self, slot: int, lease: Lease | None) -> bool:
+        if lease is not None and lease.key in self.declined:
+            self.declined.remove(lease.key)
+            self.count.release()
+            return True
         self.slots[slot] = None if lease is None else lease.key
+        return False
 
     def submit(self, *numbers: int) -> threading.Thread:
         """Submit from a thread: a pool may run leases in the one that submits."""
@@ -147,6 +153,14 @@ def test_what_runs_is_told_and_noted(stage: Stage) -> None:
     stage.wait_for(len(held) + 3)
     assert stage.pool.running() == []
     assert stage.pool.idle()
+
+
+def test_what_is_declined_does_not_run_and_its_slot_goes_on(stage: Stage) -> None:
+    stage.declined.update(range(10, 50, 7))
+    stage.submit(*range(50)).join(SECONDS)
+    stage.wait_for(50)
+    assert sorted(stage.ended) == sorted(set(range(50)) - set(range(10, 50, 7)))
+    assert stage.declined == set()
 
 
 def test_what_has_not_started_can_be_taken_back(stage: Stage) -> None:

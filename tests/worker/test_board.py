@@ -3,6 +3,9 @@
 import math
 import os
 import threading
+import time
+
+import pytest
 
 from penstock.core.job import Lease
 from penstock.worker.board import Board
@@ -129,4 +132,41 @@ def test_figures_lie_beside_the_last_lines_and_the_last_words() -> None:
     assert board.counters.read().count("done") == 5
     assert board.lines.read() == ["a line"]
     assert board.last_words() == "last words"
+    board.close()
+
+
+def test_leases_lapse_where_the_worker_was_silent_for_long() -> None:
+    board = Board.create(1)
+    assert not board.lapsed(0.0, 1000.0)  # it has never beaten: that says nothing
+    board.beat(100.0, 6.0)
+    board.beat(105.0, 6.0)
+    assert not board.lapsed(90.0, 111.0)
+    # Nothing has run here for long, and the worker has not beaten: both were frozen.
+    assert board.lapsed(105.0, 112.0)
+    assert not board.lapsed(111.0, 112.0)
+    board.beat(112.0, 6.0)
+    # It beats again. What was taken before that may be another's; what is taken now is not.
+    assert board.lapsed(111.9, 112.1)
+    assert not board.lapsed(112.0, 112.1)
+    board.close()
+
+
+def test_what_may_be_anothers_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = Board.create(2)
+    theirs = Board(os.dup(board.descriptor), 2)
+    declined: list[Lease] = []
+    theirs.declined = declined.append
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    board.beat(now, 6.0)
+    for slot in range(2):
+        assert not theirs.note(slot, lease(slot))
+    now += 20.0
+    assert not theirs.note(1, None)
+    assert theirs.note(0, lease(2))
+    assert declined == [lease(2)]
+    assert board.entries() == []
+    # The next is one that was taken since.
+    assert not theirs.note(0, lease(3))
+    theirs.close()
     board.close()

@@ -3,16 +3,17 @@
 import itertools
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from penstock.brokers import connect
-from penstock.brokers.base import Broker
+from penstock.brokers.base import Broker, Exchange
 from penstock.brokers.sqlite.broker import SqliteBroker
 from penstock.core.ids import uuid7s
 from penstock.core.job import Holder, Lease, NewJob
-from penstock.core.outcome import Ending, Outcome
+from penstock.core.outcome import Outcome
 from penstock.core.states import State
 from penstock.errors import StoreError
 from penstock.events.counters import ROOM, Counters
@@ -33,7 +34,11 @@ class Setup:
         self.counted: list[int] = []
         self.counters = Counters(memoryview(bytearray(ROOM)))
         meter = Meter(self.counters, tuple)
-        self.dispatcher = Dispatcher(self.broker, HOLDER, ("default",), self.stale.extend, self.counted.append, meter)
+        self.late = False
+        self.dispatcher = Dispatcher(
+            self.broker, HOLDER, ("default",), self.stale.extend, self.counted.append, meter,
+            lapsed=lambda since, now: self.late,
+        )  # fmt: skip
 
     def tick(self, room: int = 1) -> int:
         leases = self.dispatcher.tick(room)
@@ -135,7 +140,7 @@ def test_the_first_of_two_endings_counts(setup: Setup) -> None:
     setup.dispatcher.done(Outcome(lease))
     setup.dispatcher.give_back([lease])
     assert setup.counts() == (0, 0)
-    assert [outcome.ending for outcome in setup.stale] == [Ending.RELEASED]
+    assert setup.stale == []  # to come too late with what did not run is no news
 
 
 def test_what_was_in_doubt_and_is_stale_then_is_not_told_for_it_went_through(setup: Setup) -> None:
@@ -207,3 +212,40 @@ def test_what_was_taken_runs_though_the_ends_of_others_can_not_be_told(
     setup.broker.exchange([Outcome(lease)], (), 0, HOLDER)
     setup.dispatcher.done(replace(Outcome(lease), committed=True))
     assert len(setup.dispatcher.tick(1)) == 1
+
+
+def test_of_leases_that_came_too_late_those_run_that_are_no_others(
+    any_setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the process was frozen while the store's answer was on its way, and its worker was taken for dead."""
+    setup = any_setup
+    ids = setup.enqueue(5)
+    exchange = setup.broker.exchange
+
+    def answer_late(*asked: Any, **also: Any) -> Exchange:
+        given = exchange(*asked, **also)
+        if given.leases:
+            taken.extend(given.leases)
+            setup.broker.abandon(HOLDER)
+            exchange((), ["default"], 2, Holder("another", 1))
+            exchange((), ["default"], 2, HOLDER)
+        return given
+
+    taken: list[Lease] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(setup.broker, "exchange", answer_late)
+        setup.late = True
+        assert setup.tick(4) == 0
+    assert len(taken) == 4
+    # They are given back by the claims that they came with, which are in force no more; that is no news.
+    setup.dispatcher.hand_in()
+    assert setup.stale == []
+    assert setup.dispatcher.held == 0
+    assert setup.counts() == (1, 4)
+    setup.late = False
+    assert setup.tick(4) == 1
+    assert [lease.id for lease in setup.ran] == [ids[4]]
+    # Where its worker was not taken for dead after all, they are its own.
+    setup.broker.abandon(HOLDER)
+    setup.late = True
+    assert setup.tick(1) == 1

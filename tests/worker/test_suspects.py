@@ -31,9 +31,10 @@ class Busy:
     async def run_async(self, lease: Lease, slot: int) -> Outcome:
         raise NotImplementedError
 
-    def _started(self, slot: int, lease: Lease | None) -> None:
+    def _started(self, slot: int, lease: Lease | None) -> bool:
         if lease is None:
             self.ended.release()
+        return False
 
     def let_go(self) -> None:
         self.gate.release()

@@ -56,6 +56,7 @@ class Spokesman:
 
     def __init__(self) -> None:
         self.rang = threading.Event()
+        self.beats: list[tuple[float, float]] = []
         self.cancels: list[tuple[int, bytes, float]] = []
         self.canaries: list[bool] = []
         self.recorded: list[bool] = []
@@ -67,6 +68,9 @@ class Spokesman:
 
     def info(self) -> WorkerInfo:
         return INFO
+
+    def beaten(self, now: float, dead_after: float) -> None:
+        self.beats.append((now, dead_after))
 
     def heard_bell(self) -> None:
         self.rang.set()

@@ -20,7 +20,7 @@ class AsyncioPool(ThreadsPool):
     """The slots of both kinds are the same ones: together they are at most `slots`."""
 
     def __init__(
-        self, slots: int, work: Work, done: Callable[[Outcome], None], started: Callable[[int, Lease | None], None]
+        self, slots: int, work: Work, done: Callable[[Outcome], None], started: Callable[[int, Lease | None], bool]
     ) -> None:
         super().__init__(slots, work, done, started)
         self._arrived: deque[tuple[int, Lease]] = deque()
@@ -86,9 +86,8 @@ class AsyncioPool(ThreadsPool):
             self._loop.create(self._serve_async(slot, lease))
 
     async def _serve_async(self, slot: int, lease: Lease) -> None:
-        self._started(slot, lease)
-        outcome = await self._work.run_async(lease, slot)
-        following = self._next(slot, lease, outcome)
+        declined = self._started(slot, lease)
+        following = self._next(slot, lease, None if declined else await self._work.run_async(lease, slot))
         if following is None:
             return
         if self._work.is_async(following):

@@ -43,7 +43,8 @@ class Pool(ABC):
         slots: how many jobs may run at a time.
         work: runs a lease to its outcome, in a slot.
         done: is told each outcome, from any thread; it may not wait, nor call the pool.
-        started: is told the slot and the lease as it starts, and the slot and None when it ended.
+        started: is told the slot and the lease as it starts, and the slot and None when it ended; where it says so, the lease
+            is not to start after all, and is not the pool's any more.
     """
 
     #: Are the leases run by the thread that submits them?
@@ -52,7 +53,7 @@ class Pool(ABC):
     errors: tuple[type[BaseException], ...] = ()
 
     def __init__(
-        self, slots: int, work: Work, done: Callable[[Outcome], None], started: Callable[[int, Lease | None], None]
+        self, slots: int, work: Work, done: Callable[[Outcome], None], started: Callable[[int, Lease | None], bool]
     ) -> None:
         self.slots = slots
         self._usable = slots

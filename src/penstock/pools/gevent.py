@@ -33,7 +33,7 @@ class GeventPool(SlotsPool):
     errors = (gevent.Timeout, gevent.GreenletExit)
 
     def __init__(
-        self, slots: int, work: Work, done: Callable[[Outcome], None], started: Callable[[int, Lease | None], None]
+        self, slots: int, work: Work, done: Callable[[Outcome], None], started: Callable[[int, Lease | None], bool]
     ) -> None:
         super().__init__(slots, work, done, started)
         self._greenlets: dict[int, gevent.Greenlet[..., None]] = {}
@@ -55,9 +55,9 @@ class GeventPool(SlotsPool):
         following: Lease | None = lease
         while following is not None:
             lease = following
-            self._started(slot, lease)
+            declined = self._started(slot, lease)
             run = self._run_in_loop if self._work.is_async(lease) else self._work.run
-            following = self._next(slot, lease, run(lease, slot))
+            following = self._next(slot, lease, None if declined else run(lease, slot))
 
     def _run_in_loop(self, lease: Lease, slot: int) -> Outcome:
         """Run an async task: in a loop that is a greenlet like the others, since one thread has one loop."""

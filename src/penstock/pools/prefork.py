@@ -29,7 +29,7 @@ class PreforkPool(Pool):
     inline = True
 
     def __init__(
-        self, slots: int, work: Work, done: Callable[[Outcome], None], started: Callable[[int, Lease | None], None]
+        self, slots: int, work: Work, done: Callable[[Outcome], None], started: Callable[[int, Lease | None], bool]
     ) -> None:
         super().__init__(1, work, done, started)
         self._leases: deque[Lease] = deque()
@@ -54,7 +54,8 @@ class PreforkPool(Pool):
             except IndexError:
                 break
             self._current = lease
-            started(0, lease)
+            if started(0, lease):
+                continue
             done(run(lease, 0))
             ran += 1
         self._current = None

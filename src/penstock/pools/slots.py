@@ -24,7 +24,7 @@ class SlotsPool(Pool):
     """
 
     def __init__(
-        self, slots: int, work: Work, done: Callable[[Outcome], None], started: Callable[[int, Lease | None], None]
+        self, slots: int, work: Work, done: Callable[[Outcome], None], started: Callable[[int, Lease | None], bool]
     ) -> None:
         super().__init__(slots, work, done, started)
         self._lock = threading.Lock()
@@ -67,14 +67,15 @@ class SlotsPool(Pool):
         if starts:
             self._begin(starts)
 
-    def _next(self, slot: int, lease: Lease, outcome: Outcome) -> Lease | None:
-        """A slot's lease has ended: tell, and give it the next one that waits, if any does."""
+    def _next(self, slot: int, lease: Lease, outcome: Outcome | None) -> Lease | None:
+        """A slot's lease has ended: tell, and give it the next one that waits, if any does. One without an outcome did not start."""
         with self._lock:
             if self._current.get(slot) is not lease:
                 return None
             # Both at once: whoever finds the slot free must find the outcome handed on.
-            self._done(outcome)
-            self._ended += 1
+            if outcome is not None:
+                self._done(outcome)
+                self._ended += 1
             if self._leases and not self._stopped and len(self._current) <= self._usable:
                 following = self._current[slot] = self._leases.popleft()
                 return following

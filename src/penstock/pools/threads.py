@@ -23,7 +23,7 @@ class ThreadsPool(SlotsPool):
     """Threads that are started as they are needed, up to `slots`."""
 
     def __init__(
-        self, slots: int, work: Work, done: Callable[[Outcome], None], started: Callable[[int, Lease | None], None]
+        self, slots: int, work: Work, done: Callable[[Outcome], None], started: Callable[[int, Lease | None], bool]
     ) -> None:
         super().__init__(slots, work, done, started)
         self._starts: SimpleQueue[tuple[int, Lease] | None] = SimpleQueue()
@@ -64,8 +64,8 @@ class ThreadsPool(SlotsPool):
             following: Lease | None = lease
             while following is not None:
                 lease = window.lease = following
-                self._started(slot, lease)
-                following = self._next(slot, lease, self._work.run(lease, slot))
+                declined = self._started(slot, lease)
+                following = self._next(slot, lease, None if declined else self._work.run(lease, slot))
                 if following is not None and self._is_elsewhere(following):
                     self._begin([(slot, following)])
                     following = None

@@ -30,6 +30,9 @@ _BEFORE = struct.Struct("d")
 _BEFORE_OFFSET = 56
 _FREE = bytes(_ENTRY.size)
 _HEADER = struct.Struct("Qd48x")
+# In this order: who reads as it is written never sees that the worker has beaten again, and not that it had been silent.
+_BEATS = struct.Struct("ddd")
+_BEATS_OFFSET = 16
 _ENDED = struct.Struct("Q")
 _WATCHED = struct.Struct("d")
 _WATCHED_OFFSET = 8
@@ -84,6 +87,8 @@ class Board:
         #: `QUICK` with them alone.
         self.ran: Callable[[Lease, float], object] = _nobody
         self.quick: Callable[[float], object] = _nobody
+        #: Called in the process with a job that is not to start after all.
+        self.declined: Callable[[Lease], object] = _nobody
         #: What the process has counted.
         self.counters = Counters(self._view[self._end - counters.ROOM :])
 
@@ -103,8 +108,13 @@ class Board:
         os.lseek(descriptor, size, os.SEEK_SET)
         return cls(descriptor, slots)
 
-    def note(self, slot: int, lease: Lease | None) -> None:
-        """A slot starts a job, or is free again."""
+    def note(self, slot: int, lease: Lease | None) -> bool:
+        """A slot starts a job, or is free again.
+
+        Returns:
+            Whether it is not to start it: while it ran the one before, the worker has been silent for so long that others
+            may have been given what it held. The slot is free then, and `declined` was told.
+        """
         now = time.monotonic()
         before = self._noted[slot]
         if before is not None:
@@ -114,6 +124,10 @@ class Board:
                 self.quick(seconds)
             else:
                 self.ran(before, seconds)
+                if lease is not None and self.lapsed(self._since[slot], now):
+                    self.note(slot, None)
+                    self.declined(lease)
+                    return True
         self._noted[slot] = lease
         offset = _HEADER.size + slot * _ENTRY.size
         if lease is None:
@@ -121,6 +135,26 @@ class Board:
         else:
             self._since[slot] = now
             _ENTRY.pack_into(self._memory, offset, 0.0, 0.0, now, 0.0, 0.0, lease.id, 0.0)
+        return False
+
+    def beat(self, now: float, dead_after: float) -> None:
+        """Told by the supervisor: at `now` (monotonic seconds) the worker said that it lives, of which it has to be silent
+        for `dead_after` seconds until others take its jobs.
+        """
+        unbroken_since, _, beaten_at = _BEATS.unpack_from(self._memory, _BEATS_OFFSET)
+        if beaten_at and now - beaten_at > dead_after:
+            unbroken_since = now
+        _BEATS.pack_into(self._memory, _BEATS_OFFSET, unbroken_since, dead_after, now)
+
+    def lapsed(self, since: float, now: float) -> bool:
+        """May others have been given what this process has held since then? Both in monotonic seconds.
+
+        Who goes on after a rest, as a machine does that was asleep, may see that before its supervisor does: then it goes by how
+        long the rest was.
+        """
+        unbroken_since, dead_after, beaten_at = _BEATS.unpack_from(self._memory, _BEATS_OFFSET)
+        silent = 0.0 < beaten_at < now - dead_after
+        return bool(unbroken_since > since or (silent and now - since > dead_after / 2))
 
     def seconds(self, slot: int) -> float:
         """For how long the job in a slot has run; in the process itself."""

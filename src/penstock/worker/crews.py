@@ -106,6 +106,12 @@ class Crews:
         with self._lock:
             return tuple(job for child in self.children for job in child.board.running())
 
+    def beat(self, now: float, dead_after: float) -> None:
+        """Note for all processes that their worker has beaten; see `Board.beat`. Safe from any thread."""
+        with self._lock:
+            for child in self.children:
+                child.board.beat(now, dead_after)
+
     def ended(self) -> int:
         """How many jobs have ended, so far as the store knows. Safe from any thread."""
         with self._lock:

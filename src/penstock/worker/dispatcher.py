@@ -39,6 +39,7 @@ class Dispatcher:
         count: is told how many jobs have ended, with each exchange.
         meter: counts what has ended.
         settled: is told the outcomes that the store knows, where somebody waits for that.
+        lapsed: see `Board.lapsed`.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Dispatcher:
         count: Callable[[int], None],
         meter: Meter,
         settled: Callable[[Sequence[Outcome]], None] | None = None,
+        lapsed: Callable[[float, float], bool] = lambda since, now: False,
     ) -> None:
         self._broker = broker
         self._holder = holder
@@ -58,6 +60,7 @@ class Dispatcher:
         self._count = count
         self._meter = meter
         self._settled = settled
+        self._lapsed = lapsed
         #: Queues to take from with the next exchange that takes anything, beside its own.
         self.once: tuple[str, ...] = ()
         #: Jobs that have ended, and the store knows.
@@ -154,7 +157,7 @@ class Dispatcher:
         queues = self._queues
         if self.once and limit:
             queues, self.once = (*queues, *self.once), ()
-        began = time.perf_counter()
+        began = time.monotonic()
         try:
             exchange = self._broker.exchange(outcomes, queues, limit, self._holder)
         except BaseException:
@@ -168,7 +171,7 @@ class Dispatcher:
             # Who waits looks now and then in any case, and what was taken is to run.
             with suppress(StoreError):
                 self._broker.tell_ended(ended(outcome for outcome in taken if outcome.committed))
-        count = self._meter.exchanged(taken, exchange.stale, time.perf_counter() - began, time.monotonic())
+        count = self._meter.exchanged(taken, exchange.stale, time.monotonic() - began, time.monotonic())
         if count:
             self.ended += count
             self._count(count)
@@ -176,7 +179,12 @@ class Dispatcher:
         if self._settled is not None and outcomes:
             late = {each.lease.id for each in exchange.stale}
             self._settled([each for each in outcomes if each.lease.id not in late])
-        stale = [each for each in exchange.stale if (each.lease.key, each.lease.claim) not in self._doubtful]
+        # What was not run, and is another's by now, is no news.
+        stale = [
+            each
+            for each in exchange.stale
+            if (each.lease.key, each.lease.claim) not in self._doubtful and each.ending is not Ending.RELEASED
+        ]
         self._doubtful.clear()
         if stale:
             self._stale(stale)
@@ -184,7 +192,18 @@ class Dispatcher:
             # What was taken is to run, whatever the store says now: the next look is to come.
             with suppress(StoreError):
                 self._give_back_unknown()
+        if exchange.leases and self._lapsed(began, time.monotonic()) and self._broker.keeps_records:
+            return self._in_force(exchange.leases)
         return exchange.leases
+
+    def _in_force(self, leases: list[Lease]) -> list[Lease]:
+        """Of leases that came long after they were taken, those that are not another's by now."""
+        held: set[tuple[bytes, int]] = set()
+        # Where it does not say, none runs.
+        with suppress(StoreError):
+            held = {(lease.id, lease.claim) for lease in self._broker.held(self._holder)}
+        self.release(lease for lease in leases if (lease.id, lease.claim) not in held)
+        return [lease for lease in leases if (lease.id, lease.claim) in held]
 
     def _note(self, taken: Sequence[Outcome], leases: Sequence[Lease]) -> None:
         """Keep which leases are held."""

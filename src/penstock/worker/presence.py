@@ -90,6 +90,10 @@ class Presence:
         self._settled = True
         self._ring()
 
+    def beaten(self, now: float, dead_after: float) -> None:
+        """In the upkeep's thread: a heartbeat is stored."""
+        self._crews.beat(now, dead_after)
+
     def announce(self) -> None:
         """The worker begins."""
         lanes = [crew.lane for crew in self._crews]

@@ -11,10 +11,9 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from penstock.batching.collector import Collectors
 from penstock.brokers.base import Broker
@@ -25,10 +24,11 @@ from penstock.core.job import Holder, Lease
 from penstock.core.outcome import Outcome
 from penstock.errors import StoreError
 from penstock.events.emit import Emitter, StoreBack, StoreTrouble
-from penstock.events.meter import CountedCache, Meter
+from penstock.events.meter import Meter
 from penstock.pools import load_pool
 from penstock.worker import link as message
 from penstock.worker.board import Board
+from penstock.worker.caches import loaded_caches
 from penstock.worker.dispatcher import Dispatcher
 from penstock.worker.limits import Limit, Limits
 from penstock.worker.link import Link
@@ -93,11 +93,15 @@ class Process:
         self._pause = 0.0
         self._exchanged_at = 0.0
         self._counted_at = 0.0
-        self._meter = meter = Meter(board.counters, _caches)
+        self._meter = meter = Meter(board.counters, loaded_caches)
         meter.subscribe(emitter)
         board.ran, board.quick = meter.ran, meter.quick
         settled = runner.settled if runner.writers else None
-        self._dispatcher = Dispatcher(broker, holder, queues, self._report_stale, board.count, meter, settled)
+        self._dispatcher = Dispatcher(
+            broker, holder, queues, self._report_stale, board.count, meter, settled, board.lapsed
+        )
+        self._lapsed = board.lapsed
+        board.declined = self._decline
         kind = load_pool(pool)
         self._collectors = Collectors(runner.shared, 1 if kind.inline else slots, in_turn=kind.inline)
         done = self._dispatcher.done if kind.inline else self._done
@@ -186,6 +190,8 @@ class Process:
     def _tick(self, room: int) -> int | None:
         """One exchange, then run or start what it brought; None when the store refused and a pause was made."""
         began = time.monotonic()
+        if self._lapsed(self._exchanged_at, began):
+            self._dispatcher.release(self._unstarted())
         try:
             leases = self._dispatcher.tick(room)
         except StoreError as error:
@@ -276,6 +282,11 @@ class Process:
         self._dispatcher.done(outcome)
         if not self._wake.is_set():
             self._wake.set()
+
+    def _decline(self, lease: Lease) -> None:
+        """A lease may be another's by now, and with it those that were taken before it: none of them starts."""
+        self._dispatcher.release([*self._collectors.unbundled([lease]), *self._unstarted()])
+        self._wake.set()
 
     def _interrupt(self, lease: Lease, error: BaseException, claim: Callable[[], bool]) -> bool:
         return self._runner.interrupt(lease, error, claim) or self._pool.interrupt(lease, error, claim)
@@ -386,12 +397,3 @@ class Process:
         for lease in leases:
             if lease.packed:
                 self._runner.cut(lease)
-
-
-def _caches() -> Iterable[CountedCache]:
-    """The caches of this process; a task that has one has loaded them."""
-    if "penstock.cache" not in sys.modules:
-        return ()
-    from penstock.cache import caches
-
-    return caches()

@@ -67,6 +67,9 @@ class Spokesman(Protocol):
     def settle(self) -> None:
         """The first heartbeat is stored, or it has failed, and will be tried again; told once."""
 
+    def beaten(self, now: float, dead_after: float) -> None:
+        """A heartbeat that was sent at `now` (monotonic seconds) is stored. A worker is dead that sends none for `dead_after` seconds."""
+
     def heard_bell(self) -> None:
         """There may be new work. May block while nobody is idle."""
 
@@ -238,7 +241,10 @@ class Upkeep:
         self._judge_dead(broker)
         # First of all, and again until it is stored: who judges others by their silence must not be silent.
         if self._is_due("beat"):
+            # What has held as it was sent may have no more when it is answered.
+            now = time.monotonic()
             broker.heartbeat(self._worker.info())
+            self._worker.beaten(now, DEAD_AFTER)
             self._done("beat", BEAT)
         if self._answered_at is None and broker.can_be_away and not self._hasty:
             # The store may have come back just now, and the others have not yet.

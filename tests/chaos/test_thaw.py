@@ -1,0 +1,61 @@
+"""A worker that was frozen for longer than others wait for it, as a machine does that sleeps: it begins nothing that is theirs by now."""
+
+import os
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+from oracle import FULL, KINDS_IN_FULL, Worker, World, send, until
+
+JOBS = 10_000
+#: Seconds of silence after which a worker is dead here.
+DEAD_AFTER = 6.0 if FULL else 3.0
+
+
+def holds_the_file(path: Path) -> bool:
+    """Is somebody in the middle of a transaction that writes? One that is frozen there holds up everybody else."""
+    with sqlite3.connect(path, timeout=0.2, isolation_level=None) as connection:
+        try:
+            connection.execute("begin immediate")
+        except sqlite3.OperationalError:
+            return True
+        connection.execute("rollback")
+    return False
+
+
+def freeze(world: World, worker: Worker, slots: int) -> bool:
+    """Freeze all of its processes; False where that is no use, since they have no more jobs at hand than they run."""
+    for pid in worker.tree():
+        os.kill(pid, signal.SIGSTOP)
+    file = world.folder / "jobs.db"
+    if not (file.exists() and holds_the_file(file)) and world.counts().running > slots:
+        return True
+    for pid in worker.tree():
+        os.kill(pid, signal.SIGCONT)
+    return False
+
+
+@pytest.mark.parametrize(("pool", "slots"), [("prefork", 1), ("threads", 2)])
+@pytest.mark.parametrize("world", KINDS_IN_FULL, indirect=True)
+def test_begins_nothing_that_others_have_been_given(world: World, pool: str, slots: int) -> None:
+    waiting = world.app.tasks["waiting"]
+    waiting.delay_many([(number, 0) for number in range(JOBS)])
+    frozen = world.start(pool=pool, slots=slots, dead_after=DEAD_AFTER)
+    until(lambda: len(world.notes()) >= 50, 30, "it works")
+    until(lambda: freeze(world, frozen, 2 * slots), 30, "it is frozen with jobs at hand")
+    pids = set(frozen.tree())
+    other = world.start(dead_after=DEAD_AFTER)
+    until(lambda: world.live() == 0, 60, "the other runs all")
+    before = len(world.notes("start"))
+    for pid in pids:
+        send(pid, signal.SIGCONT)
+    # What it had begun it ends, which changes nothing any more; then it does its share again.
+    assert other.stop() == 0
+    waiting.delay_many([(number, 0) for number in range(JOBS, JOBS + 100)])
+    until(lambda: len(world.runs()) == JOBS + 100 and world.live() == 0, 60, "it works again")
+    assert frozen.stop() == 0
+    late = [note for note in world.notes("start")[before:] if note.number < JOBS]
+    assert late == []
+    assert {note.attempt for note in world.notes("start")} == {1}
+    assert world.counts().dead == 0
