@@ -1,6 +1,7 @@
 """What only a Redis queue can suffer, or do."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from importlib.resources import files
@@ -21,6 +22,7 @@ from penstock.core.job import Holder, Lease
 from penstock.core.limiter import Limit, gate
 from penstock.core.metrics import Figures, Point
 from penstock.core.outcome import Ending, Outcome
+from penstock.core.states import State
 from penstock.errors import ConfigError, SchemaTooNew, StoreError, StoreFull, StoreReadOnly, StoreUnavailable
 from penstock.testing.contract.harness import ALICE, NOW, QUEUE, beat, claim, claim_one, hand_in, ids, job, jobs
 from penstock.testing.contract.listening import PATIENCE
@@ -442,3 +444,16 @@ def test_the_doctor_names_a_replica(redis_server: RedisServer) -> None:
         wait_for(lambda: ask(server.url(), "INFO", "replication")["master_link_status"] == "up")
         checks = {check.name: check for check in connect(server.url()).diagnose()}
     assert checks["role"].grade is Grade.FAIL
+
+
+def test_nobody_is_rescued_after_a_step_of_the_servers_clock(
+    store: RedisBroker, url: str, open_at: Callable[[str], RedisBroker]
+) -> None:
+    store.enqueue(jobs(1))
+    seconds, _ = ask(url, "TIME")
+    beat(store, ALICE.worker, int(seconds) - 60)
+    claim(store)
+    store._steady.observe(int(seconds) - 3600, time.monotonic())
+    assert store.rescue(dead_after=6) == 0
+    assert [one.state for one in store.inspector().list(Selection())] == [State.RUNNING]
+    assert open_at(url).rescue(dead_after=6) == 1

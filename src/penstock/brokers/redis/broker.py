@@ -41,6 +41,7 @@ from penstock.brokers.redis.transfer import RedisTransfer
 from penstock.brokers.redis.workflows import RedisWorkflows
 from penstock.brokers.workflows import EVERY_WORKFLOW, KEPT_DONE, KEPT_FAILED, SOME_WORKFLOWS
 from penstock.core import limiter
+from penstock.core.clock import Steady
 from penstock.core.decide import INTERRUPTED
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.limiter import Limit
@@ -76,6 +77,7 @@ class RedisBroker(Broker):
         self._heard = 0
         self._doubts_until = 0.0
         self._looked_at = 0.0
+        self._steady = Steady()
         #: Did a script leave stages that are to be seen to?
         self._has_stages = False
 
@@ -205,8 +207,10 @@ class RedisBroker(Broker):
         self._link.run("give_back", "", worker, "", _INTERRUPTED, "", 0)
 
     def rescue(self, *, dead_after: float, now: float | None = None) -> int:
-        """See `Broker.rescue`; `now` is on the server's clock, which Redis has one of only."""
-        silent = self._link.run("silent", moment(now), dead_after)
+        """See `Broker.rescue`; `now` is on the server's clock. After a step of that nobody is rescued until all have beaten again."""
+        theirs, silent = self._link.run("silent", moment(now), dead_after)
+        if now is None and not self._steady.observe(float(theirs), time.monotonic()):
+            return 0
         return sum(int(self._link.run("give_back", "", worker, "", _INTERRUPTED, "", 0)) for worker in silent)
 
     def purge(self, queue: str) -> int:
