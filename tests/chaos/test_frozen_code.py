@@ -7,7 +7,7 @@ import pytest
 from oracle import FULL, KINDS_IN_FULL, World, until
 
 #: Seconds of silence after which a worker is dead here, and seconds for which nothing else runs.
-DEAD_AFTER, FROZEN = (6.0, 15.0) if FULL else (4.0, 5.5)
+DEAD_AFTER, FROZEN = (6.0, 15.0) if FULL else (3.5, 4.5)
 BEFORE, BEHIND = 20, 40
 #: A process of each kind of pool, and the task that stops everything in it.
 POOLS = [("prefork", 1, "clutched"), ("threads", 4, "clutched"), ("gevent", 4, "spinning"), ("asyncio", 4, "blocking")]

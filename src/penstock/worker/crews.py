@@ -26,6 +26,8 @@ class Crews:
         self._crews = [Crew(index, lane) for index, lane in enumerate(lanes)]
         self._lock = threading.Lock()
         self._anyone_idle = threading.Event()
+        # When the worker has beaten last, and for how long it may be silent.
+        self._beaten: tuple[float, float] | None = None
         # In processes that are gone.
         self._ended_before = 0
         self._figures_before = Figures()
@@ -67,6 +69,9 @@ class Crews:
         """A process was started."""
         with self._lock:
             self.of(child).members[child.number] = child
+            if self._beaten is not None:
+                # Before the next beat, it may be frozen with what it has taken.
+                child.board.beat(*self._beaten)
 
     def remove(self, child: Child) -> None:
         """A process is gone."""
@@ -109,6 +114,7 @@ class Crews:
     def beat(self, now: float, dead_after: float) -> None:
         """Note for all processes that their worker has beaten; see `Board.beat`. Safe from any thread."""
         with self._lock:
+            self._beaten = now, dead_after
             for child in self.children:
                 child.board.beat(now, dead_after)
 

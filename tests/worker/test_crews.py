@@ -1,0 +1,39 @@
+"""All processes of a worker."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from penstock.worker.board import Board
+from penstock.worker.crews import Crews
+from penstock.worker.lane import Lane
+
+
+class Someone:
+    """As much of a process as is looked at here."""
+
+    lane, idle = 0, False
+
+    def __init__(self, number: int) -> None:
+        self.number, self.board = number, Board.create(1)
+
+
+@pytest.fixture
+def both() -> Iterator[tuple[Someone, Someone]]:
+    both = Someone(1), Someone(2)
+    yield both
+    for one in both:
+        one.board.close()
+
+
+def test_a_process_knows_of_beats_before_it_came(both: tuple[Someone, Someone]) -> None:
+    first, second = both
+    crews = Crews([Lane("app:app", 2)])
+    crews.add(first)
+    crews.beat(100.0, 6.0)
+    crews.add(second)
+    # Frozen right after they came up, both see that the worker has been silent for too long.
+    assert [one.board.lapsed(101.0, 107.0) for one in both] == [True, True]
+    crews.beat(107.0, 6.0)
+    assert [one.board.lapsed(101.0, 107.1) for one in both] == [True, True]
+    assert [one.board.lapsed(107.0, 107.1) for one in both] == [False, False]
