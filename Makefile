@@ -12,7 +12,7 @@ PATIENCE := --timeout 300 --timeout-method thread
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo equities market scrape test chaos mutants check bench bench-check bench-peers soak clean
+.PHONY: help demo equities market scrape test chaos mutants check bench bench-check bench-peers chaos-page soak clean
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,10 @@ bench: $(STAMP)  ## measure, each figure beside the raw loop
 bench-check: $(STAMP)  ## measure for half a minute, and fail where something has become far too slow
 	@tests/install-servers
 	$(BIN)/python -m benchmarks drain enqueue --quick --check
+
+chaos-page: $(STAMP)  ## run penstock chaos on all five stores for ten minutes, and write docs/reference/chaos.md
+	@tests/install-servers
+	$(BIN)/python -m benchmarks.trials --every 2 --write
 
 bench-peers: $(STAMP)  ## measure beside other task queues, each installed into an environment of its own, and write docs/reference/peers.md
 	@tests/install-servers

@@ -42,15 +42,15 @@ def _claims(path: Path) -> float:
     return claims(url(path))
 
 
-def claims(url: str) -> float:
-    """Jobs per second that are claimed and ended from a queue's URL."""
+def claims(url: str, count: int = _SHORT) -> float:
+    """Jobs per second that are claimed and ended from a queue's URL, of so many."""
     holder = Holder("benchmark")
     with closing(connect(url)) as broker:
         broker.open()
         outcomes: list[Outcome] = []
         began = time.perf_counter()
-        for _ in range(_SHORT // _LIMIT):
+        for _ in range(count // _LIMIT):
             leases = broker.exchange(outcomes, ("default",), _LIMIT, holder).leases
             outcomes = [Outcome(lease) for lease in leases]
         broker.exchange(outcomes, (), 0, holder)
-        return _SHORT / (time.perf_counter() - began)
+        return count / (time.perf_counter() - began)

@@ -57,7 +57,7 @@ def waits(queue: str, stamps: Path, jobs: int) -> list[float]:
     with worker(queue, "-c", "2", stamps=stamps), stamps.open("r+b") as file:
         memory = mmap.mmap(file.fileno(), 0)
         task.delay(jobs)
-        _until_stamped(memory, jobs)
+        until_stamped(memory, jobs)
         time.sleep(1)
         sent: list[float] = []
         first = time.monotonic()
@@ -65,13 +65,13 @@ def waits(queue: str, stamps: Path, jobs: int) -> list[float]:
             time.sleep(max(0.0, first + number / _PER_SECOND - time.monotonic()))
             sent.append(time.monotonic())
             task.delay(number)
-        _until_stamped(memory, jobs - 1)
+        until_stamped(memory, jobs - 1)
         started = [STAMP.unpack_from(memory, number * STAMP.size)[0] for number in range(jobs)]
     app.close()
     return [(start - send) * 1000 for start, send in zip(started, sent, strict=True)]
 
 
-def _until_stamped(memory: mmap.mmap, number: int) -> None:
+def until_stamped(memory: mmap.mmap, number: int) -> None:
     """Wait for a job's start; not every broker tells the end of one that returns nothing."""
     deadline = time.monotonic() + 30
     while not STAMP.unpack_from(memory, number * STAMP.size)[0]:
