@@ -144,7 +144,8 @@ class ScheduleContract(ProcessContract, ContractBase):
         assert timetable.declare([half_minute, replace(MINUTELY, payload=b"\x91\x01")], now=START + 600) == 1
         assert timetable.fire(now=START + 600).next_in is None
         assert timetable.resume([half_minute.name, MINUTELY.name], now=START + 601) == 2
-        assert timetable.fire(now=START + 601).next_in == pytest.approx(29)
+        fired = timetable.fire(now=START + 601)
+        assert (fired.runs, rounded(fired.next_in)) == (0, 29)
         assert [timetable.fire(now=START + now).runs for now in (630, 660)] == [1, 2]
         assert {lease.payload for lease in claim(store, now=START + 661)} == {b"payload", b"\x91\x01"}
 
