@@ -168,6 +168,18 @@ def test_what_was_taken_goes_back_where_the_backend_then_fails(
             assert ids(claim(other, BOB)) == ids(sent)
 
 
+def test_who_listens_sleeps_until_it_is_told_to_stop(url: str) -> None:
+    with closing(AmqpBroker(url)) as store:
+        store.open()
+        with store.listen(lambda: None):
+            # That of the backend is another of this name.
+            listeners = [thread for thread in threading.enumerate() if thread.name == "penstock-listen"]
+        # The client's own sleep is five seconds.
+        for listener in listeners:
+            listener.join(4.0)
+        assert not any(listener.is_alive() for listener in listeners)
+
+
 def test_an_idle_worker_starts_each_of_many_single_jobs(url: str, tmp_path: Path) -> None:
     (tmp_path / "idle_app.py").write_text(APP)
     environment = {**os.environ, "IDLE_URL": url, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}

@@ -92,6 +92,8 @@ class Layout:
     def ensure(self, wire: Wire, lanes: Iterable[Lane]) -> None:
         """Declare lanes that this connection has not seen yet."""
         missing = set(lanes) - self._declared
+        if not missing:
+            return
         perhaps_new: list[Lane] = []
         for lane in missing:
             if lane.priority not in PRIORITIES:

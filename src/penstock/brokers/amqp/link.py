@@ -30,6 +30,8 @@ _log = logging.getLogger("pika")
 if _log.level == logging.NOTSET:
     _log.setLevel(logging.CRITICAL)
 
+#: Seconds that the client's loop sleeps, at most.
+_SLEEP = 5.0
 #: Seconds for a connection to be made, to one host.
 _CONNECT = 10.0
 #: Seconds in which the server must answer: more than an election of a queue's leader takes.
@@ -108,12 +110,20 @@ class Link:
 
     @contextmanager
     def _own(self) -> Iterator[None]:
-        loop, watched, self._watched = self._loop, self._watched, None
-        if watched is not None and loop is not None:
+        watched, self._watched = self._watched, None
+        if watched is not None:
             # The thread sleeps in the loop, and has the lock.
-            loop.add_callback_threadsafe(_nothing)
+            self.stir()
         with self._lock:
             yield
+
+    def stir(self) -> None:
+        """Have whoever waits, in another thread, see whether what it waits for has become true."""
+        loop = self._loop
+        if loop is not None:
+            # It may be closed at this moment; then nobody waits.
+            with suppress(AttributeError, OSError):
+                loop.add_callback_threadsafe(_nothing)
 
     def turn(self, until: Callable[[], object], seconds: float) -> bool:
         """Send and receive until something has become true; False after so many seconds without."""
@@ -121,8 +131,8 @@ class Link:
         if until():
             return True
         deadline = time.monotonic() + seconds
-        # The loop sleeps until something comes; this ends its sleep.
-        alarm = loop.call_later(seconds, lambda: None)
+        # The loop sleeps until something comes; this ends its sleep, where it is not to last for as long as it ever does.
+        alarm = loop.call_later(seconds, _nothing) if seconds < _SLEEP else None
         try:
             while True:
                 self._step(loop)
@@ -137,7 +147,8 @@ class Link:
                 if now >= deadline:
                     return False
         finally:
-            loop.remove_timeout(alarm)
+            if alarm is not None:
+                loop.remove_timeout(alarm)
 
     def _step(self, loop: Any) -> None:
         try:
@@ -159,12 +170,12 @@ class Link:
         return found
 
     def send(self, pieces: Iterable[bytes]) -> None:
-        """Have frames sent by the next wait."""
-        self._connection._output_marshaled_frames(pieces)
-
-    def flush(self) -> None:
-        """Return when the system has all that is to be sent."""
-        self.wait(lambda: not self._connection._get_write_buffer_size())
+        """Send frames: at once what the system takes at once, and the rest with the next wait."""
+        connection = self._connection
+        connection._output_marshaled_frames(pieces)
+        if connection._get_write_buffer_size():
+            # As the loop would when it finds that it may be written, by three calls of the system more.
+            connection._transport._on_socket_writable()
 
     def watch(self, until: Callable[[], object], wake: Callable[[], None]) -> None:
         """Receive while nobody has the connection, and call `wake` from a thread when something has become true."""

@@ -17,8 +17,8 @@ from penstock.errors import StoreError
 _PAUSE = 0.5
 #: Seconds from a ring to the wake: who stands by has had its job sent by then, and needs no other process to look for it in vain.
 _AFTER = 0.005
-#: Seconds after which the listening thread looks whether it is to stop, at most.
-_LOOK = 0.25
+#: Seconds of one wait for a ring.
+_LOOK = 30.0
 
 
 @contextmanager
@@ -73,8 +73,8 @@ class _Listener:
         while not self._stopping.is_set():
             try:
                 with self._link.held():
-                    heard = self._link.turn(lambda: self._rung, _LOOK)
-                    self._rung = False
+                    self._link.turn(lambda: self._rung or self._stopping.is_set(), _LOOK)
+                    heard, self._rung = self._rung, False
             except StoreError:
                 self._stopping.wait(_PAUSE)
                 continue
@@ -86,3 +86,4 @@ class _Listener:
     def stop(self) -> None:
         """Let the thread end, soon."""
         self._stopping.set()
+        self._link.stir()

@@ -42,6 +42,7 @@ class Names:
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
+        self._queues: dict[Lane, str] = {}
         #: A fanout exchange that tells listeners of work.
         self.bell = f"{namespace}.bell"
         #: A direct exchange that routes the key of a lane where the lane has been declared, and a queue that keeps none of it.
@@ -61,6 +62,12 @@ class Names:
 
     def lane(self, lane: Lane) -> str:
         """The queue of a lane."""
+        found = self._queues.get(lane)
+        if found is None:
+            found = self._queues[lane] = self._queue(lane)
+        return found
+
+    def _queue(self, lane: Lane) -> str:
         if lane == EVENTS:
             return self.events
         if not lane.queue:

@@ -37,6 +37,7 @@ class Wire:
         self._before = 1
         self._refused: list[int] = []
         self._returned: list[tuple[str, str]] = []
+        self._aside: Any = None
         #: Why the server closed the channel, if it did.
         self.reason: object = None
         self._closed = closed
@@ -71,25 +72,27 @@ class Wire:
         Raises:
             StoreUnavailable: the server has not taken all of them.
         """
-        self._returned, self._refused, first = [], [], self._sent + 1
+        self._returned, self._refused = [], []
         for start in range(0, len(posts), _AT_ONCE):
             part = posts[start : start + _AT_ONCE]
             self._send(part)
             self._wait(lambda: not self._open)
-        # A word before them may have been refused, too.
-        if refused := [number for number in self._refused if number >= first]:
+        if self._refused:
             raise StoreUnavailable(
-                f"{self._link.url.shown}: the server did not take {len(refused)} messages, for want of a majority of its nodes "
+                f"{self._link.url.shown}: the server did not take {len(self._refused)} messages, for want of a majority of its nodes "
                 "or of room perhaps: try again"
             )
         return self._returned
 
     def ring(self, exchange: str) -> None:
-        """Send a word that nobody need hear: its confirm is not awaited."""
+        """Send a word that nobody need hear, by a channel without confirms: each would be read and counted for nothing."""
         if self.is_silent:
             return
-        self._send([Post(exchange, "", b"", PASSING, mandatory=False)])
-        self._link.flush()
+        if self._aside is None or not self._aside.is_open:
+            self._aside = self._link.channel(lambda _: None)
+        self._link.send(
+            pieces([Post(exchange, "", b"", PASSING, mandatory=False)], self._aside.channel_number, self._link.longest)
+        )
 
     def _send(self, posts: Sequence[Post]) -> None:
         if not self.channel.is_open:
