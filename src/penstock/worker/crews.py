@@ -25,9 +25,11 @@ class Crews:
     def __init__(self, lanes: Sequence[Lane]) -> None:
         self._crews = [Crew(index, lane) for index, lane in enumerate(lanes)]
         self._lock = threading.Lock()
-        self._anyone_idle = threading.Event()
         # When the worker has beaten last, and for how long it may be silent.
         self._beaten: tuple[float, float] | None = None
+        # Of processes that have become idle. One is woken under its lock: by two threads at once none is woken twice, and no ring is lost between them.
+        self._idlers = threading.Condition(self._lock)
+        self._released = False
         # In processes that are gone.
         self._ended_before = 0
         self._figures_before = Figures()
@@ -81,30 +83,36 @@ class Crews:
             self._figures_before = bounded(plus(self._figures_before, gone), _MOST_TASKS)
             del self.of(child).members[child.number]
             child.board.close()
-        self.show_idle()
 
     def wake_one(self) -> None:
-        """There may be work: have one process look that found nothing the last time."""
+        """There may be work: have one process look that found nothing the last time. Safe from any thread."""
+        with self._lock:
+            self._wake_one()
+
+    def _wake_one(self) -> bool:
         child = next((child for child in self.children if child.idle), None)
-        if child is not None:
-            child.idle = False
-            child.tell(message.WAKE)
-        self.show_idle()
+        if child is None:
+            return False
+        child.idle = False
+        child.tell(message.WAKE)
+        return True
 
     def show_idle(self) -> None:
-        """Let those know who wait for it whether a process is idle."""
-        if any(child.idle for child in self.children):
-            self._anyone_idle.set()
-        else:
-            self._anyone_idle.clear()
+        """Let those know who wait for an idle process if there is one."""
+        with self._idlers:
+            if any(child.idle for child in self.children):
+                self._idlers.notify_all()
 
-    def wait_for_idle(self) -> None:
-        """Wait until a process is idle, or `release` was called. Safe from any thread."""
-        self._anyone_idle.wait()
+    def wake_when_idle(self) -> None:
+        """As `wake_one`, once a process is idle; or return when `release` was called. Safe from any thread."""
+        with self._idlers:
+            self._idlers.wait_for(lambda: self._wake_one() or self._released)
 
     def release(self) -> None:
         """Nobody waits any more."""
-        self._anyone_idle.set()
+        with self._idlers:
+            self._released = True
+            self._idlers.notify_all()
 
     def running(self) -> tuple[RunningJob, ...]:
         """What runs in all processes. Safe from any thread."""

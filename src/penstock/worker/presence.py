@@ -129,9 +129,11 @@ class Presence:
             self._recorder.round(broker, last=last)
 
     def heard_bell(self) -> None:
-        """In the listening thread: hold it here while nobody is idle, so that rings cost a busy worker nothing."""
-        self._crews.wait_for_idle()
-        self._ring()
+        """In the listening thread: hold it here while nobody is idle, so that rings cost a busy worker nothing.
+
+        It wakes the process itself: the supervisor's thread would be one more that has to be waited for.
+        """
+        self._crews.wake_when_idle()
 
     def cancel(self, process: int, id: bytes, kill_after: float) -> None:
         """In the upkeep's thread: a job that runs is to be cancelled."""

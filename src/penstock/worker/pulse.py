@@ -103,7 +103,6 @@ class Pulse:
                 idle.idle = False
                 idle.shown_at = now
                 idle.tell(message.CANARY)
-                self._crews.show_idle()
                 self._canary, self._since, self._bearer = _Canary.OUT, now, idle.number
                 if self._stalled_at is None:
                     self._stalled_at = now

@@ -304,13 +304,12 @@ class Supervisor:
                     child.idle = False
                     self._crews.wake_one()
                 case message.IDLE:
-                    child.idle = True
+                    child.idle = not child.leaving
                 case message.LEAVING:
-                    child.leaving = True
+                    child.leaving, child.idle = True, False
                 case message.LIMITED:
                     child.watch()
         if said:
-            child.idle = child.idle and not child.leaving
             self._crews.show_idle()
         return True
 
