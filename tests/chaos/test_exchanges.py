@@ -18,7 +18,7 @@ from penstock.chaos.detour import target_of
 
 #: Days of each kind of store, where it is not the long form: each takes a third of a second.
 DAYS = 8
-KINDS = ["postgresql", "mongodb", "redis"]
+KINDS = ["postgresql", "mongodb", "redis", "rabbitmq"]
 
 
 @pytest.fixture
