@@ -333,7 +333,7 @@ def test_a_late_commit_is_found_though_claims_have_gone_past_it(
         sent = job()
         store.enqueue([sent], tx=late)
         assert claim(store) == []
-        assert store._heads._sweep_at > time.monotonic()
+        assert store._heads._sweeps.next_at > time.monotonic()
         store.enqueue(after := jobs(3))
         leases = claim(store)
         assert ids(leases) == ids(after)
@@ -348,12 +348,12 @@ def test_a_late_commit_is_found_though_claims_have_gone_past_it(
 def test_claims_do_not_begin_where_all_entries_are_known_to_be_dead(store: PostgresBroker) -> None:
     many_dead_entries(store, 500)
     assert claim(store) == []
-    assert store._heads._sweep_at == 0
+    assert store._heads._sweeps.next_at == 0
     for _ in range(5):
         many_dead_entries(store, 10_000)
     for _ in range(2):
         assert claim(store) == []
-    assert store._heads._sweep_at > 0
+    assert store._heads._sweeps.next_at > 0
     store.enqueue(sent := jobs(2))
     assert ids(claim(store)) == ids(sent)
 
@@ -417,6 +417,25 @@ def test_what_waits_is_counted_past_what_another_session_may_still_see(
         late.commit()
         with closing(opened(url)) as newcomer:
             assert newcomer.backlog([QUEUE]).ready == 8
+
+
+def test_what_is_due_is_found_past_what_another_session_may_still_see(
+    store: PostgresBroker, raw: psycopg.Connection, schema: str, postgres_server: PostgresServer
+) -> None:
+    look = f"select moved, next_in, next_from, far from {schema}.promote_from(%s, 100, %s)".encode()
+    with psycopg.connect(postgres_server.url()) as watching:
+        watching.execute("set transaction isolation level repeatable read")
+        watching.execute(f"select count(*) from {schema}.job".encode())
+        store.enqueue(jobs(2000, run_at=100.0))
+        assert store.promote(now=100.0) is None
+        store.enqueue([job(run_at=300.0), job(run_at=150.0)])
+        assert store.promote(now=140.0) == 10.0
+        assert store.promote(now=150.0) == 150.0
+        assert store.backlog([QUEUE]).ready == 2001
+        # What became ready is out of the way of whoever begins where the last look left off.
+        assert raw.execute(look, (200.0, None)).fetchone() == (0, 100.0, 199.0, True)
+        assert raw.execute(look, (300.0, 199.0)).fetchone() == (1, None, 299.0, False)
+        assert raw.execute(look, (400.0, 299.0)).fetchone() == (0, None, 399.0, False)
 
 
 def test_holdings_know_which_claims_are_spent() -> None:

@@ -24,6 +24,7 @@ from penstock.brokers.postgres.link import Link, Session
 from penstock.brokers.postgres.listen import listening
 from penstock.brokers.postgres.sides import Sides
 from penstock.brokers.postgres.storing import store
+from penstock.brokers.postgres.sweeps import Sweeps
 from penstock.brokers.postgres.topics import Topics
 from penstock.brokers.workflows import EVERY_WORKFLOW, KEPT_DONE, KEPT_FAILED, SOME_WORKFLOWS
 from penstock.core import limiter
@@ -56,6 +57,8 @@ class PostgresBroker(Sides):
         self._holdings = Holdings()
         self._heads = Heads()
         self._looks = Heads()
+        self._dues = Sweeps()
+        self._due_from: float | None = None
         self._gates = Gates()
         self._topics = Topics()
         self._looked_at = 0.0
@@ -289,7 +292,9 @@ class PostgresBroker(Sides):
         """See `Broker.promote`."""
         opens_in = self._open_lines(now) if self._gates.may_limit(self._link, time.monotonic()) else None
         while True:
-            moved, next_in = self._link.run("promote", at=now, most=limit)[0]
+            start = None if self._dues.begin(time.monotonic()) else self._due_from
+            moved, next_in, self._due_from, far = self._link.run("promote", at=now, most=limit, start=start)[0]
+            self._dues.end(time.monotonic(), was_far=far)
             if next_in is None or next_in > 0 or not moved:
                 return min((float(wait) for wait in (next_in, opens_in) if wait is not None), default=None)
 

@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from itertools import product
 
 from penstock.brokers.postgres.arrays import Array
+from penstock.brokers.postgres.sweeps import Sweeps
 from penstock.core.job import Holder, Lease
 from penstock.core.outcome import Outcome
 
 _RANKS = range(10)
-#: Seconds for which the heads of the queues are taken to be where they were, once getting there has become long.
-_SWEEP = 1.0
-#: A sweep may take this part of the time at most.
-_SHARE = 0.05
 #: Jobs remembered, at most: those that a sink ended in its own transaction are never counted down.
 _MOST = 50_000
 
@@ -78,20 +75,16 @@ class Heads:
         self._asked: tuple[str, ...] = ()
         self._lows: dict[tuple[str, int], int] = {}
         self._beginnings: dict[tuple[str, ...], dict[str, Array]] = {}
-        self._sweep_at = 0.0
-        self._began = 0.0
-        self._sweeps = True
+        self._sweeps = Sweeps()
 
     def ahead(self, queues: Sequence[str], now: float) -> dict[str, Array]:
         """Where to look, for a claim at a time of the monotonic clock; the queue that comes first changes each time."""
         self._turn += 1
         turned = self._asked = self.turned(queues)
-        self._began = now
-        self._sweeps = now >= self._sweep_at
         beginning = self._beginnings.get(turned)
         if beginning is None:
             beginning = self._beginnings[turned] = _beginning(turned)
-        if self._sweeps:
+        if self._sweeps.begin(now):
             return beginning
         lows = [self._lows.get((queue, rank), 0) for queue in turned for rank in _RANKS]
         return {**beginning, "lows": Array("int8", lows)}
@@ -112,7 +105,7 @@ class Heads:
             # A line is short-lived, and looked at from its beginning.
             if lease.gate is None:
                 self._lows[lease.queue, 9 - lease.priority] = lease.key
-        self._swept(was_far, now)
+        self._sweeps.end(now, was_far=was_far)
 
     def went_on(self, lows: Sequence[int], was_far: bool, now: float) -> None:
         """What came of a look that took nothing.
@@ -122,11 +115,7 @@ class Heads:
             was_far, now: as in `found`.
         """
         self._lows.update(zip(product(self._asked, _RANKS), lows, strict=True))
-        self._swept(was_far, now)
-
-    def _swept(self, was_far: bool, now: float) -> None:
-        if self._sweeps and was_far:
-            self._sweep_at = now + max(_SWEEP, (now - self._began) / _SHARE)
+        self._sweeps.end(now, was_far=was_far)
 
 
 def _beginning(queues: Sequence[str]) -> dict[str, Array]:
