@@ -130,3 +130,10 @@ def test_importing_penstock_loads_no_driver() -> None:
     foreign = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names) - ALLOWED
     assert foreign == set()
     assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize("folder", sorted(PACKAGE.rglob("migrations")), ids=relative)
+def test_no_two_migrations_have_one_number(folder: Path) -> None:
+    """A schema at that number would be taken to have both."""
+    numbers = [path.name.partition("_")[0] for path in folder.glob("*.sql")]
+    assert len(numbers) == len(set(numbers))

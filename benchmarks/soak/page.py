@@ -17,7 +17,7 @@ from benchmarks.soak.samples import Plan, Sample, Soak
 _HEAD = """# Soak
 
 One run of `{command}`, written by it: {machine}.
-`make soak` runs it anew, and writes this page.
+`make soak` runs it anew, and writes this page; why lines are as they are is told in [Benchmarks](benchmarks.md#what-an-hour-showed).
 
 For {time} a program enqueues {rate:,.0f} jobs a second on each of these stores, all of them on one machine and at the same time, {jobs:,} in all; `penstock worker -c 2`
 runs them as they come. One in {each:,} fails the first time and is retried, one in {each:,} is delayed by five seconds, one in {doomed:,} becomes a dead letter,

@@ -111,7 +111,7 @@ def _panel(panel: Panel, seconds: float, held: tuple[float, float], top: int) ->
         parts.append(
             f'<line x1="{_LEFT}" x2="{_LEFT + _WIDTH}" y1="{up(value):.1f}" y2="{up(value):.1f}" stroke="#ccc"/>'
         )
-        parts.append(f'<text x="{_LEFT - 8}" y="{up(value) + 4:.1f}" text-anchor="end">{value:,g}</text>')
+        parts.append(f'<text x="{_LEFT - 8}" y="{up(value) + 4:.1f}" text-anchor="end">{value:,.12g}</text>')
     for color, line in zip(_LINES, panel.lines, strict=False):
         points = " ".join(f"{along(at):.1f},{up(value):.1f}" for at, value in line if at <= seconds)
         parts.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="1.2"/>')
