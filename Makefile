@@ -58,9 +58,9 @@ bench: $(STAMP)  ## measure, each figure beside the raw loop
 	@tests/install-servers
 	$(BIN)/python -m benchmarks
 
-bench-check: $(STAMP)  ## measure for half a minute, and fail where something has become far too slow
+bench-check: $(STAMP)  ## measure all five stores for a short while, and fail where something has become far too slow
 	@tests/install-servers
-	$(BIN)/python -m benchmarks drain enqueue --quick --check
+	$(BIN)/python -m benchmarks drain enqueue drains --quick --check
 
 chaos-page: $(STAMP)  ## run penstock chaos on all five stores for ten minutes, and write docs/reference/chaos.md
 	@tests/install-servers

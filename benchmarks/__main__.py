@@ -27,6 +27,7 @@ SUBJECTS = (
     "depth",
     "loading",
     "sinks",
+    "drains",
     "servers",
     "scaling",
     "scraping",

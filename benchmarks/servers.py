@@ -16,13 +16,7 @@ from benchmarks.stores import MongoStore, PostgresStore, RabbitStore, RedisStore
 from penstock import Penstock
 from penstock.brokers import connect
 
-#: Of the raw loop's rate, at least; and how long half the jobs may wait on an idle worker, in milliseconds.
-_DRAIN = {
-    "PostgreSQL": (0.5, ">= 0.5 of raw (aim 0.7)"),
-    "MongoDB": (0.6, ">= 0.6 of raw"),
-    "Redis": (0.2, ">= 0.2 of raw (aim 0.3)"),
-    "RabbitMQ": (0.5, ">= 0.5 of raw"),
-}
+#: How long half the jobs may wait on an idle worker, in milliseconds.
 _WAIT = {"PostgreSQL": 4.0, "MongoDB": 8.0, "Redis": 1.5, "RabbitMQ": 4.0}
 
 
@@ -30,7 +24,6 @@ def run(quick: bool) -> Iterator[Figure]:
     """Every figure, store by store."""
     with folder() as place, stores() as kinds:
         for store in kinds:
-            yield _drain(store, quick)
             if isinstance(store, MongoStore):
                 yield _against_one_by_one(store, quick)
             if isinstance(store, PostgresStore):
@@ -42,20 +35,6 @@ def run(quick: bool) -> Iterator[Figure]:
             if not isinstance(store, RabbitStore):
                 yield _map(store, quick)
                 yield _depth(store, quick)
-
-
-def _drain(store: Store, quick: bool) -> Figure:
-    count = 20_000 if quick else 200_000 if isinstance(store, RedisStore) else 100_000
-
-    def ours() -> float:
-        return count / drained(store, filled(store.new(), count))
-
-    def raw() -> float:
-        return max(store.raw(count, processes) for processes in (1, 2))
-
-    samples = alternate(2 if quick else 5, ours, raw)
-    ratio, goal = _DRAIN[store.name]
-    return samples.figure(f"{store.name}: drain of {count:,} no-op jobs, prefork 2", "jobs/s", goal, AtLeast(ratio))
 
 
 def _against_one_by_one(store: MongoStore, quick: bool) -> Figure:

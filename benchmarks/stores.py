@@ -7,13 +7,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Protocol
 
 from benchmarks.places import fill, watched, worker
 from penstock.brokers import connect
 from penstock.testing.servers import MongoServer, PostgresServer, RabbitServer, RedisServer
 
+#: The servers, in the order of the tables.
+NAMES = ("PostgreSQL", "MongoDB", "Redis", "RabbitMQ")
 _numbers = itertools.count(1)
 
 
@@ -165,15 +167,27 @@ class RabbitStore:
 
 
 @contextmanager
+def store(name: str) -> Iterator[Store]:
+    """The one of a name, on a server that commits as it does in production."""
+    if name == "PostgreSQL":
+        with PostgresServer(durable=True) as postgres:
+            yield PostgresStore(postgres)
+    elif name == "MongoDB":
+        with MongoServer(durable=True, cache=1 << 30) as mongo:
+            yield MongoStore(mongo)
+    elif name == "Redis":
+        with RedisServer() as redis:
+            yield RedisStore(redis)
+    else:
+        with RabbitServer(durable=True) as rabbit:
+            yield RabbitStore(rabbit)
+
+
+@contextmanager
 def stores() -> Iterator[list[Store]]:
-    """One of each, that commits as it does in production."""
-    with (
-        PostgresServer(durable=True) as postgres,
-        MongoServer(durable=True, cache=1 << 30) as mongo,
-        RedisServer() as redis,
-        RabbitServer(durable=True) as rabbit,
-    ):
-        yield [PostgresStore(postgres), MongoStore(mongo), RedisStore(redis), RabbitStore(rabbit)]
+    """One of each, all at once."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(store(name)) for name in NAMES]
 
 
 def filled(url: str, ready: int, delayed: int = 0) -> str:
