@@ -208,9 +208,9 @@ class Process:
         if leases:
             # Before any of them runs: the first may be slow, and those behind it are then for others.
             self._busy.set()
+            if len(leases) >= room or self._idle:
+                self._link.send(message.MORE if len(leases) >= room else message.BUSY)
             self._idle = False
-            if len(leases) >= room:
-                self._link.send(message.MORE)
         starting = self._collectors.sort(leases, time.monotonic(), room)
         self._pool.exchanged(self._exchanged_at - began, self._collectors.share)
         if not self._pool.inline:

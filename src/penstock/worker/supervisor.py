@@ -303,6 +303,8 @@ class Supervisor:
                 case message.MORE:
                     child.idle = False
                     self._crews.wake_one()
+                case message.BUSY:
+                    child.idle = False
                 case message.IDLE:
                     child.idle = not child.leaving
                 case message.LEAVING:

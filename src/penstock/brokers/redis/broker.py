@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import ClassVar
 
 import msgspec
@@ -36,6 +36,7 @@ from penstock.brokers.redis.messages import Endings, encode, is_plain, new_job
 from penstock.brokers.redis.record import leases, leases_of, new_tail
 from penstock.brokers.redis.schedules import RedisSchedules
 from penstock.brokers.redis.single import Single
+from penstock.brokers.redis.standby import Order, Standby, exchange_words
 from penstock.brokers.redis.topics import Topics
 from penstock.brokers.redis.transfer import RedisTransfer
 from penstock.brokers.redis.workflows import RedisWorkflows
@@ -48,7 +49,7 @@ from penstock.core.limiter import Limit
 from penstock.core.metrics import COARSE, KEPT, Point
 from penstock.core.outcome import Outcome
 from penstock.core.topics import Event, Subscription
-from penstock.errors import SchemaTooNew
+from penstock.errors import SchemaTooNew, StoreError
 from penstock.stores import redis as store
 
 #: The number of the layout of keys that this version writes.
@@ -75,9 +76,16 @@ class RedisBroker(Broker):
         #: Names this connection's claims, of which it heard of this one last; after an answer that was lost, some may be unheard of until then.
         self._connection = secrets.token_hex(4)
         self._heard = 0
-        self._doubts_until = 0.0
+        #: Connections of which more claims may have been made than they heard of, each with the last one that it did, and until when.
+        self._doubts: dict[str, tuple[int, float]] = {}
         self._looked_at = 0.0
         self._steady = Steady()
+        self._standby = Standby(self._link.url, self._doubt)
+        self._holder: Holder | None = None
+        #: The number of the last ring; None where an exchange took all that it could.
+        self._rung: int | None = None
+        #: Leases that were taken and not handed in.
+        self._held = 0
         #: Did a script leave stages that are to be seen to?
         self._has_stages = False
 
@@ -92,6 +100,11 @@ class RedisBroker(Broker):
 
     def close(self) -> None:
         """See `Broker.close`."""
+        order = self._standby.close()
+        if order is not None:
+            with suppress(StoreError):
+                self._link.run("stand_down", order.name)
+        self._standby = Standby(self._link.url, self._doubt)
         self._link.close()
 
     def install(self) -> None:
@@ -174,29 +187,66 @@ class RedisBroker(Broker):
     ) -> Exchange:
         """See `Broker.exchange`."""
         refuse_transaction(tx, "redis")
+        sent = self._standby.take(still=True) if limit > 0 else []
+        if sent and not outcomes:
+            self._held += len(sent)
+            self._rung = None
+            return Exchange(sent, [])
+        try:
+            taken, stale = self._exchanged(outcomes, queues, limit - len(sent), holder, now)
+        except BaseException:
+            # It may have been done all the same, or be done yet, whether the connection was lost or a signal came.
+            self._doubt(self._connection, self._heard)
+            self._standby.put_back(sent)
+            raise
+        if taken:
+            # What is sent from now on would wait for these; what was sent in the meantime is here already.
+            sent += self._standby.take(still=False)
+        self._held = max(0, self._held - len(outcomes)) + len(taken) + len(sent)
+        return Exchange([*sent, *taken], stale)
+
+    def _exchanged(
+        self, outcomes: Sequence[Outcome], queues: Sequence[str], limit: int, holder: Holder, now: float | None
+    ) -> tuple[list[Lease], list[Outcome]]:
         self._turn += 1
         endings = Endings(outcomes)
-        if limit > 0 and self._doubts_until > time.monotonic():
-            unheard = self._connection, self._heard
-            self._link.run("give_back", moment(now), holder.worker, holder.process, _INTERRUPTED, *unheard)
+        if limit > 0 and self._doubts:
+            self._give_back_unheard(holder, now)
         if self._has_stages:
             # One script at a time, between which jobs are run.
             self._has_stages = int(self._link.run("flow_go", moment(now))) > 0
-        try:
-            late, taken, stages = self._link.run(
-                "exchange_stages" if endings.are_staged else "exchange", moment(now), self._turn, limit, holder.worker, holder.process, self._connection, encode(list(queues)),
-                endings.others, *endings.words,
-            )  # fmt: skip
-        except BaseException:
-            # It may have been done all the same, or be done yet, whether the connection was lost or a signal came.
-            self._doubts_until = time.monotonic() + _DOUBTFUL
-            raise
+        late, taken, stages, rung = self._link.run(
+            "exchange_stages" if endings.are_staged else "exchange",
+            *exchange_words(holder, queues, limit, self._connection, self._turn, endings, now),
+        )
         if stages:
             self._has_stages = True
+        self._holder = holder
+        if limit > 0:
+            self._rung = None if taken else int(rung)
         if not taken:
-            return Exchange([], endings.stale(late))
+            return [], endings.stale(late)
         self._heard = int(taken[0])
-        return Exchange(leases(self._heard, *taken[1:]), endings.stale(late))
+        return leases(self._heard, *taken[1:]), endings.stale(late)
+
+    def _doubt(self, connection: str, heard: int) -> None:
+        """More may be claimed by a connection than it heard of, now or within a time. Safe from any thread."""
+        self._doubts[connection] = heard, time.monotonic() + _DOUBTFUL
+
+    def _give_back_unheard(self, holder: Holder, now: float | None) -> None:
+        for connection, (heard, until) in list(self._doubts.items()):
+            if until <= time.monotonic():
+                del self._doubts[connection]
+                continue
+            last = max(heard, self._heard) if connection == self._connection else heard
+            self._link.run("give_back", moment(now), holder.worker, holder.process, _INTERRUPTED, connection, last)
+
+    def standby(self, queues: Sequence[str], wake: Callable[[], None]) -> bool:
+        """See `Broker.standby`: where nothing runs, the server makes the next claim when there is a job."""
+        if self._holder is None or self._rung is None or self._held or not self._link.is_direct:
+            return False
+        self._standby.begin(Order(self._holder, tuple(queues), self._rung, self._turn), wake)
+        return True
 
     def abandon(self, holder: Holder, crashed: Sequence[bytes] = ()) -> int:
         """See `Broker.abandon`."""

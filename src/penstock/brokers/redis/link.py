@@ -32,7 +32,7 @@ class Link:
         self._client: store.Client | None = None
         self._call: Callable[..., Any] = self._closed
         #: Sends a command that is packed; None in a cluster, where the client knows which server has the keys.
-        self._send: Callable[[bytes], Any] | None = None
+        self._send: Callable[..., Any] | None = None
 
     def open(self) -> None:
         """Connect, unless it is."""
@@ -90,6 +90,18 @@ class Link:
         except (RedisError, OSError) as error:
             raise store.translated(error, self.url.shown) from error
         return True
+
+    def behind(self, command: str, key: str, *arguments: Argument, script: bytes) -> Any:
+        """The answer of a script, by a command as `packed` makes it, that is sent along behind a command which the server may be long with; None where it
+        does not know the script, and nothing was done.
+        """
+        assert self._send is not None, "a cluster's client packs by itself"
+        try:
+            return self._send(pack(command, self.prefix + key, *arguments) + script, 2)
+        except NoScriptError:
+            return None
+        except (RedisError, OSError) as error:
+            raise store.translated(error, self.url.shown) from error
 
     def ask(self, command: str, key: str, *arguments: Argument) -> Any:
         """A single command on the key of a name."""

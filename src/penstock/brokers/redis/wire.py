@@ -54,8 +54,8 @@ class Wire:
         """Send a command, and return its answer as the server gives it; raises what `send` does."""
         return self.send(pack(*words))
 
-    def send(self, command: bytes) -> Any:
-        """Send a command that is packed, and return its answer.
+    def send(self, command: bytes, count: int = 1) -> Any:
+        """Send a command that is packed, or several; return the last one's answer.
 
         Raises:
             redis.RedisError: as the client would; what is no answer of the server's ends the connection, and the next call makes another.
@@ -67,16 +67,18 @@ class Wire:
         self._used_at = now
         if self._connection is None:
             self._connect()
-        reader = self._reader
+        reader, answer = self._reader, None
         try:
             self._socket.sendall(command)
-            answer = reader.gets()
-            while answer is _NOTHING_YET:
-                data = self._socket.recv(_READ)
-                if not data:
-                    raise Unreachable("Connection closed by server.")  # noqa: TRY301 - as what else may happen to it here
-                reader.feed(data)
+            while count:
                 answer = reader.gets()
+                while answer is _NOTHING_YET:
+                    data = self._socket.recv(_READ)
+                    if not data:
+                        raise Unreachable("Connection closed by server.")  # noqa: TRY301 - as what else may happen to it here
+                    reader.feed(data)
+                    answer = reader.gets()
+                count -= 1
         except BlockingIOError:
             self._drop()
             raise Late("the server's answer timed out") from None

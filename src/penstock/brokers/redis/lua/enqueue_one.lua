@@ -11,6 +11,15 @@ if call('HSETNX', p .. 'jobs', id, pack('>BBI8Bd', 0x9f, 0xcf, pos, 0xcb, now) .
     local known = call('HGET', p .. 'queues', queue) or ''
     if not string.find(known, priority, 1, true) then call('HSET', p .. 'queues', queue, known .. priority) end
   end
+  local name = call('SPOP', p .. 'standby:' .. queue)
+  if name then
+    -- It claims the job by the ring, and nobody else needs to hear of it. As `leave_standby` in shared/standby.lua.
+    for other in string.gmatch(call('HGET', p .. 'standby', name) or '', '[^,]+') do call('SREM', p .. 'standby:' .. other, name) end
+    call('HDEL', p .. 'standby', name)
+    call('LPUSH', p .. 'bell:' .. name, pos)
+    call('PEXPIRE', p .. 'bell:' .. name, 60000)
+    return
+  end
   -- As `wake` in shared/ring.lua.
   local waiting = call('SMEMBERS', p .. 'armed')
   if #waiting > 0 then

@@ -1,5 +1,5 @@
 -- Give back what a dead process or worker held, or what a connection took and never heard of.
--- uses: base record batches ready ring gates leases ends stages
+-- uses: base record batches ready ring gates leases ends stages standby
 -- may: write when memory is full
 -- Keys: the prefix. Arguments: now or ''; worker; process, or '' for all of them and to forget the worker; the failure of what may not run twice;
 -- a connection or ''; the last claim that it heard of; then the ids of jobs that were running when it died.
@@ -45,6 +45,12 @@ for _, number in ipairs(call('SMEMBERS', p .. 'h:' .. worker)) do
     end
     call('DEL', p .. 'c:' .. number)
     tidy(number)
+  end
+end
+if connection == '' then
+  for _, name in ipairs(call('HKEYS', p .. 'standby')) do
+    local of_worker, of_process = string.match(name, '^(.*)%z(.*)$')
+    if of_worker == worker and (process == '' or process == of_process) then leave_standby(name) end
   end
 end
 open_gates(freed, 0)

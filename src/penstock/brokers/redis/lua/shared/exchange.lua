@@ -3,7 +3,8 @@
 -- (msgpack list, or ''); then of jobs that are simply done, claim by claim: its number, and their ids in a row.
 -- An ending is {claim, id, ending, queue, priority, gate, place, flags, counted by its queue's limit, delay, attempts, crashes, result, its ttl,
 -- failure, new body, batch, items, steps, follow-ups, whether stages may take its result}.
--- Result: the numbers of those that were stale (plain ones first, from 1); what `claim` gives, or false; how many stages are to be seen to yet (flow_go.lua).
+-- Result: the numbers of those that were stale (plain ones first, from 1); what `claim` gives, or false; how many stages are to be seen to yet (flow_go.lua);
+-- where any may be taken, the number of the last ring.
 local stale, ended = {}, 0
 local now = time(ARGV[1])
 local claims, gone, ghost_marks = {}, {}, exists('cancel')
@@ -177,4 +178,4 @@ if begun and not rings then
 end
 -- Who found a key held, and is idle, has not heard of what waits behind it.
 if rings or (after and opened and (not taken or #taken[2] / 16 >= most)) then ring() end
-return { stale, taken or false, left }
+return { stale, taken or false, left, most > 0 and rung() }
