@@ -82,20 +82,21 @@ class Run:
         )
 
     def over(self, patience: float) -> bool:
-        """Has everything been sent and started, or has nothing started for so many seconds though all was sent?"""
+        """Has everything been sent and ended, or has nothing started for so many seconds though all was sent?"""
         if any(process.poll() is None for process in self._senders):
             return False
         marks, probes = self._marks.account(), self._probes.account(self._probed.value)
-        return not (marks + probes).lost or time.monotonic() - self._last[1] > patience
+        if time.monotonic() - self._last[1] > patience:
+            return True
+        # One that has failed has started, and is to run again.
+        return not ((marks + probes).lost or self._left())
 
     def ended(self) -> Ended:
         """What came out; the worker is ended before."""
         self._stop()
         sent = self._probed.value
         found = self._marks.account() + self._probes.account(sent)
-        with closing(connect(self.store.url)) as broker:
-            broker.open()
-            left = sum(each.ready + each.running + each.delayed + each.parked for each in broker.inspector().count())
+        left = self._left()
         return Ended(self.store.name, self._sent.value, sent, found.lost, found.doubled, left, self.store.kept())
 
     def close(self) -> None:
@@ -112,6 +113,12 @@ class Run:
                 process.wait(_STOP)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+    def _left(self) -> int:
+        """Jobs that the store still holds, but for dead letters."""
+        with closing(connect(self.store.url)) as broker:
+            broker.open()
+            return sum(each.ready + each.running + each.delayed + each.parked for each in broker.inspector().count())
 
     def _check(self) -> None:
         for process in (self._worker, *self._senders):

@@ -106,8 +106,9 @@ class Task(Generic[P, R]):
             TypeError: the function can't be called so, or an argument can't be encoded.
             StoreError: the broker refused; nothing was stored.
         """
-        sending, client = self.sending, self._find_client()
+        sending = self.sending
         job = self._job(sending, args, kwargs, new_id())
+        client = self._find_client()
         if client.inline is not None:
             return self._send([job])[0]
         (id,) = client.enqueue((job,), sending.tx)

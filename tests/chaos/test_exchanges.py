@@ -17,7 +17,7 @@ from penstock.brokers import connect
 from penstock.chaos.detour import target_of
 
 #: Days of each kind of store, where it is not the long form: each takes a third of a second.
-DAYS = 8
+DAYS = 4
 KINDS = ["postgresql", "mongodb", "redis", "rabbitmq"]
 
 

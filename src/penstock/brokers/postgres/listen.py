@@ -105,10 +105,9 @@ class _WorkEar(Ear):
         news = again
         while not self._stopping.is_set():
             if news or self._notified(wire):
-                # The job that is news does not wait for the server to do this.
-                wire.send(self._sql["disarm"], {})
+                # First: of what whoever is woken enqueues or gives back at once, the place must come after this one.
+                before = self._place(wire.run(self._sql["disarm"], {}))
                 self._wake()
-                before = self._place(wire.answer())
                 seen = self._place(wire.run(self._sql["arm"], {}))
                 # What came in between was not announced to anybody.
                 news = seen != before
