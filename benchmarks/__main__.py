@@ -66,15 +66,20 @@ def main() -> int:
         for figure in import_module(f"benchmarks.{name}").run(given.quick):
             print("  " + "  ".join(filter(None, _cells(figure))), file=sys.stderr, flush=True)
             figures.append(figure)
-    if given.json:
-        print(msgspec.json.encode({"machine": machine(), "figures": figures}).decode())
-    else:
-        print(machine())
-        print(table(figures))
+    show(figures, as_json=given.json)
     fallen = [figure.what for figure in figures if figure.fallen] if given.check else []
     for what in fallen:
         print(f"{what}: even the best pair is below half of the goal; what has made it slower?", file=sys.stderr)
     return 1 if fallen else 0
+
+
+def show(figures: list[Figure], *, as_json: bool) -> None:
+    """Print what was measured, and where."""
+    if as_json:
+        print(msgspec.json.encode({"machine": machine(), "figures": figures}).decode())
+    else:
+        print(machine())
+        print(table(figures))
 
 
 def machine() -> str:

@@ -16,9 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-import msgspec
-
-from benchmarks.__main__ import machine, table
+from benchmarks.__main__ import show
 from benchmarks.depth import claims
 from benchmarks.figures import AtLeast, Figure, Samples, alone, alternate
 from benchmarks.latency import until_stamped
@@ -69,11 +67,7 @@ def main() -> int:
                 for figure in _figures(name, kind, place, given.jobs):
                     print(f"  {figure.what}: {figure.measured:,.4g} {figure.unit}", file=sys.stderr, flush=True)
                     figures.append(figure)
-    if given.json:
-        print(msgspec.json.encode({"machine": machine(), "figures": figures}).decode())
-    else:
-        print(machine())
-        print(table(figures))
+    show(figures, as_json=given.json)
     return 0
 
 
