@@ -24,10 +24,19 @@ def holds_the_file(path: Path) -> bool:
     return False
 
 
+def is_stopped(pid: int) -> bool:
+    """Does every thread of a process stand still?"""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return all(thread.joinpath("stat").read_text().rpartition(")")[2].split()[0] in "TZ" for thread in threads)
+
+
 def freeze(world: World, worker: Worker, slots: int) -> bool:
     """Freeze all of its processes; False where that is no use, since they have no more jobs at hand than they run."""
-    for pid in worker.tree():
+    pids = worker.tree()
+    for pid in pids:
         os.kill(pid, signal.SIGSTOP)
+    # A signal is on its way for a moment, in which a transaction may still begin.
+    until(lambda: all(is_stopped(pid) for pid in pids), 30, "all its threads stand still")
     file = world.folder / "jobs.db"
     if not (file.exists() and holds_the_file(file)) and world.counts().running > slots:
         return True

@@ -7,7 +7,7 @@ from functools import partial
 from statistics import mean
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sink_simulation import TARGET, Run, Sink, scores, simulate, swing
 
@@ -84,6 +84,7 @@ def test_a_target_that_the_fixed_cost_alone_exceeds_does_not_end_in_single_rows(
 
 
 @given(st.lists(st.tuples(st.integers(0, 20_000), st.floats(0, 100), st.floats(-1, 10)), max_size=200))
+@example([(0, 0.0, 0.0), (16, 0.0, 0.0), (16, 0.0, 0.0)])
 @settings(max_examples=30)
 def test_never_beyond_its_bounds_whatever_it_is_told(ends):
     policy = Adaptive(max_size=700, max_batches=3, max_wait=0.02)

@@ -181,7 +181,9 @@ class _Size:
     def _learn(self, size: int, seconds: float) -> float:
         """Note a time; returns the mean of such batches."""
         self._calls += 1
-        place = max(1, size).bit_length()
+        # A batch of none takes what the call takes, as one of one does.
+        size = max(1, size)
+        place = size.bit_length()
         known = self._times.get(place)
         if known is None:
             known = self._times[place] = _Times(size, math.log(seconds), 0.0, self._calls)
