@@ -1,8 +1,8 @@
 """A worker that was frozen for longer than others wait for it, as a machine does that sleeps: it begins nothing that is theirs by now."""
 
+import fcntl
 import os
 import signal
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -14,13 +14,13 @@ DEAD_AFTER = 6.0 if FULL else 3.0
 
 
 def holds_the_file(path: Path) -> bool:
-    """Is somebody in the middle of a transaction that writes? One that is frozen there holds up everybody else."""
-    with sqlite3.connect(path, timeout=0.2, isolation_level=None) as connection:
+    """Is somebody in the middle of a transaction that writes, or on the way in or out? One that is frozen there holds up everybody else."""
+    with path.with_name(f"{path.name}-lock").open("rb") as lock:
+        # It is held for somewhat longer than the transaction.
         try:
-            connection.execute("begin immediate")
-        except sqlite3.OperationalError:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
-        connection.execute("rollback")
     return False
 
 
