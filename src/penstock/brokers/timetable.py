@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from penstock.brokers.schedules import ABSENT, Change, Row, ScheduleStore, new_version
+from penstock.brokers.schedules import ABSENT, Change, Due, Row, ScheduleStore, new_version
 from penstock.core.job import NewJob
 from penstock.core.schedule import (
     Entry,
@@ -36,6 +36,11 @@ _ROUNDS = 50
 _SOME = 500
 #: Seconds after which a schedule that could not be worked out here is looked at again, here or by another worker.
 _LATER = 60.0
+#: Seconds before runs are due in which they are worked out ahead: the least, as that takes time itself, and the most.
+_AHEAD = (0.1, 0.6)
+#: Schedules for which that is done, and seconds after which it must be done anew: what was missed meanwhile counts, too.
+_MOST_AHEAD = 2000
+_HOLDS = 1.0
 #: Tries of a change that others were faster with.
 _TRIES = 50
 
@@ -64,6 +69,9 @@ class Timetable:
 
     def __init__(self, store: ScheduleStore) -> None:
         self._store = store
+        #: What is to be made of rows that are due next, by their names and versions, and when they are.
+        self._ahead: dict[tuple[str, int], Change] = {}
+        self._ahead_of = 0.0
 
     def fire(self, *, now: float | None = None) -> Fired:
         """Make jobs of the runs that are due, each once, however many do so at the same time.
@@ -75,14 +83,33 @@ class Timetable:
         for _ in range(_ROUNDS):
             due = self._store.due(together, now=now)
             if not due.rows:
+                self._work_ahead(due)
                 return Fired(runs, due.next_in, tuple(troubles))
-            changes = [_fired(row, due.now, troubles) for row in due.rows]
+            ahead = self._ahead if due.now < self._ahead_of + _HOLDS else {}
+            changes = [ahead.get((row.name, row.version)) or _fired(row, due.now, troubles) for row in due.rows]
             done = self._store.change(changes, now=now)
             made = sum(len(change.jobs) for change, made in zip(changes, done, strict=True) if made)
             runs += made
             # Where many runs of each are made up for, a transaction is large as it is.
             together = _TOGETHER if made > len(changes) else min(2 * together, _MOST_TOGETHER)
         return Fired(runs, 0.0, tuple(troubles))
+
+    def _work_ahead(self, due: Due) -> None:
+        """Work out the runs that are due next, shortly before they are: then they have to be written only.
+
+        A row that is changed in between has another version, and is worked out again.
+        """
+        if due.next_in is None or not _AHEAD[0] <= due.next_in <= _AHEAD[1]:
+            return
+        moment = due.now + due.next_in
+        # Sums of such numbers are not exact.
+        if abs(moment - self._ahead_of) < 0.001:
+            return
+        self._ahead_of = moment
+        rows = self._store.due(_MOST_AHEAD, now=moment + 0.001).rows
+        # What can't be worked out is told of when it is due.
+        changes = [_fired(row, moment + 0.001, []) for row in rows]
+        self._ahead = {(change.name, change.version): change for change in changes if change.jobs}
 
     def entries(self, names: Sequence[str] | None = None) -> list[tuple[str, Entry | None]]:
         """The schedules of these names, or all, by their names; None for one that can't be read here."""

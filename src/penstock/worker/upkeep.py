@@ -126,6 +126,8 @@ class Upkeep:
         self._rung = False
         self._stopping = False
         self._dead: deque[tuple[Holder, Death]] = deque()
+        #: Of the connection that is open.
+        self._timetable: Timetable | None = None
         #: Those that are buried, and when to look again.
         self._buried: list[tuple[float, Holder]] = []
         # Is the first heartbeat stored, or has it failed?
@@ -194,6 +196,7 @@ class Upkeep:
             try:
                 broker.open()
                 opened = True
+                self._timetable = None
                 # Where it listens from now on, the others learn by a heartbeat.
                 self._due["beat"] = 0.0
                 with broker.listen(self._heard):
@@ -277,7 +280,9 @@ class Upkeep:
         """Make jobs of the schedules' runs that are due; returns the seconds until the next one is."""
         if Feature.SCHEDULES not in broker.features:
             return None
-        fired = Timetable(broker.schedules()).fire()
+        if self._timetable is None:
+            self._timetable = Timetable(broker.schedules())
+        fired = self._timetable.fire()
         for trouble in fired.troubles:
             self._emitter.emit(ScheduleTrouble(trouble.name, trouble.reason))
         return fired.next_in

@@ -63,7 +63,9 @@ class MongoSchedules:
         return Due(moment, free, min(waits, default=None))
 
     def _due(self, when: dict[str, float], limit: int) -> list[Document]:
-        return self._layout.schedules.find({"next_at": when}).hint("next").sort("next_at", 1).limit(limit).to_list()
+        found = self._layout.schedules.find({"next_at": when}).hint("next").sort("next_at", 1).limit(limit)
+        # In one answer.
+        return found.batch_size(limit + 1).to_list()
 
     def _may_settle(self, token: str) -> bool:
         return self._storing.intents.may_settle(token)

@@ -149,6 +149,28 @@ class ScheduleContract(ProcessContract, ContractBase):
         assert [timetable.fire(now=START + now).runs for now in (630, 660)] == [1, 2]
         assert {lease.payload for lease in claim(store, now=START + 661)} == {b"payload", b"\x91\x01"}
 
+    def test_what_changes_just_before_it_is_due_counts(
+        self, store: Broker, timetable: Timetable, another: Timetable
+    ) -> None:
+        timetable.declare([HALF_MINUTE], now=START)
+        fired = timetable.fire(now=START + 29.6)
+        assert (fired.runs, rounded(fired.next_in)) == (0, 0.4)
+        another.pause([HALF_MINUTE.name], now=START + 29.7)
+        assert timetable.fire(now=START + 30).runs == 0
+        another.resume([HALF_MINUTE.name], now=START + 30)
+        timetable.fire(now=START + 59.6)
+        another.change(HALF_MINUTE.name, lambda found: replace(found, payload=b"\x91\x01"), now=START + 59.7)
+        assert [timetable.fire(now=START + now).runs for now in (60, 89.6, 90)] == [1, 0, 1]
+        assert [lease.payload for lease in claim(store, now=START + 91)] == [b"\x91\x01"] * 2
+
+    def test_one_that_sleeps_just_before_runs_are_due_has_missed_them(
+        self, store: Broker, timetable: Timetable
+    ) -> None:
+        timetable.declare([HALF_MINUTE], now=START)
+        timetable.fire(now=START + 29.6)
+        assert timetable.fire(now=START + 3015).runs == 1
+        assert ids(claim(store, now=START + 3015)) == due_ids(HALF_MINUTE, START + 3000)
+
     def test_what_was_changed_at_run_time_stays(self, timetable: Timetable, another: Timetable) -> None:
         timetable.declare([HALF_MINUTE], now=START)
         timetable.change(HALF_MINUTE.name, lambda old: replace(old, every=600.0), now=START)
