@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from uuid import UUID
 
@@ -67,6 +68,13 @@ def claim_when_there(store: AmqpBroker, holder: Holder = ALICE) -> list[Lease]:
             rung.wait(1.0)
             rung.clear()
     return leases
+
+
+def test_a_plain_job_rings_as_one_that_is_ready(store: AmqpBroker) -> None:
+    told: SimpleQueue[str] = SimpleQueue()
+    with store.listen(lambda: told.put("wake"), lambda: told.put("ready")):
+        store.enqueue(jobs(1))
+        assert told.get(timeout=PATIENCE) == "ready"
 
 
 def end(store: AmqpBroker, lease: Lease, ending: Ending = Ending.DONE, **fields: Any) -> None:

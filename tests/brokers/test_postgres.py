@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from queue import SimpleQueue
 
 import msgspec
 import psycopg
@@ -220,6 +221,13 @@ def test_outcomes_that_were_in_doubt_are_stale_when_they_had_gone_through(store:
         assert unseen.exchange([Outcome(first)], (), 0, ALICE).stale == []
     again = store.exchange([Outcome(first), Outcome(second)], [QUEUE], 5, ALICE)
     assert [outcome.lease for outcome in again.stale] == [first]
+
+
+def test_a_plain_job_rings_as_one_that_is_ready(store: PostgresBroker) -> None:
+    told: SimpleQueue[str] = SimpleQueue()
+    with store.listen(lambda: told.put("wake"), lambda: told.put("ready")):
+        store.enqueue(jobs(1))
+        assert told.get(timeout=PATIENCE) == "ready"
 
 
 def test_a_server_that_restarts(own_server: PostgresServer) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 from contextlib import closing
 from pathlib import Path
+from queue import SimpleQueue
 from urllib.parse import quote
 
 import pytest
@@ -363,6 +364,14 @@ def test_wake_ups_reach_places_with_long_names(tmp_path: Path, place: str) -> No
         sender.finish()
     finally:
         sender.close()
+
+
+def test_a_plain_job_rings_as_one_that_is_ready(queue_url: str) -> None:
+    told: SimpleQueue[str] = SimpleQueue()
+    with closing(opened(queue_url)) as store, store.listen(lambda: told.put("wake"), lambda: told.put("ready")):
+        beat(store, ALICE.worker)
+        store.enqueue(jobs(1))
+        assert told.get(timeout=20) == "ready"
 
 
 def test_a_listener_leaves_no_socket_behind(queue_url: str, queue_file: Path) -> None:

@@ -39,7 +39,7 @@ from penstock.events.emit import (
 from penstock.testing.servers import RedisServer
 from penstock.testing.servers.process import LOOPBACK
 from penstock.worker import upkeep as upkeep_module
-from penstock.worker.upkeep import Upkeep
+from penstock.worker.upkeep import BEAT, Upkeep
 
 SECONDS = 10
 _numbers = itertools.count(1)
@@ -188,6 +188,59 @@ def test_new_jobs_ring(setup: Setup) -> None:
     setup.upkeep.stop()
 
 
+def test_ready_jobs_have_no_round_each_and_a_delayed_one_has_it_when_it_is_due(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What only a ring brings about comes at once, or not within the test.
+    for name in ("_APART", "_PROMOTE", "_UNPARK", "BEAT", "DEAD_AFTER"):
+        monkeypatch.setattr(upkeep_module, name, 60.0)
+    setup.start()
+    for _ in range(20):
+        setup.enqueue()
+        assert setup.rang.wait(SECONDS)
+        setup.rang.clear()
+    assert len(setup.spokesman.recorded) <= 2
+    setup.enqueue(run_at=time.time() + 0.03)
+    setup.wait_until_ready(21)
+    setup.upkeep.stop()
+
+
+def test_a_delayed_job_is_ready_when_it_is_due_among_ready_ones(any_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_APART", "_PROMOTE"):
+        monkeypatch.setattr(upkeep_module, name, 60.0)
+    setup = Setup(any_url)
+    setup.start()
+    setup.enqueue()
+    assert setup.rang.wait(SECONDS)
+    for jobs in range(2, 5):
+        began = time.monotonic()
+        setup.enqueue(run_at=time.time() + 0.03)
+        setup.wait_until_ready(jobs)
+        # Heartbeats come every two seconds, and look as well.
+        if time.monotonic() - began < BEAT / 2:
+            break
+    else:
+        raise AssertionError("it was found by chance")
+    setup.upkeep.stop()
+    setup.broker.close()
+
+
+def test_ready_jobs_have_a_round_soon_all_the_same(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_PROMOTE", "BEAT", "DEAD_AFTER"):
+        monkeypatch.setattr(upkeep_module, name, 60.0)
+    setup.start()
+    pause = threading.Event()
+    for _ in range(3):
+        before = len(setup.spokesman.recorded)
+        setup.enqueue()
+        for _ in range(SECONDS * 100):
+            if len(setup.spokesman.recorded) > before:
+                break
+            pause.wait(0.01)
+        assert len(setup.spokesman.recorded) > before
+    setup.upkeep.stop()
+
+
 def test_what_a_dead_process_held_goes_back_and_what_it_ran_counts_a_crash(setup: Setup) -> None:
     setup.start()
     crashed, unharmed = setup.enqueue(), setup.enqueue()
@@ -300,7 +353,7 @@ def test_a_listener_that_does_not_hear_its_own_canary_is_replaced(
     listening: list[object] = []
 
     @contextmanager
-    def deaf(self: SqliteBroker, wake: object) -> Iterator[None]:
+    def deaf(self: SqliteBroker, wake: object, ready: object) -> Iterator[None]:
         listening.append(wake)
         yield
 
@@ -323,7 +376,7 @@ def test_a_listener_that_never_hears_is_told_of_twice_and_then_mostly_left_alone
     listening: list[object] = []
 
     @contextmanager
-    def deaf(self: SqliteBroker, wake: object) -> Iterator[None]:
+    def deaf(self: SqliteBroker, wake: object, ready: object) -> Iterator[None]:
         listening.append(wake)
         yield
 

@@ -327,10 +327,14 @@ class Broker(ABC):
             f"{type(self).__name__} keeps no workflows ({Feature.WORKFLOWS}): keep the queue in a broker that does"
         )
 
-    def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
+    def listen(self, wake: Callable[[], None], ready: Callable[[], None] | None = None) -> AbstractContextManager[None]:
         """While the context is open, call `wake` from a thread when there may be work: new, given back, or due.
 
         `wake` may block for as long as nobody is idle. It is a hint: a poll makes up for one that is lost.
+
+        Parameters:
+            ready: called in the place of `wake` where it is known that all that is new is jobs that are ready: nothing else is due
+                sooner for them, and nobody has asked for anything. A store need not tell the one from the other.
         """
         return nullcontext()
 

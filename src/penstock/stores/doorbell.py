@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 
 #: Bytes of a ring, at most.
 _LONGEST = 1 << 18
+_READY = b"."
 
 
 class Doorbell:
@@ -33,10 +34,14 @@ class Doorbell:
         #: The name of the socket this process listens at, while it does.
         self.name: str | None = None
 
-    def ring(self, name: str) -> None:
-        """Wake a listener, if it is there and has room for one more ring."""
+    def ring(self, name: str, *, ready: bool = False) -> None:
+        """Wake a listener, if it is there and has room for one more ring.
+
+        Parameters:
+            ready: for jobs that are ready, and for nothing else.
+        """
         with suppress(OSError):
-            self.send(name, b"!")
+            self.send(name, _READY if ready else b"!")
 
     def send(self, name: str, words: bytes) -> None:
         """Send a few words to a listener; an `OSError` says that it is gone, or has no room for more."""
@@ -67,9 +72,11 @@ class Doorbell:
             with suppress(OSError):
                 os.unlink(os.path.join(self._folder, name))
 
-    def listening(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
-        """Call `wake` from a thread at every ring while the context is open."""
-        return self.receiving(lambda _: wake())
+    def listening(
+        self, wake: Callable[[], None], ready: Callable[[], None] | None = None
+    ) -> AbstractContextManager[None]:
+        """Call `wake` from a thread at every ring while the context is open, or `ready` where it is for ready jobs."""
+        return self.receiving(lambda words: (ready or wake)() if words == _READY else wake())
 
     @contextmanager
     def receiving(self, hear: Callable[[bytes], None]) -> Iterator[None]:

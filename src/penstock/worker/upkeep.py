@@ -47,6 +47,9 @@ _PROMOTE = 0.5
 #: Seconds by which a round waits that is due to a ring: what was enqueued starts first, and rings that come together share it. On two cores
 #: the round took from the job that had just come what its first line waits for.
 _GIVING_WAY = 0.005
+#: Seconds between rounds that are due to nothing but ready jobs. They ask for none, but for the limits of their queue: 50 jobs a second,
+#: one by one, had as many rounds.
+_APART = 0.1
 _UNPARK = 5.0
 _PRUNE = 60.0
 
@@ -124,6 +127,9 @@ class Upkeep:
         self._nudge = threading.Event()
         # Is a round wanted for what was enqueued?
         self._rung = False
+        # Have jobs come since the last one began that are ready? And when it was over.
+        self._has_news = False
+        self._went_round = -math.inf
         self._stopping = False
         self._dead: deque[tuple[Holder, Death]] = deque()
         #: Of the connection that is open.
@@ -199,7 +205,7 @@ class Upkeep:
                 self._timetable = None
                 # Where it listens from now on, the others learn by a heartbeat.
                 self._due["beat"] = 0.0
-                with broker.listen(self._heard):
+                with broker.listen(self._heard, self._heard_of_ready):
                     self._keep(broker)
                 return
             except _DeafListener:
@@ -223,21 +229,28 @@ class Upkeep:
     def _keep(self, broker: Broker) -> None:
         while not self._stopping:
             self._nudge.clear()
+            self._has_news = False
             wait = self._round(broker)
-            self._answered_at = time.monotonic()
+            self._answered_at = self._went_round = time.monotonic()
             self._away = False
             self._pause = 0.0
             self._settle()
             if not self._silent:
                 self._silent = True
                 self._emitter.emit(StoreBack())
-            self._nudge.wait(wait)
+            self._wait(wait)
             if self._rung:
                 self._rung = False
                 time.sleep(_GIVING_WAY)
         self._judge_dead(broker)
         self._worker.record(broker, last=True)
         broker.depart(self._worker.worker)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for the next round, which what is heard makes sooner."""
+        soon = min(seconds, _APART)
+        if not self._nudge.wait(soon) and not self._has_news:
+            self._nudge.wait(seconds - soon)
 
     def _round(self, broker: Broker) -> float:
         """Do what is due; returns the seconds until something is due again."""
@@ -357,9 +370,21 @@ class Upkeep:
 
     def _heard(self) -> None:
         """In the listening thread: a delayed job may be due sooner now, and there may be work."""
-        self._heard_at = time.monotonic()
         self._rung = True
         self._nudge.set()
+        self._wake()
+
+    def _heard_of_ready(self) -> None:
+        """In the listening thread: there may be work."""
+        # In this order: who waits looks at it when the pause is over, and waits on for the nudge.
+        self._has_news = True
+        if time.monotonic() - self._went_round >= _APART:
+            self._rung = True
+            self._nudge.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._heard_at = time.monotonic()
         self._ringing = True
         try:
             self._worker.heard_bell()

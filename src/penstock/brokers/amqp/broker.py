@@ -29,7 +29,7 @@ from penstock.brokers.amqp.keeper import Keeper
 from penstock.brokers.amqp.layout import Layout
 from penstock.brokers.amqp.leaving import Leaving
 from penstock.brokers.amqp.link import Link
-from penstock.brokers.amqp.listen import listening
+from penstock.brokers.amqp.listen import ASKED, listening
 from penstock.brokers.amqp.memos import AmqpMemos
 from penstock.brokers.amqp.message import DELIVERED, Message, is_plain, job_of, message_of
 from penstock.brokers.amqp.names import Names
@@ -68,7 +68,7 @@ class AmqpBroker(Backed):
         self._feed = Feed(self._wires, self._names, self._layout)
         self._routing = Routing()
         self._leaving = Leaving(self._drawing, self._wires, self._names, self._layout, self._keeper, self._inbox)
-        self._running = Running(self._keeper, lambda: self._wires()[0].ring(self._names.bell))
+        self._running = Running(self._keeper, lambda: self._wires()[0].ring(self._names.bell, ASKED))
         self._taking = Taking(
             self._wires, self._names, self._layout, self._keeper, self._drawing, self._leaving, self._inbox, self._running,
             self._publish,
@@ -374,7 +374,7 @@ class AmqpBroker(Backed):
                 counts[lane.queue] += count
             return counts
 
-    def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
+    def listen(self, wake: Callable[[], None], ready: Callable[[], None] | None = None) -> AbstractContextManager[None]:
         """See `Broker.listen`."""
         with self._link.held():
-            return listening(self._url, self._names, self._keeper.open(), wake)
+            return listening(self._url, self._names, self._keeper.open(), wake, ready)

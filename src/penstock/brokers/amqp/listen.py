@@ -14,6 +14,8 @@ from penstock.brokers.amqp.wire import Wire
 from penstock.brokers.base import Broker
 from penstock.errors import StoreError
 
+#: What a ring says that is not for messages. A message's end and its delay are RabbitMQ's business: there is nothing to do but to take it.
+ASKED = b"asked"
 _PAUSE = 0.5
 #: Seconds from a ring to the wake: who stands by has had its job sent by then, and needs no other process to look for it in vain.
 _AFTER = 0.005
@@ -22,11 +24,13 @@ _LOOK = 30.0
 
 
 @contextmanager
-def listening(url: AmqpUrl, names: Names, backend: Broker, wake: Callable[[], None]) -> Iterator[None]:
-    """Call `wake` from a thread when there may be work, while the context is open."""
-    listener = _Listener(url, names, wake)
+def listening(
+    url: AmqpUrl, names: Names, backend: Broker, wake: Callable[[], None], ready: Callable[[], None] | None
+) -> Iterator[None]:
+    """Call `wake` from a thread when there may be work, while the context is open, or `ready`; see `Broker.listen`."""
+    listener = _Listener(url, names, wake, ready or wake)
     with ExitStack() as stack:
-        stack.enter_context(backend.listen(wake))
+        stack.enter_context(backend.listen(wake, ready))
         listener.begin()
         thread = threading.Thread(target=listener.run, name="penstock-listen", daemon=True)
         thread.start()
@@ -35,10 +39,13 @@ def listening(url: AmqpUrl, names: Names, backend: Broker, wake: Callable[[], No
 
 
 class _Listener:
-    def __init__(self, url: AmqpUrl, names: Names, wake: Callable[[], None]) -> None:
+    def __init__(self, url: AmqpUrl, names: Names, wake: Callable[[], None], ready: Callable[[], None]) -> None:
         self._names = names
         self._wake = wake
+        self._ready = ready
         self._rung = False
+        # Has anybody rung for something else than messages?
+        self._asked = False
         self._stopping = threading.Event()
         self._link = Link(url, self._opened, lambda: None)
 
@@ -61,11 +68,12 @@ class _Listener:
         wire.channel.basic_qos(prefetch_count=1)
         wire.ask(lambda done: wire.channel.basic_consume(queue, self._ring, callback=done))
         # Whatever came while there was no connection went unheard.
-        self._rung = True
+        self._rung = self._asked = True
 
-    def _ring(self, channel: Any, method: Any, _properties: object, _body: bytes) -> None:
+    def _ring(self, channel: Any, method: Any, _properties: object, body: bytes) -> None:
         channel.basic_ack(method.delivery_tag)
         self._rung = True
+        self._asked |= body == ASKED
 
     def run(self) -> None:
         """Wait until told to stop."""
@@ -75,11 +83,12 @@ class _Listener:
                 with self._link.held():
                     self._link.turn(lambda: self._rung or self._stopping.is_set(), _LOOK)
                     heard, self._rung = self._rung, False
+                    asked, self._asked = self._asked, False
             except StoreError:
                 self._stopping.wait(_PAUSE)
                 continue
             if heard and not self._stopping.wait(_AFTER):
-                self._wake()
+                (self._wake if asked else self._ready)()
         with suppress(StoreError):
             self._link.close()
 

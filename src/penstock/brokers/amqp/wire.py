@@ -84,14 +84,14 @@ class Wire:
             )
         return self._returned
 
-    def ring(self, exchange: str) -> None:
+    def ring(self, exchange: str, word: bytes = b"") -> None:
         """Send a word that nobody need hear, by a channel without confirms: each would be read and counted for nothing."""
         if self.is_silent:
             return
         if self._aside is None or not self._aside.is_open:
             self._aside = self._link.channel(lambda _: None)
         self._link.send(
-            pieces([Post(exchange, "", b"", PASSING, mandatory=False)], self._aside.channel_number, self._link.longest)
+            pieces([Post(exchange, "", word, PASSING, mandatory=False)], self._aside.channel_number, self._link.longest)
         )
 
     def _send(self, posts: Sequence[Post]) -> None:

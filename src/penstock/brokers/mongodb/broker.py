@@ -308,10 +308,10 @@ class MongoBroker(Sides):
         self.enqueue(out.jobs, now=now, tx=tx)
         return out.groups
 
-    def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
+    def listen(self, wake: Callable[[], None], ready: Callable[[], None] | None = None) -> AbstractContextManager[None]:
         """See `Broker.listen`: a change stream, or a tailable cursor on a server that stands alone."""
         parts = self._opened
-        return listening(parts.layout, self._url.shown, wake, replicated=parts.replicated)
+        return listening(parts.layout, self._url.shown, wake, ready, replicated=parts.replicated)
 
     def watch_ends(self, tell: Callable[[Sequence[bytes]], None]) -> AbstractContextManager[bool]:
         """See `Broker.watch_ends`: a tailable cursor."""

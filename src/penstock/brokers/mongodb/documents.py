@@ -25,7 +25,7 @@ _POSITION_BITS = 58
 LARGEST = 15 << 20
 #: The state of a job that is stored and not yet born: see `penstock.brokers.mongodb.intents`.
 HIDDEN = "hidden"
-#: The field of a job whose arrival wakes the workers: the first of those that are stored together.
+#: The field of a job whose arrival wakes the workers: one of those that are stored together.
 RING = "ring"
 #: The fields that tell where a job stands.
 STANDING = ("state", "place", "due", "parked", "ended", "worker", "process", "claim")
@@ -87,6 +87,11 @@ def document(job: NewJob, place: int, now: float) -> dict[str, Any]:
         if is_ordered(job.gate):
             stored["turn"] = stored["home"]
     return stored
+
+
+def rings_for_ready(told: Mapping[str, Any]) -> bool:
+    """Is what rings, a job or the rest of it, one that is ready and passes no gate of its own?"""
+    return told.get("state") == State.READY.value and not told["queue"].startswith(",")
 
 
 def arriving(job: MovedJob, place: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pymongo import CursorType
 from pymongo.errors import PyMongoError
 
 from penstock.brokers.mongodb.layout import Layout
-from penstock.brokers.mongodb.listen import Denied, Listener, allowed
+from penstock.brokers.mongodb.listen import Denied, Listener, News, allowed
 from penstock.stores.mongodb import translating
 from penstock.stores.mongodb_clock import ServerClock
 
@@ -78,7 +78,7 @@ def watching(layout: Layout, clock: ServerClock, shown: str, tell: Callable[[Seq
         stopping.set()
 
 
-class _Tail:
+class _Tail(News):
     """News of what has ended, which it tells itself. A cursor on an empty collection would end at once."""
 
     def __init__(self, layout: Layout, clock: ServerClock, name: str, tell: Callable[[Sequence[bytes]], None]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from pymongo import CursorType
 from pymongo.errors import OperationFailure, PyMongoError
 
-from penstock.brokers.mongodb.documents import RING
+from penstock.brokers.mongodb.documents import RING, rings_for_ready
 from penstock.brokers.mongodb.layout import Layout
 from penstock.stores.mongodb import translating
 
@@ -28,11 +28,15 @@ class News(Protocol):
     def wait(self) -> bool:
         """Wait for a while; was there news?"""
 
+    def is_ready(self) -> bool:
+        """Was it of jobs that are ready, and of nothing else?"""
+        return False
+
     def close(self) -> None:
         """Let go of the cursor."""
 
 
-class _Stream:
+class _Stream(News):
     """The change stream of a replica set: jobs that ring, rings for what becomes ready again, and messages."""
 
     def __init__(self, layout: Layout) -> None:
@@ -42,18 +46,25 @@ class _Stream:
         ]
         wanted: list[dict[str, Any]] = [
             {"$match": {"operationType": "insert", "$or": rings}},
-            {"$project": {"_id": 1}},
+            {"$project": {f"fullDocument.{field}": 1 for field in ("state", "queue")}},
         ]
         self._stream = layout.database.watch(wanted, max_await_time_ms=_AWAIT)
+        self._ready = False
 
     def wait(self) -> bool:
-        return self._stream.try_next() is not None
+        change = self._stream.try_next()
+        if change is not None:
+            self._ready = rings_for_ready(change["fullDocument"])
+        return change is not None
+
+    def is_ready(self) -> bool:
+        return self._ready
 
     def close(self) -> None:
         self._stream.close()
 
 
-class _Tail:
+class _Tail(News):
     """A tailable cursor on rings in a capped collection. A cursor on an empty one would end at once."""
 
     def __init__(self, layout: Layout) -> None:
@@ -74,9 +85,9 @@ class _Tail:
 
 
 def listening(
-    layout: Layout, shown: str, wake: Callable[[], None], *, replicated: bool
+    layout: Layout, shown: str, wake: Callable[[], None], ready: Callable[[], None] | None, *, replicated: bool
 ) -> AbstractContextManager[None]:
-    """Call `wake` from a thread when there may be work, while the context is open.
+    """Call `wake` from a thread when there may be work, while the context is open, or `ready`; see `Broker.listen`.
 
     Parameters:
         replicated: are there change streams?
@@ -85,11 +96,18 @@ def listening(
     def begin() -> News:
         return _Stream(layout) if replicated else _Tail(layout)
 
-    return _listening(begin, shown, wake, replicated=replicated)
+    return _listening(begin, shown, wake, ready, replicated=replicated)
 
 
 @contextmanager
-def _listening(begin: Callable[[], News], shown: str, wake: Callable[[], None], *, replicated: bool) -> Iterator[None]:
+def _listening(
+    begin: Callable[[], News],
+    shown: str,
+    wake: Callable[[], None],
+    ready: Callable[[], None] | None,
+    *,
+    replicated: bool,
+) -> Iterator[None]:
     try:
         with translating(shown):
             news = allowed(begin)
@@ -102,7 +120,7 @@ def _listening(begin: Callable[[], News], shown: str, wake: Callable[[], None], 
     else:
         _log.info("%s stands alone: a tailable cursor wakes idle workers, and there are no transactions", shown)
     stopping = threading.Event()
-    listener = Listener(begin, news, wake, stopping)
+    listener = Listener(begin, news, wake, stopping, ready)
     threading.Thread(target=listener.run, name="penstock-listen", daemon=True).start()
     try:
         yield
@@ -128,11 +146,17 @@ class Listener:
     """Waits for news, and begins anew when a connection or a primary is lost."""
 
     def __init__(
-        self, begin: Callable[[], News], news: News, wake: Callable[[], None], stopping: threading.Event
+        self,
+        begin: Callable[[], News],
+        news: News,
+        wake: Callable[[], None],
+        stopping: threading.Event,
+        ready: Callable[[], None] | None = None,
     ) -> None:
         self._begin = begin
         self._news: News | None = news
         self._wake = wake
+        self._ready = ready or wake
         self._stopping = stopping
 
     def run(self) -> None:
@@ -144,7 +168,7 @@ class Listener:
                     # What was told in between went unheard.
                     self._wake()
                 if self._news.wait() and not self._stopping.is_set():
-                    self._wake()
+                    (self._ready if self._news.is_ready() else self._wake)()
             except PyMongoError:
                 self._let_go()
                 self._stopping.wait(_PAUSE)

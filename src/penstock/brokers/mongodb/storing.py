@@ -17,7 +17,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from penstock.brokers.mongodb.documents import RING, document, to_the_back
+from penstock.brokers.mongodb.documents import RING, document, rings_for_ready, to_the_back
 from penstock.brokers.mongodb.ends import Ends
 from penstock.brokers.mongodb.gates import Gates, lines_of
 from penstock.brokers.mongodb.intents import Intents
@@ -147,9 +147,9 @@ class Storing:
         return stored
 
     def _ringing(self, births: Sequence[Document]) -> list[Document]:
-        """The first of them wakes the workers by itself, by the change stream of a replica set."""
-        first, *others = births
-        return [{**first, RING: True}, *others]
+        """One of them wakes the workers by itself, by the change stream of a replica set: one for which more is to be done than to claim it."""
+        telling = next((n for n, born in enumerate(births) if not rings_for_ready(born)), 0)
+        return [{**born, RING: True} if n == telling else born for n, born in enumerate(births)]
 
     def _store_within(self, births: Sequence[Document], session: ClientSession, again: bool) -> Sequence[Document]:
         births = self._ringing(births)

@@ -19,16 +19,20 @@ from penstock.stores.statements import Statements
 
 _PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
+#: What a notification says that is for a job that is ready, and nothing else.
+_READY = "ready"
 
 
 @contextmanager
-def listening(url: postgres.PostgresUrl, sql: Statements, wake: Callable[[], None]) -> Iterator[None]:
-    """Call `wake` from a thread when there may be work, while the context is open.
+def listening(
+    url: postgres.PostgresUrl, sql: Statements, wake: Callable[[], None], ready: Callable[[], None] | None
+) -> Iterator[None]:
+    """Call `wake` from a thread when there may be work, while the context is open, or `ready`; see `Broker.listen`.
 
     The thread is armed while it waits: it holds a lock that enqueuers look at. Before it calls `wake`, which blocks while
     nobody is idle, it lets go of the lock, and enqueuers spare themselves the notification.
     """
-    ear = _WorkEar(url, sql, wake)
+    ear = _WorkEar(url, sql, wake, ready or wake)
     ear.start()
     try:
         yield
@@ -93,9 +97,12 @@ class Ear(ABC):
 
 
 class _WorkEar(Ear):
-    def __init__(self, url: postgres.PostgresUrl, sql: Statements, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, url: postgres.PostgresUrl, sql: Statements, wake: Callable[[], None], ready: Callable[[], None]
+    ) -> None:
         super().__init__(url, sql)
         self._wake = wake
+        self._ready = ready
 
     def _hear(self, wire: Wire, *, again: bool) -> None:
         wire.run(self._sql["listen"], {})
@@ -104,10 +111,14 @@ class _WorkEar(Ear):
         # What came while there was no connection was not heard.
         news = again
         while not self._stopping.is_set():
-            if news or self._notified(wire):
+            words = [] if news else self._notified(wire)
+            if news or words:
                 # First: of what whoever is woken enqueues or gives back at once, the place must come after this one.
                 before = self._place(wire.run(self._sql["disarm"], {}))
-                self._wake()
+                if all(word == _READY for word in words) and not news:
+                    self._ready()
+                else:
+                    self._wake()
                 seen = self._place(wire.run(self._sql["arm"], {}))
                 # What came in between was not announced to anybody.
                 news = seen != before

@@ -361,8 +361,8 @@ class RedisBroker(Broker):
         """See `Broker.depth`."""
         return int(self._link.run("depth", queue))
 
-    def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
-        """See `Broker.listen`: a list that a connection waits at."""
+    def listen(self, wake: Callable[[], None], ready: Callable[[], None] | None = None) -> AbstractContextManager[None]:
+        """See `Broker.listen`: a list that a connection waits at. A plain job goes to who stands by, and rings nowhere else."""
         return listening(self._link.url, wake)
 
     def watch_ends(self, tell: Callable[[Sequence[bytes]], None]) -> AbstractContextManager[bool]:

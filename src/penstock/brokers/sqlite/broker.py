@@ -24,7 +24,7 @@ from penstock.brokers.sqlite.sides import Sides
 from penstock.brokers.sqlite.taken import leases
 from penstock.brokers.sqlite.topics import Topics
 from penstock.core import limiter
-from penstock.core.job import Holder, Lease, NewJob
+from penstock.core.job import Holder, Lease, NewJob, due_at
 from penstock.core.limiter import Limit
 from penstock.core.metrics import Point
 from penstock.core.outcome import Ending, Outcome, ended
@@ -98,7 +98,7 @@ class SqliteBroker(Sides):
             self._lengthen_log()
         with self._transaction() as connection:
             ids, listeners = self._moves.enqueue(connection, jobs, now)
-        self._ring(listeners)
+        self._ring(listeners, ready=all(job.gate is None and due_at(job, now) is None for job in jobs))
         return ids
 
     def exchange(
@@ -342,9 +342,9 @@ class SqliteBroker(Sides):
         with sqlite.translating(self._path):
             return int(self._open.execute(self._sql["depth"], (queue,)).fetchone()[0])
 
-    def listen(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
+    def listen(self, wake: Callable[[], None], ready: Callable[[], None] | None = None) -> AbstractContextManager[None]:
         """See `Broker.listen`: a Unix datagram socket beside the file."""
-        return self._bell.listening(wake)
+        return self._bell.listening(wake, ready)
 
     def watch_ends(self, tell: Callable[[Sequence[bytes]], None]) -> AbstractContextManager[bool]:
         """See `Broker.watch_ends`: a Unix datagram socket in a folder beside the file."""

@@ -86,7 +86,11 @@ class Sides(Broker):
     def _transaction(self) -> sqlite.Transaction:
         return sqlite.Transaction(self._path, self._open, self._lock)
 
-    def _ring(self, listeners: Sequence[str]) -> None:
-        """Wake the workers: jobs have become ready, and the commit that made them so is done."""
+    def _ring(self, listeners: Sequence[str], *, ready: bool = False) -> None:
+        """Wake the workers: jobs have become ready, and the commit that made them so is done.
+
+        Parameters:
+            ready: and nothing else has changed; see `Broker.listen`.
+        """
         for socket in listeners:
-            self._bell.ring(socket)
+            self._bell.ring(socket, ready=ready)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 
 from penstock.brokers.base import Broker, WorkerInfo
+from penstock.brokers.timetable import Timetable
 from penstock.core.outcome import Ending, Outcome
+from penstock.core.schedule import Schedule
 from penstock.testing.contract.harness import (
     ALICE,
     NOW,
@@ -43,6 +46,21 @@ class ListenContract(ProcessContract, ContractBase):
                 sender.enqueue([job()])
                 assert woken.wait(PATIENCE)
                 woken.clear()
+
+    @by_record
+    def test_what_is_not_simply_ready_is_told_from_what_is(
+        self, store: Broker, open_store: Callable[..., Broker]
+    ) -> None:
+        told: SimpleQueue[str] = SimpleQueue()
+        sender = open_store()
+        with store.listen(lambda: told.put("wake"), lambda: told.put("ready")):
+            store.heartbeat(WorkerInfo("listener", "host", 1, "threads", 1, (QUEUE,), NOW))
+            sender.enqueue([job(), job(delay=3600)])
+            assert told.get(timeout=PATIENCE) == "wake"
+        with store.listen(lambda: told.put("wake"), lambda: told.put("ready")):
+            store.heartbeat(WorkerInfo("listener", "host", 1, "threads", 1, (QUEUE,), NOW))
+            Timetable(sender.schedules()).add(Schedule("soon", "app.task", b"\x90", every=3600))
+            assert told.get(timeout=PATIENCE) == "wake"
 
     def test_another_process_wakes(self, url: str, store: Broker, start: Callable[..., Child]) -> None:
         woken = threading.Event()
