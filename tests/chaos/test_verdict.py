@@ -59,11 +59,24 @@ def test_each_run_too_many_needs_a_reason_of_its_own() -> None:
     assert told(*twice, harms=(KILLED, Harm("restart", 3.05, 3.5))).unexplained == ()
 
 
-def test_who_was_frozen_may_begin_what_was_given_to_another_meanwhile() -> None:
-    frozen = Harm("freeze", 2.0, 9.0, frozenset({7}))
-    assert told(run(0, 8, 4.0, 4.1), run(0, 7, 8.0, 8.1), harms=(frozen,)).passed
-    assert told(run(0, 8, 4.0, 4.1), run(0, 7, 9.5, 9.6), harms=(frozen,)).unexplained == (0,)
-    assert told(run(0, 8, 1.0, 1.1), run(0, 7, 8.0, 8.1), harms=(frozen,)).unexplained == (0,)
+def test_who_was_frozen_begins_nothing_that_was_given_to_others() -> None:
+    frozen = Harm("freeze", 2.0, 15.0, frozenset({7}), freezes=True)
+    # The first thing that it notes may be a run that had begun, and was frozen right before its first line.
+    assert told(run(0, 8, 4.0, 4.1), run(0, 7, 9.0, 9.1), harms=(frozen,)).passed
+    both = [run(0, 8, 4.0, 4.1), run(1, 8, 4.2, 4.3), run(0, 7, 9.0, 9.1), run(1, 7, 9.2, 9.3)]
+    assert told(*both, sent=2, harms=(frozen,)).unexplained == (1,)
+    # It was in the middle of another one then.
+    assert told(run(1, 7, 1.9, 9.0), run(0, 8, 4.0, 4.1), run(0, 7, 9.1, 9.2), sent=2, harms=(frozen,)).unexplained == (
+        0,
+    )
+    assert told(run(0, 8, 4.0, 4.1), run(0, 9, 9.0, 9.1), harms=(frozen,)).unexplained == (0,)
+
+
+def test_each_time_that_it_was_frozen_it_may_have_been_before_its_first_line() -> None:
+    twice = tuple(Harm("freeze", at, at + 3.0, frozenset({7}), freezes=True) for at in (2.0, 12.0))
+    runs = [run(0, 8, 4.0, 4.1), run(0, 7, 9.0, 9.1), run(1, 8, 13.0, 13.1), run(1, 7, 19.0, 19.1)]
+    assert told(*runs, sent=2, harms=twice).passed
+    assert told(*runs, sent=2, harms=twice[:1]).unexplained == (1,)
 
 
 def test_a_job_that_was_handed_in_twice_may_be_there_twice() -> None:

@@ -89,9 +89,11 @@ class Harms:
     def _freeze(self, now: float) -> Harm | None:
         if self._thaw_at is not None:
             return None
-        victims, self._thaw_at = self._crew.freeze(self._dice), now + _FROZEN
-        # What it held it may begin then, until it hears that it was given to others.
-        return Harm("freeze a worker", now, self._thaw_at + _HEARS, frozenset(victims))
+        victims = self._crew.freeze(self._dice)
+        # What they write from now on they write when they go on.
+        frozen = time.monotonic()
+        self._thaw_at = now + _FROZEN
+        return Harm("freeze a worker", frozen, self._thaw_at + _HEARS, frozenset(victims), freezes=True)
 
     def _cut(self, now: float) -> Harm:
         assert self._proxy is not None

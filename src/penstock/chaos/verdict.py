@@ -21,12 +21,14 @@ class Harm(msgspec.Struct, frozen=True):
         kind: what it is called.
         at, until: when it began and when it was over, in seconds of the notes' clock.
         pids: whom it met; None where it met everybody.
+        freezes: those stood still, and went on later.
     """
 
     kind: str
     at: float
     until: float
     pids: frozenset[int] | None = None
+    freezes: bool = False
 
     def met(self, pid: int) -> bool:
         """Did it meet a process?"""
@@ -99,14 +101,18 @@ def judge(sent: Collection[int], resent: Collection[int], notes: Iterable[Note],
         notes: all there are, in their order.
         harms: in their order.
     """
-    runs = _runs(notes)
+    notes = list(notes)
+    runs, belated = _runs(notes), _belated(notes, harms)
     lost = sorted(number for number in sent if all(run.ended is None for run in runs.get(number, ())))
     repeated = {number: each for number, each in runs.items() if len(each) > 1}
     unexplained = sorted(
         number
         for number, each in repeated.items()
         if number not in resent
-        and not all(any(_explains(harm, first, second) for harm in harms) for first, second in itertools.pairwise(each))
+        and not all(
+            (second.pid, second.began) in belated or any(_explains(harm, first, second) for harm in harms)
+            for first, second in itertools.pairwise(each)
+        )
     )
     kinds = dict.fromkeys(harm.kind for harm in harms)
     tolls = [_toll(kind, [harm for harm in harms if harm.kind == kind], runs) for kind in kinds]
@@ -126,13 +132,23 @@ def _runs(notes: Iterable[Note]) -> dict[int, list[Run]]:
     return runs
 
 
-def _explains(harm: Harm, first: Run, second: Run) -> bool:
-    """Did it keep the store from hearing of the first run before the second began?
+def _belated(notes: Iterable[Note], harms: Iterable[Harm]) -> set[tuple[int, float]]:
+    """By whom and when runs were noted that may have begun before their process was frozen: the first thing that each wrote after that."""
+    since: dict[int, list[float]] = defaultdict(list)
+    for harm in harms:
+        for pid in harm.pids if harm.freezes and harm.pids else ():
+            since[pid].append(harm.at)
+    belated = set[tuple[int, float]]()
+    for note in notes:
+        if (times := since.get(note.pid)) and times[0] < note.at:
+            since[note.pid] = [at for at in times if at >= note.at]
+            if not note.ended:
+                belated.add((note.pid, note.at))
+    return belated
 
-    Or was the second of somebody who held the job before it was frozen, and began it when it could go on?
-    """
-    if harm.pids is not None and second.pid in harm.pids and harm.at <= first.began and second.began <= harm.until:
-        return True
+
+def _explains(harm: Harm, first: Run, second: Run) -> bool:
+    """Did it keep the store from hearing of the first run before the second began?"""
     if not harm.met(first.pid) or not first.began <= harm.until or not harm.at <= second.began:
         return False
     return first.ended is None or first.ended > harm.at - _UNHEARD
