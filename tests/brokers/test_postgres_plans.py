@@ -10,6 +10,7 @@ import pytest
 
 from penstock.brokers import connect
 from penstock.brokers.inspect import Selection
+from penstock.brokers.postgres import census
 from penstock.brokers.postgres.broker import PostgresBroker
 from penstock.core.job import Failure
 from penstock.core.limiter import Limit, gate
@@ -20,7 +21,9 @@ from penstock.testing.servers import PostgresServer
 
 SIZES = (50, 2_000, 40_000)
 _numbers = itertools.count()
-_WAYS = re.compile(r"(?:Seq|Index|Index Only|Bitmap Heap|Bitmap Index|Tid) Scan.*? on \w+|Sort|Hash Join|Merge Join")
+_WAYS = re.compile(
+    r"(?:Seq|Index|Index Only|Bitmap Heap|Bitmap Index|Tid|Tid Range) Scan.*? on \w+|Sort|Hash Join|Merge Join"
+)
 
 
 def take(store: PostgresBroker) -> None:
@@ -202,6 +205,18 @@ def test_a_look_at_a_deep_queue_reads_a_part_of_it(deep: dict[int, PostgresBroke
 
     through = [way for way in ways(deep[SIZES[-1]], look) if way.startswith(("Seq", "Bitmap")) and way.endswith(" job")]
     assert through == []
+
+
+def test_an_exact_count_of_a_large_table_reads_each_part_of_it_once(
+    deep: dict[int, PostgresBroker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = deep[SIZES[-1]]
+    whole = store.inspector().count()
+    # A statement for the whole of ten million jobs took longer than any may.
+    monkeypatch.setattr(census, "_AT_ONCE", 7)
+    assert store.inspector().count() == whole
+    through = [way for way in ways(store, lambda store: store.inspector().count()) if way.endswith(" job")]
+    assert set(through) == {"Tid Range Scan on job"}
 
 
 def test_a_claim_reads_no_more_of_a_deep_queue(deep: dict[int, PostgresBroker]) -> None:

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+from psycopg.rows import TupleRow
+
 from penstock.brokers.inspect import QueueCounts
 from penstock.brokers.postgres.link import Link, Session
 from penstock.brokers.tally import Tally
@@ -26,6 +28,8 @@ STATES: dict[State, tuple[int, bool | None]] = {
 _ON_A_PAGE = 30
 #: Pages that a sample is of: 40 ms, and 2 % off.
 _SAMPLED = 3000
+#: Pages that one statement reads, at most: 512 MB, so that each is answered in time however large the table is.
+_AT_ONCE = 65_536
 
 
 def state_of(number: int, held: bool) -> State:
@@ -38,8 +42,8 @@ def state_of(number: int, held: bool) -> State:
 class Census:
     """One count.
 
-    A small table is read whole. In a large one each state is counted by its index, up to a limit, in the ready set queue by queue; where there
-    are more, a sample of the table's pages says how many.
+    A small table is read whole, and a large one part by part where each job is to be counted. Otherwise each state is counted there by its index, up to a
+    limit, in the ready set queue by queue; where there are more, a sample of the table's pages says how many.
 
     Parameters:
         most: see `Inspector.count`.
@@ -52,16 +56,28 @@ class Census:
 
     def queues(self) -> Sequence[QueueCounts]:
         """See `Inspector.count`."""
-        if self._most is None or int(self._link.run("count_pages")[0][0]) * _ON_A_PAGE <= self._most:
-            for queue, number, held, count in self._link.run("count"):
-                state = state_of(number, held)
-                if state is not State.CANCELLED:
-                    self._tally.add(queue, state.value, count)
+        pages = self._pages(self._link)
+        if pages <= _AT_ONCE if self._most is None else pages * _ON_A_PAGE <= self._most:
+            self._add(self._link.run("count"))
+        elif self._most is None:
+            with self._link.transaction() as session:
+                session.run("count_snapshot")
+                for first in range(0, self._pages(session), _AT_ONCE):
+                    self._add(session.run("count_range", first=f"({first},0)", last=f"({first + _AT_ONCE},0)"))
         else:
             with self._link.transaction() as session:
                 session.run("count_plans")
                 _Parts(session, self._most, self._tally).count()
         return self._tally.queues()
+
+    def _pages(self, session: Link | Session) -> int:
+        return int(session.run("count_pages")[0][0])
+
+    def _add(self, rows: Sequence[TupleRow]) -> None:
+        for queue, number, held, count in rows:
+            state = state_of(number, held)
+            if state is not State.CANCELLED:
+                self._tally.add(queue, state.value, count)
 
 
 class _Parts:
