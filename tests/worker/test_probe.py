@@ -9,7 +9,8 @@ import pytest
 
 from penstock.brokers.inspect import LaneRecord
 from penstock.errors import ConfigError
-from penstock.worker.probe import Report, health_pages, metrics_pages, probe, serving
+from penstock.worker.probe import health_pages, metrics_pages, probe, serving
+from penstock.worker.report import Report
 
 LANES = (LaneRecord(("mail",), "prefork", 2, 1, 1),)
 WELL = Report("ab12", "", 1, LANES, 0.1)

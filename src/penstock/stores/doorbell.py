@@ -8,7 +8,6 @@ that nobody holds any more also tells, at once and without a clock, that its wor
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -81,8 +80,8 @@ class Doorbell:
     @contextmanager
     def receiving(self, hear: Callable[[bytes], None]) -> Iterator[None]:
         """Call `hear` from a thread with the words of every ring while the context is open."""
-        # An address has room for 107 bytes, and a name may have 255: what is left over identifies enough.
-        name = f".{os.fsdecode(os.fsencode(self._base)[:24])}-{secrets.token_hex(6)}.sock"
+        # Not by `secrets`, which loads OpenSSL. An address has room for 107 bytes, and a name may have 255: what is left over identifies enough.
+        name = f".{os.fsdecode(os.fsencode(self._base)[:24])}-{os.urandom(6).hex()}.sock"
         bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         # Linux makes the socket with this mode; elsewhere the change below comes a moment later.
         with suppress(OSError):

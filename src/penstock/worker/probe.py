@@ -12,29 +12,13 @@ from typing import Any
 
 import msgspec
 
-from penstock.brokers.inspect import LaneRecord
 from penstock.errors import ConfigError
+from penstock.worker.report import Report
 
 #: Seconds without a step of the supervisor after which it does not live any more.
 LIVE_SECONDS = 15.0
 _PATIENCE = 5.0
 _TEXT = "text/plain; charset=utf-8"
-
-
-class Report(msgspec.Struct, frozen=True):
-    """How a worker is.
-
-    Parameters:
-        trouble: why it does no work; nothing where it does.
-        running: jobs that run.
-        idle_for: seconds since the supervisor took a step.
-    """
-
-    worker: str
-    trouble: str
-    running: int
-    lanes: tuple[LaneRecord, ...]
-    idle_for: float
 
 
 #: Answers a GET whose Accept header it is given: with a status, a type and a body.

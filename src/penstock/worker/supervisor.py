@@ -7,7 +7,6 @@ it has booted.
 from __future__ import annotations
 
 import os
-import secrets
 import selectors
 import socket
 import time
@@ -37,8 +36,8 @@ from penstock.worker.link import Hello
 from penstock.worker.memory import peak, resident
 from penstock.worker.obituary import death_of, words_of
 from penstock.worker.presence import Presence
-from penstock.worker.probe import Report
 from penstock.worker.pulse import Pulse
+from penstock.worker.report import Report
 from penstock.worker.signals import Signals
 from penstock.worker.tree import collect_strangers
 from penstock.worker.upkeep import Upkeep
@@ -74,7 +73,7 @@ class Supervisor:
         verbose: bool = False,
         canaries: bool = False,
     ) -> None:
-        self.id = secrets.token_hex(16)
+        self.id = os.urandom(16).hex()  # not by `secrets`, which loads OpenSSL
         self._module = module
         self._crews = Crews(lanes)
         self._emitter = emitter
