@@ -1,10 +1,11 @@
 """Fixtures for every test."""
 
+import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,13 @@ settings.load_profile("penstock")
 # A shell that runs the tests in the background has them ignore SIGINT, and whatever they start would ignore it as well.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure() -> None:
+    """The tests' folders lie in memory, where it has room: most commits of the tests go to SQLite, and would wait for a disk."""
+    with suppress(OSError):
+        if shutil.disk_usage("/dev/shm").free >= 4 << 30:
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")
 
 
 @pytest.fixture(scope="session")

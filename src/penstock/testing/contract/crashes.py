@@ -24,7 +24,7 @@ class CrashContract(ProcessContract, ContractBase):
     @pytest.mark.parametrize("seed", [1, 2])
     def test_killed_holders_lose_nothing(self, url: str, store: Broker, start: Callable[..., Child], seed: int) -> None:
         chance = random.Random(seed)
-        sent = jobs(4000)
+        sent = jobs(1500)
         store.enqueue(sent)
         delivered: Counter[bytes] = Counter()
         excused: set[bytes] = set()
@@ -32,10 +32,12 @@ class CrashContract(ProcessContract, ContractBase):
             child = start("drain", url, f"w{turn}", LIMIT)
             child.wait_until_ready()
             child.go()
-            lines = [child.line() for _ in range(chance.randrange(1, 30))] + child.kill()
+            lines = [child.line() for _ in range(chance.randrange(1, 12))] + child.kill()
             chunks = claimed(lines)
             delivered.update(id for chunk in chunks for id in chunk)
-            excused.update(chunks[-1])
+            # On a busy machine a child may get far ahead of who kills it, and leave nothing for the next.
+            for last in chunks[-1:]:
+                excused.update(last)
             held = len(store.inspector().list(Selection(state=State.RUNNING)))
             assert held <= LIMIT
             assert store.rescue(dead_after=5, now=time.time() + 60) == held

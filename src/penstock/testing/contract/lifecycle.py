@@ -25,6 +25,8 @@ from penstock.testing.contract.harness import (
     ids,
     job,
     jobs,
+    new_id,
+    with_namespace,
 )
 from penstock.testing.contract.processes import Child, ProcessContract, together
 
@@ -135,21 +137,26 @@ class LifecycleContract(ProcessContract, ContractBase):
         end(store, lease)
         assert other.inspector().get(sent.id) is None
 
+    @pytest.fixture
+    def unopened(self, url: str) -> str:
+        """A store that nobody has opened yet: what is given as fresh may be an old one, emptied."""
+        return with_namespace(url, f"new{new_id().hex()[-8:]}")
+
     def test_many_processes_open_a_new_store_at_once(
-        self, url: str, start: Callable[..., Child], open_store: Callable[..., Broker]
+        self, unopened: str, start: Callable[..., Child], open_store: Callable[..., Broker]
     ) -> None:
-        children = [start("begin", url) for _ in range(6)]
+        children = [start("begin", unopened) for _ in range(6)]
         together(children)
         assert [child.finish() for child in children] == [["done"]] * 6
-        assert open_store().depth(QUEUE) == 6
+        assert open_store(unopened).depth(QUEUE) == 6
 
-    def test_many_threads_open_a_new_store_at_once(self, url: str, open_store: Callable[..., Broker]) -> None:
+    def test_many_threads_open_a_new_store_at_once(self, unopened: str, open_store: Callable[..., Broker]) -> None:
         barrier = threading.Barrier(6)
         failed: list[PenstockError] = []
 
         def begin() -> None:
             barrier.wait(30)
-            store = connect(url)
+            store = connect(unopened)
             try:
                 store.open()
                 store.enqueue([job()], now=NOW)
@@ -164,4 +171,4 @@ class LifecycleContract(ProcessContract, ContractBase):
         for thread in threads:
             thread.join()
         assert failed == []
-        assert open_store().depth(QUEUE) == 6
+        assert open_store(unopened).depth(QUEUE) == 6
