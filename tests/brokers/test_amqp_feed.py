@@ -14,12 +14,13 @@ import pytest
 from penstock.brokers.amqp.broker import AmqpBroker
 from penstock.brokers.amqp.url import parse
 from penstock.brokers.amqp.wire import Wire
+from penstock.brokers.base import Broker
 from penstock.client import new_ids
 from penstock.core.ids import made_at
 from penstock.core.limiter import Limit
 from penstock.core.signing import Signing
 from penstock.core.topics import Event, Subscription, body, job_id
-from penstock.errors import StoreUnavailable
+from penstock.errors import StoreError, StoreUnavailable
 from penstock.testing.contract.harness import ALICE, ids
 from penstock.testing.servers import RabbitServer
 
@@ -158,3 +159,19 @@ def test_an_exchange_that_was_deleted_is_there_again(store: AmqpBroker, channel:
     assert store.publish([event]) == [1]
     assert outsider.events() == [("orders.filled", 3)]
     assert job_id(event.id, LEDGER) in ids(store.exchange((), ["ledger"], 10, ALICE).leases)
+
+
+def test_who_may_not_publish_to_outsiders_stores_no_job(
+    store: AmqpBroker, opened: Callable[[str], Broker], rabbit_server: RabbitServer, rabbit_url: str, namespace: str
+) -> None:
+    store.subscribe([LEDGER, MAIL])
+    assert store.publish(events(1)) == [2]
+    assert len(store.exchange((), ["ledger", "mail"], 10, ALICE).leases) == 2
+    rabbit_server.control("add_user", namespace, "secret")
+    rabbit_server.control("set_permissions", "-p", "/", namespace, ".*", f"^(?!{namespace}\\.published$).*", ".*")
+    limited = opened(rabbit_url.replace("guest:guest", f"{namespace}:secret"))
+    for several in (events(2), events(3, 4)):
+        with pytest.raises(StoreError, match="set_permissions"):
+            limited.publish(several)
+    assert (store.depth("ledger"), store.depth("mail")) == (0, 0)
+    assert store.exchange((), ["ledger", "mail"], 10, ALICE).leases == []
