@@ -142,3 +142,9 @@ def rabbit_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def open_rabbit(rabbit_url: str, opened: Callable[[str], Broker]) -> Callable[[], Broker]:
     """Opens connections to it."""
     return lambda: opened(rabbit_url)
+
+
+@pytest.fixture
+def redis_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh queue on Redis."""
+    return redis_urls(request, tmp_path)()

@@ -2,11 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -34,28 +33,13 @@ LEFT = {"layout", "claim", "pos", "rings"}
 
 
 @pytest.fixture
-def url(request: pytest.FixtureRequest, stores: dict[str, Any], tmp_path: Path) -> str:
-    made: str = stores["redis"](request, tmp_path)()
-    return made
+def url(redis_url: str) -> str:
+    return redis_url
 
 
 @pytest.fixture
-def open_at() -> Iterator[Callable[[str], RedisBroker]]:
-    with ExitStack() as stack:
-
-        def open_one(where: str) -> RedisBroker:
-            broker = connect(where)
-            assert isinstance(broker, RedisBroker)
-            stack.callback(broker.close)
-            broker.open()
-            return broker
-
-        yield open_one
-
-
-@pytest.fixture
-def store(url: str, open_at: Callable[[str], RedisBroker]) -> RedisBroker:
-    return open_at(url)
+def store(url: str, opened: Callable[[str], RedisBroker]) -> RedisBroker:
+    return opened(url)
 
 
 def names(url: str) -> set[str]:
@@ -162,18 +146,18 @@ def test_a_claim_number_is_not_given_again_by_a_server_that_missed_the_last(url:
     assert claim_one(store).claim > first.claim
 
 
-def test_of_what_was_told_nothing_is_lost_by_a_kill(open_at: Callable[[str], RedisBroker]) -> None:
+def test_of_what_was_told_nothing_is_lost_by_a_kill(opened: Callable[[str], RedisBroker]) -> None:
     with RedisServer(appendfsync="always") as server:
         stored, ended, asked, begun = set[bytes](), set[bytes](), set[bytes](), threading.Event()
 
         def send() -> None:
-            store = open_at(server.url())
+            store = opened(server.url())
             with suppress(StoreUnavailable):
                 while True:
                     stored.update(store.enqueue(jobs(50)))
 
         def work() -> None:
-            store, leases = open_at(server.url()), list[Lease]()
+            store, leases = opened(server.url()), list[Lease]()
             with suppress(StoreUnavailable):
                 while True:
                     asked.clear()
@@ -192,7 +176,7 @@ def test_of_what_was_told_nothing_is_lost_by_a_kill(open_at: Callable[[str], Red
         for thread in threads:
             thread.join()
         server.start()
-        store, left = open_at(server.url()), set[bytes]()
+        store, left = opened(server.url()), set[bytes]()
         store.depart(ALICE.worker)
         while leases := claim(store):
             left.update(ids(leases))
@@ -201,22 +185,22 @@ def test_of_what_was_told_nothing_is_lost_by_a_kill(open_at: Callable[[str], Red
         assert not left & (ended - asked)
 
 
-def test_a_unix_socket_will_do(open_at: Callable[[str], RedisBroker], tmp_path: Path) -> None:
+def test_a_unix_socket_will_do(opened: Callable[[str], RedisBroker], tmp_path: Path) -> None:
     path = tmp_path / "redis.sock"
     with RedisServer(options=["--unixsocket", str(path)]):
-        store, woken = open_at(f"redis://{quote(str(path), safe='')}/3"), threading.Event()
+        store, woken = opened(f"redis://{quote(str(path), safe='')}/3"), threading.Event()
         with store.listen(woken.set):
             store.enqueue([job()], now=NOW)
             assert woken.wait(PATIENCE)
         assert hand_in(store, Outcome(claim_one(store))) == []
         assert "off, on this machine" in {check.found for check in store.diagnose()}
     with pytest.raises(StoreUnavailable, match="start it"):
-        open_at(f"redis://{quote(str(path), safe='')}/3")
+        opened(f"redis://{quote(str(path), safe='')}/3")
 
 
-def test_leases_outlive_a_kill(open_at: Callable[[str], RedisBroker]) -> None:
+def test_leases_outlive_a_kill(opened: Callable[[str], RedisBroker]) -> None:
     with RedisServer(appendfsync="always") as server:
-        store = open_at(server.url())
+        store = opened(server.url())
         store.enqueue(jobs(10), now=NOW)
         leases = claim(store, 4)
         assert hand_in(store, Outcome(leases[0]), Outcome(leases[1], Ending.DEAD)) == []
@@ -228,13 +212,13 @@ def test_leases_outlive_a_kill(open_at: Callable[[str], RedisBroker]) -> None:
         assert len(claim(store)) == 6
 
 
-def test_a_replica_that_takes_over_knows_the_leases(open_at: Callable[[str], RedisBroker]) -> None:
+def test_a_replica_that_takes_over_knows_the_leases(opened: Callable[[str], RedisBroker]) -> None:
     with RedisServer() as master, RedisServer(options=["--replicaof", LOOPBACK, str(master.port)]) as replica:
-        store = open_at(master.url())
+        store = opened(master.url())
         store.enqueue(jobs(5), now=NOW)
         leases = claim(store, 2)
         wait_for(lambda: master.is_copied_to(replica))
-        follower = open_at(replica.url())
+        follower = opened(replica.url())
         with pytest.raises(StoreReadOnly, match="redis\\+sentinel"):
             follower.enqueue(jobs(1))
         with pytest.raises(StoreReadOnly):
@@ -246,9 +230,9 @@ def test_a_replica_that_takes_over_knows_the_leases(open_at: Callable[[str], Red
         assert len(claim(follower)) == 3
 
 
-def test_a_full_server_takes_no_jobs_and_lets_workers_drain_it(open_at: Callable[[str], RedisBroker]) -> None:
+def test_a_full_server_takes_no_jobs_and_lets_workers_drain_it(opened: Callable[[str], RedisBroker]) -> None:
     with RedisServer(options=["--maxmemory", "8mb"]) as server:
-        store = open_at(server.url())
+        store = opened(server.url())
 
         def fill() -> None:
             while True:
@@ -272,9 +256,9 @@ def test_a_full_server_takes_no_jobs_and_lets_workers_drain_it(open_at: Callable
         store.enqueue(jobs(100))
 
 
-def test_what_an_answer_that_was_lost_took_is_given_back(open_at: Callable[[str], RedisBroker]) -> None:
+def test_what_an_answer_that_was_lost_took_is_given_back(opened: Callable[[str], RedisBroker]) -> None:
     with RedisServer() as server:
-        store = open_at(f"{server.url()}?timeout=0.3")
+        store = opened(f"{server.url()}?timeout=0.3")
         once, sent = job(at_most_once=True), jobs(5)
         store.enqueue([once, *sent])
         # From now on the server knows the script.
@@ -283,18 +267,18 @@ def test_what_an_answer_that_was_lost_took_is_given_back(open_at: Callable[[str]
         with pytest.raises(StoreUnavailable, match="in time"):
             store.exchange((), [QUEUE], 6, ALICE)
         server.process.thaw()
-        watcher = open_at(server.url())
+        watcher = opened(server.url())
         # The server reads the command, whose connection is closed, when it goes on.
         assert any(any(row.running for row in watcher.inspector().count()) for _ in range(10_000))
         assert sorted(ids(store.exchange((), [QUEUE], 10, ALICE).leases)) == sorted(ids([once, *sent]))
 
 
-def test_a_listener_hears_again_when_its_server_is_back(open_at: Callable[[str], RedisBroker]) -> None:
+def test_a_listener_hears_again_when_its_server_is_back(opened: Callable[[str], RedisBroker]) -> None:
     with RedisServer() as server:
-        store, woken = open_at(server.url()), threading.Event()
+        store, woken = opened(server.url()), threading.Event()
         with store.listen(woken.set):
             server.restart()
-            sender = open_at(server.url())
+            sender = opened(server.url())
             # It connects again within half a second, and takes it that it missed something.
             assert woken.wait(PATIENCE)
             woken.clear()
@@ -322,11 +306,11 @@ def test_rings_do_not_pile_up_at_a_busy_listener(url: str, store: RedisBroker) -
     assert len(count) <= 3
 
 
-def test_a_cluster_is_found_out_and_served(open_at: Callable[[str], RedisBroker]) -> None:
+def test_a_cluster_is_found_out_and_served(opened: Callable[[str], RedisBroker]) -> None:
     with RedisServer(options=["--cluster-enabled", "yes", "--cluster-port", str(free_port())]) as server:
         ask(server.url(), "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         wait_for(lambda: b"cluster_state:ok" in ask(server.url(), "CLUSTER", "INFO"))
-        store, woken = open_at(server.url()), threading.Event()
+        store, woken = opened(server.url()), threading.Event()
         with store.listen(woken.set):
             sent = [*jobs(5), job(unique="k", run_at=NOW + 5)]
             store.enqueue(sent, now=NOW)
@@ -337,10 +321,10 @@ def test_a_cluster_is_found_out_and_served(open_at: Callable[[str], RedisBroker]
         assert store.promote(now=NOW) == 5
         assert len(store.inspector().list(Selection())) == 1
         with pytest.raises(StoreError, match="namespace"):
-            open_at(server.url(3))
+            opened(server.url(3))
 
 
-def test_sentinels_lead_to_the_new_master(open_at: Callable[[str], RedisBroker]) -> None:
+def test_sentinels_lead_to_the_new_master(opened: Callable[[str], RedisBroker]) -> None:
     sentinel = ServerProcess("sentinel")
     with RedisServer() as master, RedisServer(options=["--replicaof", LOOPBACK, str(master.port)]) as replica:
         settings = sentinel.folder / "sentinel.conf"
@@ -351,7 +335,7 @@ def test_sentinels_lead_to_the_new_master(open_at: Callable[[str], RedisBroker])
         try:
             where = f"redis://{LOOPBACK}:{sentinel.port}"
             sentinel.start([master.program, str(settings), "--sentinel"], lambda: _answers(where))
-            store = open_at(f"redis+sentinel://{LOOPBACK}:{sentinel.port}/main?timeout=5")
+            store = opened(f"redis+sentinel://{LOOPBACK}:{sentinel.port}/main?timeout=5")
             store.enqueue(jobs(5), now=NOW)
             leases = claim(store, 2)
             pause = threading.Event()
@@ -367,7 +351,7 @@ def test_sentinels_lead_to_the_new_master(open_at: Callable[[str], RedisBroker])
                 pytest.fail("no new master within 20 s")
             assert stale == []
             assert len(claim(store)) == 3
-            assert open_at(replica.url()).depth(QUEUE) == 0
+            assert opened(replica.url()).depth(QUEUE) == 0
         finally:
             sentinel.remove()
 
@@ -382,11 +366,11 @@ def _answers(url: str) -> bool:
 # Users, and what is said
 
 
-def test_the_rights_that_the_documentation_names_are_enough(open_at: Callable[[str], RedisBroker]) -> None:
+def test_the_rights_that_the_documentation_names_are_enough(opened: Callable[[str], RedisBroker]) -> None:
     with RedisServer() as server:
         rights = "on >pw ~{penstock}:* +@all -@dangerous -@admin +info"
         ask(server.url(), "ACL", "SETUSER", "worker", *rights.split())
-        store, woken = open_at(f"redis://worker:pw@{LOOPBACK}:{server.port}/0"), threading.Event()
+        store, woken = opened(f"redis://worker:pw@{LOOPBACK}:{server.port}/0"), threading.Event()
         with store.listen(woken.set):
             store.enqueue([job()], now=NOW)
             assert woken.wait(PATIENCE)
@@ -394,19 +378,19 @@ def test_the_rights_that_the_documentation_names_are_enough(open_at: Callable[[s
         assert list(store.inspector().list(Selection())) == []
         assert "appendonly no" in {check.found for check in store.diagnose()}
         with pytest.raises(StoreError, match="ACL SETUSER") as caught:
-            open_at(f"redis://worker:pw@{LOOPBACK}:{server.port}/0?namespace=other")
+            opened(f"redis://worker:pw@{LOOPBACK}:{server.port}/0?namespace=other")
         assert "pw" not in str(caught.value)
         assert "\n" not in str(caught.value)
 
 
-def test_keys_of_a_newer_version_are_left_alone(url: str, open_at: Callable[[str], RedisBroker]) -> None:
+def test_keys_of_a_newer_version_are_left_alone(url: str, opened: Callable[[str], RedisBroker]) -> None:
     broker = connect(url)
     assert broker.schema() == Schema(None, 1)
-    open_at(url)
+    opened(url)
     assert broker.schema() == Schema(1, 1)
     ask(url, "SET", "{" + url.partition("?namespace=")[2] + "}:layout", "2")
     with pytest.raises(SchemaTooNew, match="upgrade"):
-        open_at(url)
+        opened(url)
 
 
 def test_there_is_no_transaction_to_join(store: RedisBroker) -> None:
@@ -447,7 +431,7 @@ def test_the_doctor_names_a_replica(redis_server: RedisServer) -> None:
 
 
 def test_nobody_is_rescued_after_a_step_of_the_servers_clock(
-    store: RedisBroker, url: str, open_at: Callable[[str], RedisBroker]
+    store: RedisBroker, url: str, opened: Callable[[str], RedisBroker]
 ) -> None:
     store.enqueue(jobs(1))
     seconds, _ = ask(url, "TIME")
@@ -456,4 +440,4 @@ def test_nobody_is_rescued_after_a_step_of_the_servers_clock(
     store._steady.observe(int(seconds) - 3600, time.monotonic())
     assert store.rescue(dead_after=6) == 0
     assert [one.state for one in store.inspector().list(Selection())] == [State.RUNNING]
-    assert open_at(url).rescue(dead_after=6) == 1
+    assert opened(url).rescue(dead_after=6) == 1

@@ -1,16 +1,14 @@
 """Redis: a process with nothing to do has its next claim made by the server, when there is a job."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import redis
 from redis_servers import ask
 
-from penstock.brokers import connect
 from penstock.brokers.redis.broker import RedisBroker
 from penstock.core.job import Lease
 from penstock.core.outcome import Ending, Outcome
@@ -21,33 +19,18 @@ from penstock.testing.servers import RedisServer
 
 
 @pytest.fixture
-def url(request: pytest.FixtureRequest, stores: dict[str, Any], tmp_path: Path) -> str:
-    made: str = stores["redis"](request, tmp_path)()
-    return made
+def url(redis_url: str) -> str:
+    return redis_url
 
 
 @pytest.fixture
-def open_at() -> Iterator[Callable[[str], RedisBroker]]:
-    with ExitStack() as stack:
-
-        def open_one(where: str) -> RedisBroker:
-            broker = connect(where)
-            assert isinstance(broker, RedisBroker)
-            stack.callback(broker.close)
-            broker.open()
-            return broker
-
-        yield open_one
+def store(url: str, opened: Callable[[str], RedisBroker]) -> RedisBroker:
+    return opened(url)
 
 
 @pytest.fixture
-def store(url: str, open_at: Callable[[str], RedisBroker]) -> RedisBroker:
-    return open_at(url)
-
-
-@pytest.fixture
-def sender(url: str, open_at: Callable[[str], RedisBroker]) -> RedisBroker:
-    return open_at(url)
+def sender(url: str, opened: Callable[[str], RedisBroker]) -> RedisBroker:
+    return opened(url)
 
 
 def standing(url: str) -> list[bytes]:
@@ -99,9 +82,9 @@ def test_what_came_between_the_look_and_standing_by_is_not_missed(store: RedisBr
 
 
 def test_of_several_that_stand_by_one_is_rung_for_a_job_of_its_queue(
-    url: str, store: RedisBroker, sender: RedisBroker, open_at: Callable[[str], RedisBroker]
+    url: str, store: RedisBroker, sender: RedisBroker, opened: Callable[[str], RedisBroker]
 ) -> None:
-    other = open_at(url)
+    other = opened(url)
     woken = [idle(store), idle(other, BOB)]
     until_standing(url, 2)
     sent = job()
@@ -142,14 +125,14 @@ def test_who_closes_is_not_rung_for_any_more(url: str, store: RedisBroker) -> No
     assert standing(url) == []
 
 
-def test_a_cut_connection_loses_nothing(open_at: Callable[[str], RedisBroker]) -> None:
+def test_a_cut_connection_loses_nothing(opened: Callable[[str], RedisBroker]) -> None:
     with RedisServer() as server:
-        store = open_at(server.url())
+        store = opened(server.url())
         idle(store)
         until_standing(f"{server.url()}?namespace=penstock", 1)
         with redis.Redis.from_url(server.url()) as client:
             client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        sent, sender = job(), open_at(server.url())
+        sent, sender = job(), opened(server.url())
         # It rings for one that hears nothing any more; every process looks now and then.
         sender.enqueue([sent])
         found: list[bytes] = []
