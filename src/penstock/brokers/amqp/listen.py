@@ -77,7 +77,7 @@ class _Listener:
 
     def run(self) -> None:
         """Wait until told to stop."""
-        self._rung = False
+        self._rung = self._asked = False
         while not self._stopping.is_set():
             try:
                 with self._link.held():
