@@ -70,6 +70,13 @@ class World:
         told = {"CHAOS_URL": self.worker_url, "CHAOS_LOG": str(self.log), **environment}
         return self._started(Worker(["-m", "penstock", "worker", "chaos_target:app", *options], self.folder, told))
 
+    def run_all(self, number: int, *options: str) -> list["Worker"]:
+        """Start so many as `run` does, and wait until all are up: one whose very first connection is cut ends with status 1."""
+        workers = [self.run(*options) for _ in range(number)]
+        with self.app.inspector() as inspector:
+            until(lambda: len(inspector.workers()) == number, 60, "all workers are up")
+        return workers
+
     def _started(self, worker: "Worker") -> "Worker":
         self.workers.append(worker)
         return worker

@@ -52,8 +52,8 @@ def world(three: MongoServer, tmp_path: Path) -> Iterator[World]:
 
 def test_of_the_primary_loses_and_repeats_nothing(three: MongoServer, world: World) -> None:
     dice = random.Random(SEED)
+    workers = world.run_all(2, "-c", "2")
     world.app.tasks["short"].delay_many([(number, dice.choice([500, 1000, 2000])) for number in range(JOBS)])
-    workers = [world.run("-c", "2") for _ in range(2)]
     pause = threading.Event()
     for _ in range(FAILOVERS):
         world.wait_for_runs(len(world.notes()))
@@ -73,8 +73,8 @@ def test_of_the_primary_loses_and_repeats_nothing(three: MongoServer, world: Wor
 
 def test_of_a_redis_master_loses_nothing_that_its_replica_had(watched: Watched, watched_world: World) -> None:
     world, dice = watched_world, random.Random(SEED)
+    workers = world.run_all(2, "-c", "2")
     world.app.tasks["short"].delay_many([(number, dice.choice([500, 1000, 2000])) for number in range(JOBS)])
-    workers = [world.run("-c", "2") for _ in range(2)]
     pause = threading.Event()
     for number in range(FAILOVERS):
         world.wait_for_runs(len(world.notes()))
