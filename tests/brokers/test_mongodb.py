@@ -132,9 +132,6 @@ def test_a_job_that_is_too_large_is_refused_and_takes_no_other_along(store: Mong
     assert claim_one(store).payload[:1] == b"y"
 
 
-# A transaction of the user's
-
-
 def test_a_plain_job_rings_as_one_that_is_ready(store: MongoBroker) -> None:
     told: SimpleQueue[str] = SimpleQueue()
     with store.listen(lambda: told.put("wake"), lambda: told.put("ready")):
@@ -143,6 +140,9 @@ def test_a_plain_job_rings_as_one_that_is_ready(store: MongoBroker) -> None:
         # The one that rings for all of them is one that the upkeep must see to.
         store.enqueue([*jobs(1), job(delay=60)])
         assert told.get(timeout=20) == "wake"
+
+
+# A transaction of the user's
 
 
 def test_jobs_join_a_transaction_of_the_users(store: MongoBroker, client: pymongo.MongoClient[dict[str, Any]]) -> None:

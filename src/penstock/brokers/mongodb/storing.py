@@ -149,7 +149,9 @@ class Storing:
     def _ringing(self, births: Sequence[Document]) -> list[Document]:
         """One of them wakes the workers by itself, by the change stream of a replica set: one for which more is to be done than to claim it."""
         telling = next((n for n, born in enumerate(births) if not rings_for_ready(born)), 0)
-        return [{**born, RING: True} if n == telling else born for n, born in enumerate(births)]
+        ringing = list(births)
+        ringing[telling] = {**ringing[telling], RING: True}
+        return ringing
 
     def _store_within(self, births: Sequence[Document], session: ClientSession, again: bool) -> Sequence[Document]:
         births = self._ringing(births)

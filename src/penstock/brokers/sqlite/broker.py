@@ -98,7 +98,8 @@ class SqliteBroker(Sides):
             self._lengthen_log()
         with self._transaction() as connection:
             ids, listeners = self._moves.enqueue(connection, jobs, now)
-        self._ring(listeners, ready=all(job.gate is None and due_at(job, now) is None for job in jobs))
+        if listeners:
+            self._ring(listeners, ready=all(job.gate is None and due_at(job, now) is None for job in jobs))
         return ids
 
     def exchange(
