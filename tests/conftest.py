@@ -79,8 +79,8 @@ def redis_server() -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="session")
 def rabbit_server() -> Iterator[RabbitServer]:
-    """A RabbitMQ of one node, shared likewise."""
-    with RabbitServer() as server:
+    """A RabbitMQ of one node, shared likewise; tests leave hundreds of queues behind in it."""
+    with RabbitServer(tick=600) as server:
         yield server
 
 

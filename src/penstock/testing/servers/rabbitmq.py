@@ -25,10 +25,11 @@ class RabbitServer(Server):
         durable: its files lie on a disk; without it they may lie in memory, where a confirm waits for nothing.
         settings: lines of rabbitmq.conf.
         joins: a running node, whose cluster it enters.
+        tick: seconds after which each quorum queue looks after itself, used or not; where many are left behind, that is most of what the node does.
     """
 
     def __init__(
-        self, *, durable: bool = False, settings: Sequence[str] = (), joins: RabbitServer | None = None
+        self, *, durable: bool = False, settings: Sequence[str] = (), joins: RabbitServer | None = None, tick: float = 5
     ) -> None:
         self._scripts = _find()
         self._process = ServerProcess("rabbitmq", durable=durable)
@@ -48,7 +49,8 @@ class RabbitServer(Server):
             "RABBITMQ_NODE_PORT": str(self.port), "RABBITMQ_DIST_PORT": str(self._dist), "ERL_EPMD_PORT": str(self._epmd),
             "ERL_EPMD_ADDRESS": LOOPBACK, "RABBITMQ_MNESIA_BASE": str(folder / "data"), "RABBITMQ_LOG_BASE": str(folder / "log"),
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"), "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 2 +sbwt none",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 2 +sbwt none"
+            f" -rabbit quorum_tick_interval {tick * 1000:.0f}",
             # So that the script becomes the server, and not its parent.
             "RUNNING_UNDER_SYSTEMD": "true", "RABBITMQ_CTL_DIST_PORT_MIN": str(free_port()), "LANG": "C.UTF-8",
         }  # fmt: skip
