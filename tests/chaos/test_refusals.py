@@ -1,5 +1,6 @@
 """What a server refuses from the start is one line that says what to do, with no password in it, and a failed exit."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -169,6 +170,13 @@ CASES = [(kind, command) for kind in ("postgres", "mongo", "redis") for command 
 CASES.remove(("redis", "load into"))
 if not FULL:
     CASES = [(kind, command) for kind, command in CASES if kind != "redis" or command == "status"]
+#: What the commands load, and what they load of a kind.
+LOADED_BY_ALL = ["penstock.cli.load", "penstock.cli.status", "penstock.cli.worker", "penstock.worker.supervisor"]
+LOADED = {
+    "postgres": ["penstock.brokers.postgres.broker", "penstock.sinks.postgres.sink"],
+    "mongo": ["penstock.brokers.mongodb.broker", "penstock.sinks.mongodb.sink"],
+    "redis": ["penstock.brokers.redis.broker"],
+}
 
 
 def words_of(command: str, folder: Path, url: str) -> list[str]:
@@ -190,22 +198,30 @@ def test_every_command_says_so_in_one_line(
     kind: str, command: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     troubles: Troubles = request.getfixturevalue(f"{kind}_troubles")
-    started: list[tuple[str, str, Worker]] = []
-    for number, (name, (url, wanted)) in enumerate(troubles.items()):
+    orders: list[tuple[list[str], dict[str, str], str]] = []
+    for number, (url, _) in enumerate(troubles.values()):
         folder = tmp_path / str(number)
         folder.mkdir()
         (folder / "orders.jsonl").write_text('{"order_id": 1}\n', "utf-8")
-        told = {"CHAOS_URL": url, "CHAOS_LOG": str(folder / "log"), "PYTHONWARNINGS": "ignore::ResourceWarning"}
+        told = {"CHAOS_URL": url, "CHAOS_LOG": str(folder / "log")}
+        orders.append((words_of(command, folder, url), told, str(folder / "said")))
+    programs = Worker(
+        ["forked.py", json.dumps(orders), *LOADED_BY_ALL, *LOADED[kind]],
+        tmp_path,
+        {"PYTHONWARNINGS": "ignore::ResourceWarning"},
+    )
+    try:
+        assert programs.process.wait(60) == 0, programs.said()
+    finally:
+        programs.close()
+    failed = {}
+    outcomes = zip(troubles.items(), orders, json.loads(programs.printed()), strict=True)
+    for (name, (_, wanted)), (_, _, told_in), status in outcomes:
+        said = Path(told_in).read_text("utf-8").splitlines()
+        text = "\n".join(said)
         # Who may not make a queue may still look whether there is one.
         also = "|there is no queue" if command == "status" and "grant" in wanted else ""
-        program = Worker(["-m", "penstock", *words_of(command, folder, url)], folder, told)
-        started.append((name, wanted + also, program))
-    failed = {}
-    for name, wanted, program in started:
-        status = program.process.wait(60)
-        said = program.said()
-        text = "\n".join(said)
-        good = status in {1, 2} and len(said) == 1 and re.search(wanted, text)
+        good = status in {1, 2} and len(said) == 1 and re.search(wanted + also, text)
         if not good or SECRET in text or WRONG in text:
             failed[name] = f"{name}: {status}: {text}"
     assert not failed, "\n".join(failed.values())
