@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+from launcher import Launcher
 
 SHOP = """
 from dataclasses import dataclass
@@ -89,23 +92,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def launcher() -> Iterator[Launcher]:
+    with closing(Launcher(environment())) as launcher:
+        yield launcher
+
+
 @pytest.fixture
-def penstock(folder: Path) -> Run:
+def penstock(folder: Path, launcher: Launcher) -> Run:
     """Run a command to its end, in that folder."""
 
     def run(*words: str, input: str = "", **changes: str) -> Ended:
-        ended = subprocess.run(
-            [sys.executable, "-m", "penstock", *words],
-            cwd=folder,
-            env=environment(**changes),
-            input=input,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert "/penstock/" not in ended.stderr, ended.stderr
-        return Ended(ended.returncode, ended.stdout, ended.stderr)
+        ended = Ended(*launcher.run(list(words), folder, environment(**changes), input))
+        assert "/penstock/" not in ended.err, ended.err
+        return ended
 
     return run
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from probing import until
+
 from penstock import Penstock
 
 Run = Callable[..., object]
@@ -76,6 +78,7 @@ def test_interrupted_while_it_waits_for_a_job_it_ends_with_130(
         "--json",
     ]
     mover = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until((folder / "new.db").exists, "it moves")
     once = penstock("move", "sqlite:///jobs.db", "sqlite:///new.db", "-q", "default", "--once", "--json")
     mover.send_signal(signal.SIGINT)
     out, err = mover.communicate(timeout=60)
