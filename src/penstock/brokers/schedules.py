@@ -50,6 +50,16 @@ class Due(msgspec.Struct, frozen=True):
     next_in: float | None
 
 
+class Begun(Protocol):
+    """Changes that are written but for the last step; until then nobody sees them, and who changes the same rows waits or fails."""
+
+    def finish(self) -> set[str]:
+        """Have them hold, unless somebody has ended them; returns the names of those that do. Called once, and then nothing else."""
+
+    def drop(self) -> None:
+        """Let none of them hold."""
+
+
 class ScheduleStore(Protocol):
     """Keeps schedules; every method may be called while others do the same."""
 
@@ -64,6 +74,10 @@ class ScheduleStore(Protocol):
 
         Each is made whole or not at all, its jobs included; a job whose id is stored, or whose unique key is taken, is left out.
         """
+
+    def begin(self, changes: Sequence[Change], *, now: float) -> Begun | None:
+        """Begin changes with jobs that are due at `now`, less than a second from now, or some of them; None where that would save nothing, or is not possible."""
+        return None
 
 
 def new_version() -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from penstock.brokers.schedules import ABSENT, Change, Due, Row, ScheduleStore, new_version
+from penstock.brokers.schedules import ABSENT, Begun, Change, Due, Row, ScheduleStore, new_version
 from penstock.core.job import NewJob
 from penstock.core.schedule import (
     Entry,
@@ -38,6 +38,8 @@ _SOME = 500
 _LATER = 60.0
 #: Seconds before runs are due in which they are worked out ahead: the least, as that takes time itself, and the most.
 _AHEAD = (0.1, 0.6)
+#: Seconds before in which the store is to begin them, too, at least: what takes longer would be late.
+_BEGINS = 0.3
 #: Schedules for which that is done, and seconds after which it must be done anew: what was missed meanwhile counts, too.
 _MOST_AHEAD = 2000
 _HOLDS = 1.0
@@ -72,6 +74,8 @@ class Timetable:
         #: What is to be made of rows that are due next, by their names and versions, and when they are.
         self._ahead: dict[tuple[str, int], Change] = {}
         self._ahead_of = 0.0
+        #: The same changes, where the store has begun them.
+        self._begun: Begun | None = None
 
     def fire(self, *, now: float | None = None) -> Fired:
         """Make jobs of the runs that are due, each once, however many do so at the same time.
@@ -82,9 +86,12 @@ class Timetable:
         runs, troubles, together = 0, list[Trouble](), _TOGETHER
         for _ in range(_ROUNDS):
             due = self._store.due(together, now=now)
+            if finished := self._finish(due.now):
+                runs += finished
+                continue
             if not due.rows:
                 self._work_ahead(due)
-                return Fired(runs, due.next_in, tuple(troubles))
+                return Fired(runs, _in_time(due.next_in), tuple(troubles))
             ahead = self._ahead if due.now < self._ahead_of + _HOLDS else {}
             changes = [ahead.get((row.name, row.version)) or _fired(row, due.now, troubles) for row in due.rows]
             done = self._store.change(changes, now=now)
@@ -99,7 +106,7 @@ class Timetable:
 
         A row that is changed in between has another version, and is worked out again.
         """
-        if due.next_in is None or not _AHEAD[0] <= due.next_in <= _AHEAD[1]:
+        if self._begun is not None or due.next_in is None or not _AHEAD[0] <= due.next_in <= _AHEAD[1]:
             return
         moment = due.now + due.next_in
         # Sums of such numbers are not exact.
@@ -110,6 +117,27 @@ class Timetable:
         # What can't be worked out is told of when it is due.
         changes = [_fired(row, moment + 0.001, []) for row in rows]
         self._ahead = {(change.name, change.version): change for change in changes if change.jobs}
+        if due.next_in >= _BEGINS:
+            self._begun = self._store.begin(list(self._ahead.values()), now=moment)
+
+    def _finish(self, now: float) -> int:
+        """Have what was begun ahead hold, if it is due; returns how many runs that were."""
+        wait = self._ahead_of - now
+        if self._begun is None or 0 < wait <= _AHEAD[1]:
+            return 0
+        if not -_HOLDS < wait <= 0:
+            # The clock was set, or this process frozen.
+            self.close()
+            return 0
+        begun, self._begun = self._begun, None
+        done = begun.finish()
+        return sum(len(change.jobs) for change in self._ahead.values() if change.name in done)
+
+    def close(self) -> None:
+        """Let others have at once what was begun ahead."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun.drop()
 
     def entries(self, names: Sequence[str] | None = None) -> list[tuple[str, Entry | None]]:
         """The schedules of these names, or all, by their names; None for one that can't be read here."""
@@ -218,6 +246,11 @@ class Timetable:
             if not left:
                 return count
         raise _outrun()
+
+
+def _in_time(next_in: float | None) -> float | None:
+    """When to look again: where runs are due soon, that is early enough to begin them ahead."""
+    return next_in if next_in is None or not _AHEAD[1] < next_in < 2 * _AHEAD[1] else next_in - _AHEAD[1] + 0.05
 
 
 def _outrun() -> StoreUnavailable:

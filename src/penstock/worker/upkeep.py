@@ -221,6 +221,8 @@ class Upkeep:
                 if self._stopping:
                     return
             finally:
+                if self._timetable is not None:
+                    self._timetable.close()
                 broker.close()
             self._pause = min(_LONGEST_PAUSE, max(0.2, self._pause * 2))
             self._nudge.wait(self._pause * random.uniform(0.5, 1.0))

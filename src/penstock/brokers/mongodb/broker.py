@@ -44,6 +44,8 @@ from penstock.stores.mongodb_clock import ServerClock
 _OPTIONS = ("namespace",)
 #: Delayed jobs that one update makes ready, in the order in which they are due.
 _TOGETHER = 1000
+#: The first of them: the first of many that are due at once should not wait for the last.
+_FIRST = 100
 #: Helpings from the inbox at one go, so that a flood of messages keeps no heartbeat waiting.
 _HELPINGS = 20
 #: Lines of jobs behind a limit that `backlog` looks at.
@@ -208,8 +210,10 @@ class MongoBroker(Sides):
             if opened:
                 parts.storing.ring()
             jobs = parts.layout.jobs
-            while ready := self._due(jobs, {"$gte": 0, "$lte": moment}, min(limit, _TOGETHER)):
+            together = _FIRST
+            while ready := self._due(jobs, {"$gte": 0, "$lte": moment}, min(limit, together)):
                 parts.storing.make_ready(ready, moment)
+                together = min(4 * together, _TOGETHER)
             following = self._due(jobs, {"$gte": 0}, 1)
             waits = [float(one["due"]) - moment for one in following]
             return min(waits if opens_in is None else [*waits, opens_in], default=None)

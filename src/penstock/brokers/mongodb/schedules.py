@@ -19,18 +19,22 @@ from penstock.brokers.mongodb.gates import lines_of
 from penstock.brokers.mongodb.layout import Layout
 from penstock.brokers.mongodb.plan import RESCHEDULED, Guard, Plan, duplicates, parts, replaced
 from penstock.brokers.mongodb.storing import Storing, distinct
-from penstock.brokers.schedules import ABSENT, Change, Due, Row
+from penstock.brokers.schedules import ABSENT, Begun, Change, Due, Row, ScheduleStore
 from penstock.stores import mongodb as store
 from penstock.stores.mongodb import Document
 from penstock.stores.mongodb_clock import ServerClock
 
 #: Seconds until one is looked at again that somebody is just changing.
 _LOOK_AGAIN = 0.02
+#: Changes for which a transaction is begun before they are due: of fewer, the last is soon made anyway.
+_MANY = 100
+#: What the driver calls a commit that has failed, or of which nobody knows.
+_NOT_KNOWN_TO_HOLD = ("TransientTransactionError", "UnknownTransactionCommitResult")
 #: Jobs that are stored together, or a few more: runs of one schedule are.
 _JOBS = 1000
 
 
-class MongoSchedules:
+class MongoSchedules(ScheduleStore):
     """See `penstock.brokers.schedules.ScheduleStore`. Made by `MongoBroker.schedules`, whose client it uses."""
 
     def __init__(self, shown: str, layout: Layout, clock: ServerClock, storing: Storing) -> None:
@@ -82,6 +86,19 @@ class MongoSchedules:
                 self._storing.ring()
         return [change.name in done or change.name in others for change in changes]
 
+    def begin(self, changes: Sequence[Change], *, now: float) -> Begun | None:
+        """See `ScheduleStore.begin`. A transaction without its commit, which takes a tenth of the time of the rest.
+
+        None with a job that has a key or a limit: others may want that key before it is due, and would have to wait.
+        """
+        storing, some = self._storing, next(_parts(changes), [])
+        jobs = (job for change in some for job in change.jobs)
+        if not storing.replicated or len(some) < _MANY or any(job.unique or job.gate for job in jobs):
+            return None
+        with store.translating(self._shown):
+            begun = storing.begin(lambda session: self._write_all(some, now, session, again=False))
+        return None if begun is None else _Begun(self._shown, *begun)
+
     def _fire(self, changes: Sequence[Change], now: float) -> set[str]:
         """Change schedules and store their jobs; returns the names of those that were as they should be."""
         storing = self._storing
@@ -96,27 +113,11 @@ class MongoSchedules:
 
     def _fire_within(self, changes: Sequence[Change], now: float) -> set[str]:
         """In a transaction. It writes each schedule and each job once, where an intent writes them twice."""
-        storing, layout = self._storing, self._layout
-        versions = {change.name: change.version for change in changes}
-        rows = [_document(change.row) for change in changes if change.row is not None]
-
-        def work(session: ClientSession, again: bool) -> set[str]:
-            updates: list[UpdateMany] = []
-            for some in parts(rows, RESCHEDULED):
-                # A version belongs to one name only, as it is random.
-                read = [versions[row["_id"]] for row in some]
-                updates.append(replaced(some, {"version": {"$in": read}, "mark": None}))
-            done = set(versions)
-            if layout.schedules.bulk_write(updates, session=session).matched_count < len(rows):
-                ours = {"_id": {"$in": list(versions)}, "version": {"$in": [row["version"] for row in rows]}}
-                done = {one["_id"] for one in layout.schedules.find(ours, {"_id": 1}, session=session)}
-            jobs = [job for change in changes if change.name in done for job in change.jobs]
-            storing.store_within(jobs, now, session, again)
-            return done
+        storing = self._storing
 
         def unless_held(session: ClientSession, again: bool) -> set[str]:
             try:
-                return work(session, again)
+                return self._write_all(changes, now, session, again=again)
             except OperationFailure as error:
                 if error.has_error_label("TransientTransactionError"):
                     raise _Held from error
@@ -129,6 +130,24 @@ class MongoSchedules:
             storing.patience.met()
             time.sleep(_LOOK_AGAIN)
             return set()
+
+    def _write_all(self, changes: Sequence[Change], now: float, session: ClientSession, *, again: bool) -> set[str]:
+        """Write schedules and their jobs in a transaction; returns the names of those that were as they should be."""
+        layout = self._layout
+        versions = {change.name: change.version for change in changes}
+        rows = [_document(change.row) for change in changes if change.row is not None]
+        updates: list[UpdateMany] = []
+        for some in parts(rows, RESCHEDULED):
+            # A version belongs to one name only, as it is random.
+            read = [versions[row["_id"]] for row in some]
+            updates.append(replaced(some, {"version": {"$in": read}, "mark": None}))
+        done = set(versions)
+        if layout.schedules.bulk_write(updates, session=session).matched_count < len(rows):
+            ours = {"_id": {"$in": list(versions)}, "version": {"$in": [row["version"] for row in rows]}}
+            done = {one["_id"] for one in layout.schedules.find(ours, {"_id": 1}, session=session)}
+        jobs = [job for change in changes if change.name in done for job in change.jobs]
+        self._storing.store_within(jobs, now, session, again)
+        return done
 
     def _fire_by_intent(self, changes: Sequence[Change], now: float) -> set[str]:
         storing, marked = self._storing, set[str]()
@@ -181,6 +200,30 @@ class MongoSchedules:
             if token is not None and self._may_settle(token):
                 self._storing.intents.settle(token)
             time.sleep(_LOOK_AGAIN)
+
+
+class _Begun(Begun):
+    """See `Begun`: a transaction that lacks its commit."""
+
+    def __init__(self, shown: str, session: ClientSession, names: set[str]) -> None:
+        self._shown = shown
+        self._session = session
+        self._names = names
+
+    def finish(self) -> set[str]:
+        """See `Begun.finish`."""
+        with store.translating(self._shown), self._session as session:
+            try:
+                session.commit_transaction()
+            except OperationFailure as error:
+                if any(map(error.has_error_label, _NOT_KNOWN_TO_HOLD)):
+                    return set()
+                raise
+        return self._names
+
+    def drop(self) -> None:
+        """See `Begun.drop`."""
+        self._session.end_session()
 
 
 class _Held(Exception):

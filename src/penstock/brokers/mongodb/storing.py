@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from pymongo.client_session import ClientSession
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from penstock.brokers.mongodb.documents import RING, document, rings_for_ready, to_the_back
@@ -98,6 +98,19 @@ class Storing:
             except DuplicateKeyError:
                 pass
         raise StoreUnavailable("others kept storing the same jobs or results at the same time: try again")
+
+    def begin(self, work: Callable[[ClientSession], T]) -> tuple[ClientSession, T] | None:
+        """Do the work in a transaction that is left open; None where something of it is another's just now, or is there already."""
+        session = self._layout.client.start_session()
+        try:
+            session.start_transaction(ReadConcern("snapshot"), self._layout.jobs.write_concern)
+            return session, work(session)
+        except OperationFailure:
+            session.end_session()
+            return None
+        except BaseException:
+            session.end_session()
+            raise
 
     def enqueue(self, jobs: Sequence[NewJob], now: float, session: ClientSession | None) -> list[bytes]:
         """Store jobs, and count them in their batches; returns the ids that stand for them."""

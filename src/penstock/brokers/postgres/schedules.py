@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from penstock.brokers.postgres.arrays import Array
 from penstock.brokers.postgres.link import Link
 from penstock.brokers.postgres.storing import store
-from penstock.brokers.schedules import Change, Due, Row
+from penstock.brokers.schedules import Change, Due, Row, ScheduleStore
 
 
-class PostgresSchedules:
+class PostgresSchedules(ScheduleStore):
     """See `penstock.brokers.schedules.ScheduleStore`. Made by `PostgresBroker.schedules`, whose connection it uses."""
 
     def __init__(self, link: Link) -> None:

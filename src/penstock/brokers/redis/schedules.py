@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from penstock.brokers.redis.link import Argument, Link, moment
 from penstock.brokers.redis.messages import encode, new_job
-from penstock.brokers.schedules import Change, Due, Row
+from penstock.brokers.schedules import Change, Due, Row, ScheduleStore
 
 
-class RedisSchedules:
+class RedisSchedules(ScheduleStore):
     """See `penstock.brokers.schedules.ScheduleStore`. Made by `RedisBroker.schedules`, whose connection it uses."""
 
     def __init__(self, link: Link) -> None:

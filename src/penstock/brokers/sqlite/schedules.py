@@ -7,12 +7,12 @@ import sqlite3
 import time
 from collections.abc import Sequence
 
-from penstock.brokers.schedules import ABSENT, Change, Due, Row
+from penstock.brokers.schedules import ABSENT, Change, Due, Row, ScheduleStore
 from penstock.brokers.sqlite.side import Side
 from penstock.stores import sqlite
 
 
-class SqliteSchedules(Side):
+class SqliteSchedules(Side, ScheduleStore):
     """See `penstock.brokers.schedules.ScheduleStore`. Made by `SqliteBroker.schedules`, whose connection it uses."""
 
     def read(self, names: Sequence[str] | None = None) -> list[Row]:
