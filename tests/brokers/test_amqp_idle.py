@@ -13,7 +13,9 @@ import msgspec
 import pytest
 
 from penstock import Penstock
+from penstock.brokers.amqp import taking
 from penstock.brokers.amqp.broker import AmqpBroker
+from penstock.brokers.amqp.drawing import Drawing
 from penstock.brokers.amqp.names import Lane
 from penstock.brokers.base import Exchange
 from penstock.core.job import Holder, Lease, NewJob
@@ -148,6 +150,47 @@ def test_who_no_longer_stands_by_holds_nothing(store: AmqpBroker, url: str, limi
         other.enqueue([sent := job()])
         assert ids(claim(other, BOB)) == [sent.id]
         assert not rung.is_set()
+
+
+def test_who_stands_by_asks_nothing_when_its_job_has_ended(
+    store: AmqpBroker, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking, "_TRUST", PATIENCE)
+    monkeypatch.setattr(taking, "_RIGHT_AWAY", 0.0)
+    asked: list[object] = []
+    ready = Drawing.ready
+    monkeypatch.setattr(Drawing, "ready", lambda self, lanes: asked.append(lanes) or ready(self, lanes))
+    woken = threading.Event()
+    outcomes: list[Outcome] = []
+    with closing(AmqpBroker(url)) as other:
+        other.open()
+        for _ in range(3):
+            assert store.exchange(outcomes, [QUEUE], 100, ALICE) == Exchange([], [])
+            woken.clear()
+            store.standby([QUEUE], woken.set)
+            other.enqueue(jobs(1))
+            assert woken.wait(PATIENCE)
+            (lease,) = claim(store, ALICE)
+            outcomes = [Outcome(lease)]
+    assert len(asked) == 2  # before it stood by
+
+
+def test_what_waits_behind_the_first_does_not_come_one_by_one(store: AmqpBroker) -> None:
+    woken, sizes = threading.Event(), list[int]()
+    claim(store, ALICE)
+    store.standby([QUEUE], woken.set)
+    sent = jobs(500)
+    store.enqueue(sent)
+    outcomes: list[Outcome] = []
+    while sum(sizes) < len(sent):
+        leases = store.exchange(outcomes, [QUEUE], 100, ALICE).leases
+        outcomes = [Outcome(lease) for lease in leases]
+        sizes.append(len(leases))
+        if not leases:
+            woken.clear()
+            store.standby([QUEUE], woken.set)
+            assert woken.wait(PATIENCE)
+    assert max(sizes) > 10
 
 
 def test_what_was_taken_goes_back_where_the_backend_then_fails(

@@ -269,6 +269,10 @@ class AmqpBroker(Backed):
         if not shares and (cut_off or endings.ended or endings.released):
             deliveries.settle()
         leases += taking.taken(shares, holder)
+        if idle and not shares and endings.ended and taking.stood_on(queues):
+            # What comes next comes by itself, and may have by now.
+            hurried = True
+            leases += taking.stood(limit, holder)
         if len(leases) < limit and not hurried and not (asked and leases):
             leases += taking.the_rest(queues, limit - len(leases), holder, now)
         late = set(map(id, stale))

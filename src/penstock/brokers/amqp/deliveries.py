@@ -111,10 +111,10 @@ class Deliveries:
             self._consume(lane, 1, stands_by=True)
             del self.returned[lane]
 
-    def stands_by(self, lanes: Sequence[Lane]) -> bool:
-        """Would the first message of any of these lanes have come by itself?"""
-        standing = (self._consumers.get(lane) for lane in lanes)
-        return all(consumer is not None and consumer.stands_by and consumer.room for consumer in standing)
+    def stands_by(self, lanes: Sequence[Lane], ending: Sequence[int] = ()) -> bool:
+        """Does the first message of any of these lanes come by itself, when these claims end at the latest?"""
+        room, consumers = self.freed_by(ending), self._consumers
+        return all(room.get(lane) and consumers[lane].stands_by for lane in lanes)
 
     def helping(self, lane: Lane, ending: Sequence[int]) -> int:
         """How many messages the consumer of a lane will be sent when these claims end; none where it only stands by."""

@@ -30,6 +30,8 @@ _LOOK = 0.1
 _DISCOVER = 1.0
 #: Seconds for which a consumer that stands by is trusted to be sent what there is.
 _TRUST = 1.0
+#: Seconds after an ending in which what comes to a consumer that stands by may well have been there before.
+_RIGHT_AWAY = 0.01
 
 
 class Taking:
@@ -69,7 +71,7 @@ class Taking:
         self._running = running
         self._publish = publish
         self._turn = 0
-        self._look_at = self._discover_at = self._trusted_until = 0.0
+        self._look_at = self._discover_at = self._trusted_until = self._ended_at = 0.0
         self._backend_first = False
         self._wake: Callable[[], None] | None = None
         self._others: list[Lease] = []
@@ -93,10 +95,19 @@ class Taking:
         deliveries = self._wires()[2]
         if limit <= 0 or not deliveries.arrived:
             return []
+        if time.monotonic() - self._ended_at < _RIGHT_AWAY:
+            # There may be many, and one after the other is slow.
+            self._trusted_until = 0.0
         leases = self._read(deliveries.stood(limit, holder))
         if self._wake is not None and len(leases) < limit:
             self._wake()
         return leases
+
+    def stood_on(self, queues: Sequence[str]) -> bool:
+        """Messages have just ended: does this process stand by for all lanes all the while?"""
+        self._ended_at = time.monotonic()
+        deliveries = self._wires()[2]
+        return deliveries.arrived or deliveries.stands_by(self._lanes(queues))
 
     def first(self, queues: Sequence[str], limit: int, holder: Holder, now: float | None) -> tuple[bool, list[Lease]]:
         """Take from the backend, when it is its turn to be asked before RabbitMQ is; returns whether it was."""
@@ -144,7 +155,7 @@ class Taking:
         if len(lanes) == 1 and deliveries.helping(lanes[0], ending) == limit:
             # A consumer that stands, and no other place to take from: what there is comes by itself.
             return {lanes[0]: limit}
-        if deliveries.stands_by(lanes) and time.monotonic() < self._trusted_until:
+        if deliveries.stands_by(lanes, ending) and time.monotonic() < self._trusted_until:
             return {}
         ready = self._drawing.ready(lanes)
         self._trusted_until = time.monotonic() + _TRUST
