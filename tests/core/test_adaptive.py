@@ -101,9 +101,11 @@ def test_never_beyond_its_bounds_whatever_it_is_told(ends):
 
 @settings(max_examples=8, deadline=None)
 @given(st.floats(0.0005, 0.03), st.floats(2e-6, 2e-4))
+@example(0.0010653512752760075, 2.0**-14)
 def test_it_comes_to_rest_near_the_target_or_where_more_would_not_pay(fixed, each):
     sink = Sink(fixed=fixed, each=each)
-    sizes = calls(Adaptive(max_batches=1, max_size=100_000), sink, 600)[300:]
+    # Where calls cost little, it looks late whether half as many again would pay.
+    sizes = calls(Adaptive(max_batches=1, max_size=100_000), sink, 900)[600:]
     sizes = without_probes(sizes)
     times = [fixed + size * each for size in sizes]
     assert max(sizes) <= max(min(sizes) * 1.35, min(sizes) + 2)
