@@ -123,4 +123,5 @@ class Count:
 
     @value.setter
     def value(self, value: int) -> None:
-        _COUNT.pack_into(self._memory, 0, value)
+        # Not by `pack_into`, which writes zeros first: a reader saw them once in an hour.
+        self._memory[: _COUNT.size] = _COUNT.pack(value)
