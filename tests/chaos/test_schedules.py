@@ -24,6 +24,9 @@ STEP = 5
 #: In Paris the clocks go from 3:00 back to 2:00 at 1:00 UTC.
 START = datetime(2026, 10, 25, 0, 50, tzinfo=UTC).timestamp()
 QUEUE = "default"
+#: So many that are due at once that MongoDB begins them half a second before, looked at as often.
+MANY = [Schedule(f"of many {n}", "app.task", b"\x90", every=10.0, catch_up=CatchUp.ALL) for n in range(120)]
+OFTEN, SHORT = 0.5, 240 if FULL else 60
 SCHEDULES = [
     Schedule("often", "app.task", b"\x90", every=10.0, catch_up=CatchUp.ALL),
     Schedule("spread", "app.task", b"\x90", every=30.0, jitter=20.0, catch_up=CatchUp.ALL),
@@ -32,10 +35,10 @@ SCHEDULES = [
 ]
 
 
-def expected(until: float) -> Counter[bytes]:
+def expected(schedules: list[Schedule], until: float) -> Counter[bytes]:
     """The ids of all runs that are due by then."""
     ids: list[bytes] = []
-    for one in SCHEDULES:
+    for one in schedules:
         due = next_due(one, START - one.offset)
         while due is not None and due + one.offset <= until:
             ids.append(run_of(one, due).id)
@@ -52,16 +55,35 @@ def run(store: Broker, holder: Holder, now: float) -> list[bytes]:
 
 @pytest.mark.parametrize("kind", [*KINDS_IN_FULL, "rabbitmq"] if FULL else ["sqlite"])
 def test_two_workers_that_are_killed_run_each_due_time_once(kind: str, new_place: Callable[[str], str]) -> None:
-    dice, url, holder = random.Random(SEED), new_place(kind), Holder("runner")
+    done = killed(new_place(kind), SCHEDULES, STEP, SECONDS)
+    assert [count for count in done.values() if count != 1] == []
+    assert done == expected(SCHEDULES, START + SECONDS)
+
+
+@pytest.mark.parametrize("kind", KINDS_IN_FULL if FULL else ["mongodb"])
+def test_runs_that_are_begun_before_they_are_due_come_once_as_well(kind: str, new_place: Callable[[str], str]) -> None:
+    done = killed(new_place(kind), MANY, OFTEN, SHORT)
+    assert [count for count in done.values() if count != 1] == []
+    assert done == expected(MANY, START + SHORT)
+
+
+def killed(url: str, schedules: list[Schedule], step: float, seconds: int) -> Counter[bytes]:
+    """Have two workers look at the schedules, killed at random and started again; returns how often each run was run.
+
+    Parameters:
+        step: seconds of simulated time between two looks.
+        seconds: of simulated time in all.
+    """
+    dice, holder = random.Random(SEED), Holder("runner")
     done: Counter[bytes] = Counter()
     times = [START, START]
     with closing(connect(url)) as store:
         store.open()
         timetable = Timetable(store.schedules())
-        timetable.declare(SCHEDULES, now=START)
+        timetable.declare(schedules, now=START)
         for _ in range(KILLS // 2):
-            share = SECONDS // STEP // (KILLS // 2)
-            workers = [Child("fire", url, time, STEP, share) for time in times]
+            share = int(seconds / step) // (KILLS // 2)
+            workers = [Child("fire", url, time, step, share) for time in times]
             try:
                 together(workers)
                 for worker in workers:
@@ -77,13 +99,12 @@ def test_two_workers_that_are_killed_run_each_due_time_once(kind: str, new_place
                 for worker in workers:
                     worker.close()
             # Each goes on somewhat before the moment at which it was killed: its clock was set back.
-            times = [time + STEP * max(0, step - dice.randrange(5)) for time, step in zip(times, last, strict=True)]
-        end = START + SECONDS
+            times = [time + step * max(0, made - dice.randrange(5)) for time, made in zip(times, last, strict=True)]
+        end = START + seconds
         settle(timetable, end)
         while ids := run(store, holder, end):
             done.update(ids)
-    assert [count for count in done.values() if count != 1] == []
-    assert done == expected(end)
+    return done
 
 
 def settle(timetable: Timetable, now: float) -> None:
