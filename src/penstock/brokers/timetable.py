@@ -37,9 +37,9 @@ _SOME = 500
 #: Seconds after which a schedule that could not be worked out here is looked at again, here or by another worker.
 _LATER = 60.0
 #: Seconds before runs are due in which they are worked out ahead: the least, as that takes time itself, and the most.
-_AHEAD = (0.1, 0.6)
+_AHEAD = (0.1, 0.8)
 #: Seconds before in which the store is to begin them, too, at least: what takes longer would be late.
-_BEGINS = 0.3
+_BEGINS = 0.45
 #: Schedules for which that is done, and seconds after which it must be done anew: what was missed meanwhile counts, too.
 _MOST_AHEAD = 2000
 _HOLDS = 1.0
