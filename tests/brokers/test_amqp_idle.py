@@ -152,6 +152,17 @@ def test_who_no_longer_stands_by_holds_nothing(store: AmqpBroker, url: str, limi
         assert not rung.is_set()
 
 
+def test_who_stands_by_has_heard_that_it_does(store: AmqpBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ended before the server has said so, a consumer takes the server's channel with it, and that the connection, a few times in a thousand."""
+    store.enqueue([job(priority=9)])
+    assert len(claim(store, ALICE)) == 1
+    monkeypatch.setattr(store._link, "watch", lambda *_: None)  # nobody else reads
+    assert store.standby([QUEUE], lambda: None)
+    consumers = store._wires()[2]._consumers
+    assert len(consumers) == 2
+    assert all(consumer.answers for consumer in consumers.values())
+
+
 def test_who_stands_by_asks_nothing_when_its_job_has_ended(
     store: AmqpBroker, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

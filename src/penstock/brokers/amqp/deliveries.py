@@ -102,19 +102,27 @@ class Deliveries:
 
     def stand_by(self, lanes: Iterable[Lane]) -> None:
         """Have one message of each lane sent as soon as there is any, to a process that waits for it."""
+        new = []
         for lane in lanes:
             consumer = self._consumers.get(lane)
             if consumer is not None and consumer.stands_by and consumer.room:
                 continue
             if consumer is not None:
                 self._cancel(lane)
-            self._consume(lane, 1, stands_by=True)
+            new.append(self._consume(lane, 1, stands_by=True))
             del self.returned[lane]
+        # The server's channel falls over where it reads that a consumer ends before it has said that it stands.
+        for consumer in new:
+            self._await(consumer)
 
     def stands_by(self, lanes: Sequence[Lane], ending: Sequence[int] = ()) -> bool:
         """Does the first message of any of these lanes come by itself, when these claims end at the latest?"""
-        room, consumers = self.freed_by(ending), self._consumers
-        return all(room.get(lane) and consumers[lane].stands_by for lane in lanes)
+        consumers = [self._consumers.get(lane) for lane in lanes]
+        # A busy process has none that does, and what it is about to end is not gone through for that.
+        if not consumers or not all(consumer is not None and consumer.stands_by for consumer in consumers):
+            return False
+        room = self.freed_by(ending)
+        return all(room.get(lane) for lane in lanes)
 
     def helping(self, lane: Lane, ending: Sequence[int]) -> int:
         """How many messages the consumer of a lane will be sent when these claims end; none where it only stands by."""
