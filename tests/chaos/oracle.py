@@ -178,12 +178,11 @@ def send(pid: int, number: int) -> None:
 
 
 def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait for a condition that nothing announces; a look may cost as much as a job, so they are fewer the longer it takes."""
-    began, pause = time.monotonic(), threading.Event()
+    """Wait for a condition that nothing announces."""
+    deadline, pause = time.monotonic() + seconds, threading.Event()
     while not condition():
-        waited = time.monotonic() - began
-        assert waited < seconds, f"not within {seconds:g} s: {what} (PENSTOCK_CHAOS_SEED={SEED})"
-        pause.wait(min(0.1, 0.02 + waited / 20))
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what} (PENSTOCK_CHAOS_SEED={SEED})"
+        pause.wait(0.02)
 
 
 def wait_for_exits(pids: list[int], seconds: float) -> list[int]:

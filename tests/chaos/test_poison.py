@@ -10,7 +10,7 @@ from penstock.brokers.inspect import Selection
 from penstock.core.states import State
 from penstock.errors import JobFailed
 
-GOOD, BAD = (100_000, 1_000) if FULL else (1_500, 12)
+GOOD, BAD = (100_000, 1_000) if FULL else (2_000, 20)
 
 
 @pytest.mark.parametrize("world", KINDS_AND_REDIS, indirect=True)

@@ -36,7 +36,7 @@ def test_the_books_of_a_day_match(postgres_server: PostgresServer, mongo_server:
 @pytest.mark.parametrize("name", ["postgresql", "mongodb"])
 def test_the_table_is_printed(name: str, postgres_server: PostgresServer, mongo_server: MongoServer) -> None:
     url = {"postgresql": postgres_server.url(), "mongodb": mongo_server.url("market_example")}[name]
-    options = "--only", name, f"--{name}", url, "--seconds", 0.1, "--orders", 2000, "--workers", 1
+    options = "--only", name, f"--{name}", url, "--seconds", 0.1, "--orders", 5000, "--workers", 2
     ended = call("performance_test.py", *options)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     for depth in "< 100", "100 - 1,000", "1,000 - 10,000", "> 10,000":

@@ -115,16 +115,16 @@ def test_loads_and_leaves_nothing_behind(tmp_path: Path, database: Database) -> 
 
 
 def test_a_file_that_is_loaded_twice_conflicts_as_told(tmp_path: Path, database: Database) -> None:
-    write_orders(tmp_path / "orders.jsonl", 500)
+    write_orders(tmp_path / "orders.jsonl", 1500)
     into = ("orders.jsonl", "--into", database.url, "--create", "--json", "--key", "order_id")
-    assert summary(run(tmp_path, *into))["records"] == 500
-    assert summary(run(tmp_path, *into, "--on-conflict", "ignore"))["records"] == 500
-    assert summary(run(tmp_path, *into, "--on-conflict", "update"))["records"] == 500
+    assert summary(run(tmp_path, *into))["records"] == 1500
+    assert summary(run(tmp_path, *into, "--on-conflict", "ignore"))["records"] == 1500
+    assert summary(run(tmp_path, *into, "--on-conflict", "update"))["records"] == 1500
     refused = summary(run(tmp_path, *into))
-    assert (refused["records"], refused["rejects"]) == (0, 500)
+    assert (refused["records"], refused["rejects"]) == (0, 1500)
     reject = json.loads((tmp_path / "orders.jsonl.rejects.jsonl").read_text().splitlines()[0])
     assert "duplicate key" in reject["reason"]
-    assert database.ids() == list(range(1, 501))
+    assert database.ids() == list(range(1, 1501))
 
 
 @pytest.mark.parametrize("victim", ["main", "writer"])

@@ -86,12 +86,10 @@ class Yard:
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = SECONDS) -> None:
-    """Wait for what nothing announces: a look may cost the store as much as a job, so they are fewer the longer it takes."""
-    pause, waited = threading.Event(), 0.0
-    while waited < seconds:
+    """Wait for what nothing announces."""
+    pause = threading.Event()
+    for _ in range(int(seconds / 0.01)):
         if condition():
             return
-        step = min(0.05, 0.01 + waited / 20)
-        pause.wait(step)
-        waited += step
+        pause.wait(0.01)
     raise AssertionError(f"not within {seconds:g} s: {what}")

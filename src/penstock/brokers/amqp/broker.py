@@ -271,9 +271,8 @@ class AmqpBroker(Backed):
         leases += taking.taken(shares, holder)
         if idle and not shares and endings.ended and taking.stood_on(queues):
             # What comes next comes by itself, and may have by now.
-            hurried = True
             leases += taking.stood(limit, holder)
-        if len(leases) < limit and not hurried and not (asked and leases):
+        elif len(leases) < limit and not hurried and not (asked and leases):
             leases += taking.the_rest(queues, limit - len(leases), holder, now)
         late = set(map(id, stale))
         return Exchange(leases, [outcome for outcome in outcomes if id(outcome) in late] if stale else stale)
