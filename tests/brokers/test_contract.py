@@ -18,5 +18,7 @@ class TestContract(BrokerContract):
         return new_url()
 
 
+# What fails is made shorter for five minutes before it is told.
+@pytest.mark.timeout(900)
 def test_a_broker_does_what_the_model_does(kind: str, only_url: Callable[[], str]) -> None:
     check_machine(only_url, examples=60 if FULL else _EXAMPLES[kind])

@@ -84,7 +84,9 @@ class World:
     def notes(self, what: str = "run") -> list[Note]:
         if not self.log.exists():
             return []
-        fields = (line.split() for line in self.log.read_text("ascii").splitlines())
+        # The last line may be only half there: a line that lies across two pages of the file is seen to grow.
+        whole = self.log.read_text("ascii").rpartition("\n")[0]
+        fields = (line.split() for line in whole.splitlines())
         notes = (Note(w, int(n), int(pid), float(at), int(tries), float(cpu)) for w, n, pid, at, tries, cpu in fields)
         return [note for note in notes if note.what == what]
 

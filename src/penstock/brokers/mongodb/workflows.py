@@ -154,11 +154,11 @@ class MongoWorkflows:
         resumed = sum(self._inspector.retry(Selection(batch=one)) for one in failed)
         with translating(self._shown):
             turns = self._cancelled(found)
-            self._uncount(turns)
+            counted = self._uncount(turns)
             fates = {"batch": {"$in": list(turns)}, "fate": {"$in": [turn(*one) for one in turns.items()]}}
             resumed += self._layout.jobs.count_documents(fates, hint="batch") if turns else 0
             if turns:
-                told = {id for one in found if one.id in turns for id in one.after if id not in turns}
+                told = {id for one in found if one.id in turns for id in one.after if id not in turns or id in counted}
                 self._carry_out(
                     Plan(flow={"resume": [list(one) for one in turns.items()], "settle": sorted(told)}, at=moment)
                 )
@@ -171,13 +171,19 @@ class MongoWorkflows:
         turns = {one["_id"]: int(one["turn"]) for one in self._layout.stages.find(chosen, {"turn": 1})}
         return {id: turns[id] for id in ids if id in turns}
 
-    def _uncount(self, turns: Mapping[bytes, int]) -> None:
-        """Have jobs that ended by themselves, in stages that were cancelled, be as those that ended with them, which nobody counts."""
-        counted = self._layout.batches.find({"_id": {"$in": list(turns)}, "failed": {"$gt": 0}}, {"_id": 1}).to_list()
+    def _uncount(self, turns: Mapping[bytes, int]) -> set[bytes]:
+        """Have jobs that ended by themselves, in stages that were cancelled, be as those that ended with them, which nobody counts.
+
+        Returns:
+            The stages that had any. Those that were deleted stay counted: the stage has failed already, when it waits again.
+        """
+        some = self._layout.batches.find({"_id": {"$in": list(turns)}, "failed": {"$gt": 0}}, {"_id": 1})
+        counted = {one["_id"] for one in some}
         guard = {"state": {"$in": ENDED}, "fate": None}
-        for stage in [one["_id"] for one in counted]:
+        for stage in sorted(counted):
             as_others = {"$set": {"fate": turn(stage, turns[stage])}}
             Repair(self._layout, self._storing, guard, as_others, "failed", -1).run({"batch": stage})
+        return counted
 
     def _carry_out(self, plan: Plan) -> None:
         intents = self._storing.intents

@@ -227,6 +227,26 @@ class WorkflowFailureContract(FlowBase):
         done(store, claim_one(store))
         assert read(flows, made).state is State.DONE
 
+    def test_what_waits_for_a_job_that_was_deleted_is_not_resumed(self, store: Broker, flows: Workflows) -> None:
+        first = stage()
+        group = stage(2, after=[first])
+        last, empty = stage(2, after=[group]), stage(0, after=[group])
+        behind = stage(after=[last])
+        made = started(flows, first, group, last, empty, behind)
+        assert store.inspector().delete(Selection(ids=(group.jobs[0].id,))) == 1
+        assert store.inspector().cancel(Selection(ids=(first.jobs[0].id,))) == 1
+        assert flows.resume(made.id, now=NOW)
+        states = {one: at(flows, made, one).state for one in (first, group, last, empty, behind)}
+        assert states == {
+            first: StageState.STARTED, group: StageState.WAITING,
+            last: StageState.CANCELLED, empty: StageState.CANCELLED, behind: StageState.CANCELLED,
+        }  # fmt: skip
+        assert [state(store, one.jobs[0].id) for one in (last, behind)] == [State.CANCELLED] * 2
+        done(store, claim_one(store))
+        done(store, claim_one(store))
+        assert claim(store) == []
+        assert read(flows, made).state is State.DEAD
+
     def test_a_job_of_a_stage_that_was_skipped_does_not_run_again(self, store: Broker, flows: Workflows) -> None:
         first = stage()
         failing = stage(2, after=[first], rule=Rule.FAILED)
