@@ -22,6 +22,7 @@ from penstock.brokers.mongodb.broker import MongoBroker
 from penstock.brokers.mongodb.layout import VERSION
 from penstock.core.job import Dedup
 from penstock.core.outcome import Ending, Outcome, Step
+from penstock.core.prefetch import LARGEST
 from penstock.core.states import State
 from penstock.core.topics import Event, Subscription
 from penstock.errors import ConfigError, SchemaTooNew, StoreError, StoreUnavailable
@@ -338,6 +339,21 @@ def test_a_clock_that_was_set_back_makes_nobody_dead_or_immortal(store: MongoBro
         assert time.monotonic() < deadline
         gate.wait(0.02)
     assert store.depth(QUEUE) == 1
+
+
+# Claims beside others
+
+
+def test_who_goes_around_others_takes_what_is_behind_theirs_once(store: MongoBroker) -> None:
+    sent = ids(jobs(LARGEST + 5))
+    store.enqueue([job(id=id) for id in sent], now=NOW)
+    assert store.go_around(1)
+    assert ids(claim(store, 3)) == sent[LARGEST : LARGEST + 3]
+    assert ids(claim(store, 3)) == sent[:3]
+    assert store.go_around(2)
+    assert ids(claim(store, 3)) == sent[3:6], "there are not that many"
+    assert store.go_around(1)
+    assert len(claim(store, 2 * LARGEST)) == LARGEST - 4
 
 
 # Claims whose end nobody heard of

@@ -1,6 +1,7 @@
 """Schedules on MongoDB: who died in the middle of a transaction holds up nobody, and what goes into one."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from penstock.brokers.mongodb.broker import MongoBroker
 from penstock.brokers.mongodb.documents import LARGEST
 from penstock.brokers.mongodb.schedules import _JOBS, _MANY, _parts
-from penstock.brokers.schedules import Change, Row
+from penstock.brokers.schedules import Begun, Change, Row
 from penstock.brokers.timetable import Timetable
 from penstock.core.schedule import Schedule, run_of
 from penstock.stores import mongodb as store
@@ -107,6 +108,43 @@ class TestBegunAhead:
         assert mine.fire(now=BEGAN + 30).runs == _MANY
         assert {lease.id for lease in claim(broker, _MANY)} == RUNS
         assert (others.fire(now=BEGAN + 30).runs, others.get("schedule 0").due) == (0, BEGAN + 60)
+
+    def test_whoever_began_it_knows_by_itself_when_it_is_due(
+        self, mine: Timetable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        moment = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: moment)
+        assert not mine.is_pressing
+        moment += 0.51
+        assert mine.is_pressing
+        fired = mine.fire(now=BEGAN + 30)
+        assert (fired.runs, fired.next_in) == (len(MANY), 0.0)
+        assert not mine.is_pressing
+
+    def test_what_it_takes_to_begin_it_makes_nothing_late(
+        self, open_one: Callable[[], MongoBroker], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broker, passed = open_one(), 0.0
+        schedules = broker.schedules()
+        timetable = Timetable(schedules)
+        now = broker._opened.clock.now()
+        # Of which the moment in which they are due is a multiple.
+        timetable.declare([replace(one, every=(now + 0.7) / 2) for one in MANY], now=now)
+        begin, monotonic = schedules.begin, time.monotonic
+
+        def slow(changes: Sequence[Change], *, now: float | None = None) -> Begun | None:
+            nonlocal passed
+            begun = begin(changes, now=now)
+            passed += 0.4
+            return begun
+
+        monkeypatch.setattr(schedules, "begin", slow)
+        monkeypatch.setattr(time, "monotonic", lambda: monotonic() + passed)
+        fired = timetable.fire()
+        assert passed, "it was begun"
+        assert fired.next_in is not None
+        assert fired.next_in <= 0.3
+        timetable.close()
 
     def test_whoever_changes_one_waits_until_it_has_run(
         self, broker: MongoBroker, mine: Timetable, others: Timetable

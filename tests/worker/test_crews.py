@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from penstock.worker import link as message
 from penstock.worker.board import Board
 from penstock.worker.crews import Crews
 from penstock.worker.lane import Lane
@@ -16,6 +17,10 @@ class Someone:
 
     def __init__(self, number: int) -> None:
         self.number, self.board = number, Board.create(1)
+        self.told: list[bytes] = []
+
+    def tell(self, word: bytes) -> None:
+        self.told.append(word)
 
 
 @pytest.fixture
@@ -37,3 +42,18 @@ def test_a_process_knows_of_beats_before_it_came(both: tuple[Someone, Someone]) 
     crews.beat(107.0, 6.0)
     assert [one.board.lapsed(101.0, 107.1) for one in both] == [True, True]
     assert [one.board.lapsed(107.0, 107.1) for one in both] == [False, False]
+
+
+def test_those_who_begin_together_hear_how_many_others_do(both: tuple[Someone, Someone]) -> None:
+    crews = Crews([Lane("app:app", 2)])
+    for one in both:
+        crews.add(one)
+        one.idle = True
+    crews.wake_together(1)
+    assert [one.told for one in both] == [[message.WAKE], []]
+    both[0].idle = True
+    crews.wake_together(5)
+    assert [one.told for one in both] == [[message.WAKE, message.WAKE], [message.AMONG + b"\0\1"]]
+    assert [one.idle for one in both] == [False, False]
+    crews.wake_together(5)
+    assert [len(one.told) for one in both] == [2, 1]

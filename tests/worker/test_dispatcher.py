@@ -249,3 +249,15 @@ def test_of_leases_that_came_too_late_those_run_that_are_no_others(
     setup.broker.abandon(HOLDER)
     setup.late = True
     assert setup.tick(1) == 1
+
+
+def test_who_begins_with_others_goes_around_them_once(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[int] = []
+    monkeypatch.setattr(type(setup.broker), "go_around", lambda self, others: heard.append(others) or True)
+    setup.enqueue(3)
+    setup.dispatcher.others = 2
+    setup.dispatcher.hand_in()
+    assert setup.tick(0) == 0
+    assert heard == []
+    assert setup.tick() == setup.tick() == 1
+    assert heard == [2]

@@ -95,7 +95,7 @@ def test_the_whole_tree_is_killed(parent: Parent) -> None:
 
 
 def test_a_process_that_starts_others_without_end_is_killed_with_them() -> None:
-    bomb = "import os, time\nfor _ in range(200):\n    if os.fork() == 0: os.setsid(); time.sleep(100)"
+    bomb = "import os, time\nfor _ in range(200):\n    if os.fork() == 0: os.setsid(); time.sleep(100); os._exit(0)"
     mark = f"bomb.{os.getpid()}"
     with subprocess.Popen([sys.executable, "-c", bomb], env={**os.environ, tree.MARK: mark}) as process:
         until(lambda: len(tree.descendants(process.pid)) > 3, "it has started some")

@@ -58,6 +58,7 @@ class Spokesman:
         self.rang = threading.Event()
         self.beats: list[tuple[float, float]] = []
         self.cancels: list[tuple[int, bytes, float]] = []
+        self.woken: list[int] = []
         self.canaries: list[bool] = []
         self.recorded: list[bool] = []
         self.sent = threading.Event()
@@ -74,6 +75,9 @@ class Spokesman:
 
     def heard_bell(self) -> None:
         self.rang.set()
+
+    def made_ready(self, processes: int) -> None:
+        self.woken.append(processes)
 
     def cancel(self, *asked: Any) -> None:
         self.cancels.append(asked)

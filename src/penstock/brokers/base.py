@@ -169,6 +169,16 @@ class Broker(ABC):
         """
         return False
 
+    def go_around(self, others: int) -> bool:
+        """So many others claim at this moment: where claims of the same jobs wait for each other, the next `exchange` takes what is behind theirs.
+
+        It asks nothing of the store, and where there is not that much, changes nothing.
+
+        Returns:
+            Whether it does so.
+        """
+        return False
+
     def requeue(self, leases: Sequence[Lease], holder: Holder) -> list[Lease]:
         """Give back leases that were not run; no attempt is counted. Returns those that were stale."""
         outcomes = [Outcome(lease, Ending.RELEASED) for lease in leases]

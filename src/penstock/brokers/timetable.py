@@ -5,6 +5,7 @@ There is no leader. Every worker asks what is due, works out what comes next, an
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -76,6 +77,13 @@ class Timetable:
         self._ahead_of = 0.0
         #: The same changes, where the store has begun them.
         self._begun: Begun | None = None
+        # When they are due, on the monotonic clock.
+        self._finish_at = 0.0
+
+    @property
+    def is_pressing(self) -> bool:
+        """Is there something that was begun ahead, and is due by now?"""
+        return self._begun is not None and time.monotonic() >= self._finish_at
 
     def fire(self, *, now: float | None = None) -> Fired:
         """Make jobs of the runs that are due, each once, however many do so at the same time.
@@ -85,13 +93,16 @@ class Timetable:
         """
         runs, troubles, together = 0, list[Trouble](), _TOGETHER
         for _ in range(_ROUNDS):
+            asked = time.monotonic()
             due = self._store.due(together, now=now)
             if finished := self._finish(due.now):
-                runs += finished
-                continue
+                # Those who are to run them should hear of it before anything else is asked.
+                return Fired(runs + finished, 0.0, tuple(troubles))
             if not due.rows:
-                self._work_ahead(due)
-                return Fired(runs, _in_time(due.next_in), tuple(troubles))
+                self._work_ahead(due, asked)
+                # That takes its time, and what comes next is not due later for it.
+                passed = time.monotonic() - asked if now is None else 0.0
+                return Fired(runs, _in_time(due.next_in, passed), tuple(troubles))
             ahead = self._ahead if due.now < self._ahead_of + _HOLDS else {}
             changes = [ahead.get((row.name, row.version)) or _fired(row, due.now, troubles) for row in due.rows]
             done = self._store.change(changes, now=now)
@@ -101,10 +112,13 @@ class Timetable:
             together = _TOGETHER if made > len(changes) else min(2 * together, _MOST_TOGETHER)
         return Fired(runs, 0.0, tuple(troubles))
 
-    def _work_ahead(self, due: Due) -> None:
+    def _work_ahead(self, due: Due, asked: float) -> None:
         """Work out the runs that are due next, shortly before they are: then they have to be written only.
 
         A row that is changed in between has another version, and is worked out again.
+
+        Parameters:
+            asked: when the store was asked, on the monotonic clock.
         """
         if self._begun is not None or due.next_in is None or not _AHEAD[0] <= due.next_in <= _AHEAD[1]:
             return
@@ -119,6 +133,7 @@ class Timetable:
         self._ahead = {(change.name, change.version): change for change in changes if change.jobs}
         if due.next_in >= _BEGINS:
             self._begun = self._store.begin(list(self._ahead.values()), now=moment)
+            self._finish_at = asked + due.next_in
 
     def _finish(self, now: float) -> int:
         """Have what was begun ahead hold, if it is due; returns how many runs that were."""
@@ -248,9 +263,17 @@ class Timetable:
         raise _outrun()
 
 
-def _in_time(next_in: float | None) -> float | None:
-    """When to look again: where runs are due soon, that is early enough to begin them ahead."""
-    return next_in if next_in is None or not _AHEAD[1] < next_in < 2 * _AHEAD[1] else next_in - _AHEAD[1] + 0.05
+def _in_time(next_in: float | None, passed: float) -> float | None:
+    """When to look again: where runs are due soon, that is early enough to begin them ahead.
+
+    Parameters:
+        next_in: seconds from when the store was asked.
+        passed: seconds since then.
+    """
+    if next_in is None:
+        return None
+    early = _AHEAD[1] - 0.05 if _AHEAD[1] < next_in < 2 * _AHEAD[1] else 0.0
+    return max(0.0, next_in - early - passed)
 
 
 def _outrun() -> StoreUnavailable:

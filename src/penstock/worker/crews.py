@@ -89,12 +89,19 @@ class Crews:
         with self._lock:
             self._wake_one()
 
-    def _wake_one(self) -> bool:
+    def wake_together(self, most: int) -> None:
+        """There is work for so many processes: have those look for it that found none the last time. Safe from any thread."""
+        with self._lock:
+            for others in range(most):
+                if not self._wake_one(others):
+                    return
+
+    def _wake_one(self, others: int = 0) -> bool:
         child = next((child for child in self.children if child.idle), None)
         if child is None:
             return False
         child.idle = False
-        child.tell(message.WAKE)
+        child.tell(message.AMONG + others.to_bytes(message.NUMBER_SIZE) if others else message.WAKE)
         return True
 
     def show_idle(self) -> None:

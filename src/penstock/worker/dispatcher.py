@@ -63,6 +63,8 @@ class Dispatcher:
         self._lapsed = lapsed
         #: Queues to take from with the next exchange that takes anything, beside its own.
         self.once: tuple[str, ...] = ()
+        #: How many other processes are about to take from the same queues; of interest to the next exchange that takes anything.
+        self.others = 0
         #: Jobs that have ended, and the store knows.
         self.ended = 0
         #: Leases that have been taken and not handed in.
@@ -157,6 +159,9 @@ class Dispatcher:
         queues = self._queues
         if self.once and limit:
             queues, self.once = (*queues, *self.once), ()
+        if self.others and limit:
+            self._broker.go_around(self.others)
+            self.others = 0
         began = time.monotonic()
         try:
             exchange = self._broker.exchange(outcomes, queues, limit, self._holder)

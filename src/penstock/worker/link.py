@@ -12,11 +12,12 @@ from penstock.core.decide import Terms
 # From the supervisor.
 GO = b"g"  # registered: start to take jobs
 WAKE = b"w"  # there may be work
+AMONG = b"a"  # and 2 bytes: there is much work, and so many others were woken for it just now
 STOP = b"t"  # finish what runs, then leave
 QUIT = b"q"  # give everything back and leave now
 DRAIN = b"d"  # too much memory: leave in order, and say LEAVING; another takes the place
 CANCEL = b"c"  # and the 16 bytes of a job's id: interrupt it
-SLOTS = b"n"  # and 2 bytes, the greater first: how many slots may be used
+SLOTS = b"n"  # and 2 bytes: how many slots may be used
 CANARY = b"y"  # take from the worker's canary queue with the next exchange, too
 # From the process.
 IDLE = b"i"  # found nothing to do
@@ -28,7 +29,7 @@ LIMITED = b"k"  # the first job with a limit starts: look at the board from now 
 
 #: Bytes of a job's id behind CANCEL.
 ID_SIZE = 16
-#: Bytes of the number behind SLOTS.
+#: Bytes of the number behind SLOTS and AMONG, the greater first.
 NUMBER_SIZE = 2
 
 
@@ -72,7 +73,7 @@ class Link:
             return b""
 
     def receive_number(self) -> int:
-        """The number that comes behind SLOTS; 0 when the supervisor is gone."""
+        """The number that comes behind SLOTS or AMONG; 0 when the supervisor is gone."""
         try:
             return int.from_bytes(self._socket.recv(NUMBER_SIZE, socket.MSG_WAITALL))
         except OSError:

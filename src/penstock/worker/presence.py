@@ -135,6 +135,10 @@ class Presence:
         """
         self._crews.wake_when_idle()
 
+    def made_ready(self, processes: int) -> None:
+        """In the upkeep's thread: so many processes may begin together, which rings would have do so one after the other."""
+        self._crews.wake_together(processes)
+
     def cancel(self, process: int, id: bytes, kill_after: float) -> None:
         """In the upkeep's thread: a job that runs is to be cancelled."""
         self.cancels.append((process, id, kill_after))

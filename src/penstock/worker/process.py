@@ -90,9 +90,7 @@ class Process:
         self._stopping = False
         self._leaving = False
         self._idle = False
-        self._pause = 0.0
-        self._exchanged_at = 0.0
-        self._counted_at = 0.0
+        self._pause = self._exchanged_at = self._counted_at = 0.0
         self._meter = meter = Meter(board.counters, loaded_caches)
         meter.subscribe(emitter)
         board.ran, board.quick = meter.ran, meter.quick
@@ -352,6 +350,8 @@ class Process:
             self._cancel(self._link.receive_id())
         elif command == message.CANARY:
             self._dispatcher.once = (queue_of(self._holder.worker),)
+        elif command == message.AMONG:
+            self._dispatcher.others = self._link.receive_number()
         elif command == message.SLOTS:
             self._pool.resize(self._link.receive_number())
 

@@ -75,6 +75,9 @@ def end_tree(root: int, mark: str = "") -> None:
             break
         for pid in fresh:
             _signal(pid, signal.SIGSTOP)
+        for pid in fresh:
+            # What it is starting at this moment can be seen when it stands, and not before.
+            freeze(pid)
         known += fresh
     for pid in known:
         _signal(pid, signal.SIGKILL)

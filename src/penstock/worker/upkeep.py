@@ -9,18 +9,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Protocol
 
 from penstock.brokers import connect
-from penstock.brokers.base import Broker, Feature, WorkerInfo
-from penstock.brokers.timetable import Timetable
+from penstock.brokers.base import Broker, WorkerInfo
 from penstock.core.canary import canary
 from penstock.core.decide import Terms
 from penstock.core.ids import uuid7s
 from penstock.core.job import Holder
 from penstock.core.verdict import Death, judge, unseen
 from penstock.errors import StoreError
-from penstock.events.emit import Emitter, JobEnded, ListenerDeaf, Rescued, ScheduleTrouble, StoreBack, StoreTrouble
+from penstock.events.emit import Emitter, JobEnded, ListenerDeaf, Rescued, StoreBack, StoreTrouble
+from penstock.worker.timekeeper import Timekeeper
 
 #: Seconds between heartbeats.
 BEAT = 2.0
@@ -75,6 +76,9 @@ class Spokesman(Protocol):
 
     def heard_bell(self) -> None:
         """There may be new work. May block while nobody is idle."""
+
+    def made_ready(self, processes: int) -> None:
+        """There is work for so many processes, by this worker's own doing. Does not block."""
 
     def cancel(self, process: int, id: bytes, kill_after: float) -> None:
         """A job that runs is to be cancelled, and to have ended within `kill_after` seconds; told in every round."""
@@ -132,8 +136,6 @@ class Upkeep:
         self._went_round = -math.inf
         self._stopping = False
         self._dead: deque[tuple[Holder, Death]] = deque()
-        #: Of the connection that is open.
-        self._timetable: Timetable | None = None
         #: Those that are buried, and when to look again.
         self._buried: list[tuple[float, Holder]] = []
         # Is the first heartbeat stored, or has it failed?
@@ -202,11 +204,11 @@ class Upkeep:
             try:
                 broker.open()
                 opened = True
-                self._timetable = None
                 # Where it listens from now on, the others learn by a heartbeat.
                 self._due["beat"] = 0.0
-                with broker.listen(self._heard, self._heard_of_ready):
-                    self._keep(broker)
+                keeper = Timekeeper(broker, self._emitter, self._worker.made_ready)
+                with closing(keeper) as timekeeper, broker.listen(self._heard, self._heard_of_ready):
+                    self._keep(broker, timekeeper)
                 return
             except _DeafListener:
                 continue
@@ -221,18 +223,18 @@ class Upkeep:
                 if self._stopping:
                     return
             finally:
-                if self._timetable is not None:
-                    self._timetable.close()
                 broker.close()
             self._pause = min(_LONGEST_PAUSE, max(0.2, self._pause * 2))
             self._nudge.wait(self._pause * random.uniform(0.5, 1.0))
             self._nudge.clear()
 
-    def _keep(self, broker: Broker) -> None:
+    def _keep(self, broker: Broker, timekeeper: Timekeeper) -> None:
         while not self._stopping:
             self._nudge.clear()
             self._has_news = False
-            wait = self._round(broker)
+            if timekeeper.is_pressing:
+                timekeeper.fire()
+            wait = self._round(broker, timekeeper)
             self._answered_at = self._went_round = time.monotonic()
             self._away = False
             self._pause = 0.0
@@ -254,7 +256,7 @@ class Upkeep:
         if not self._nudge.wait(soon) and not self._has_news:
             self._nudge.wait(seconds - soon)
 
-    def _round(self, broker: Broker) -> float:
+    def _round(self, broker: Broker, timekeeper: Timekeeper) -> float:
         """Do what is due; returns the seconds until something is due again."""
         self._judge_dead(broker)
         # First of all, and again until it is stored: who judges others by their silence must not be silent.
@@ -287,20 +289,9 @@ class Upkeep:
             self._done("prune", _PRUNE)
             broker.prune()
         # After what makes room in a store that is full, and refuses new jobs.
-        next_due = _sooner(next_due, self._fire(broker))
+        next_due = _sooner(next_due, timekeeper.fire())
         wait = _PROMOTE if next_due is None else max(0.001, min(_PROMOTE, next_due))
         return min(wait, max(0.0, min(self._due[name] for name in ("beat", "rescue")) - time.monotonic()))
-
-    def _fire(self, broker: Broker) -> float | None:
-        """Make jobs of the schedules' runs that are due; returns the seconds until the next one is."""
-        if Feature.SCHEDULES not in broker.features:
-            return None
-        if self._timetable is None:
-            self._timetable = Timetable(broker.schedules())
-        fired = self._timetable.fire()
-        for trouble in fired.troubles:
-            self._emitter.emit(ScheduleTrouble(trouble.name, trouble.reason))
-        return fired.next_in
 
     def _is_deaf(self) -> bool:
         """Was the store away? Then the others could not beat either, and are not dead for having been silent.

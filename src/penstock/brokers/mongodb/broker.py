@@ -133,6 +133,11 @@ class MongoBroker(Sides):
             stale = parts.endings.hand_in(outcomes, now, holder) if outcomes else []
             return Exchange(parts.claims.take(queues, limit, holder, now) if limit > 0 else [], stale)
 
+    def go_around(self, others: int) -> bool:
+        """See `Broker.go_around`."""
+        self._opened.claims.go_around(others)
+        return True
+
     def abandon(self, holder: Holder, crashed: Sequence[bytes] = ()) -> int:
         """See `Broker.abandon`."""
         parts = self._opened

@@ -18,6 +18,7 @@ from penstock.brokers.mongodb.gates import Gates
 from penstock.brokers.mongodb.layout import Layout
 from penstock.brokers.mongodb.order import Order
 from penstock.core.job import Holder, Lease
+from penstock.core.prefetch import LARGEST
 from penstock.core.states import State
 from penstock.stores.mongodb import Document
 from penstock.stores.mongodb_clock import ServerClock
@@ -61,6 +62,8 @@ class Claims:
         self._latest = 0
         self._turn = 0
         self._lane = 0
+        #: Jobs at the head that others are about to take.
+        self._theirs = 0
         #: Claims whose end was not heard of: what they took is held in our name, and nobody runs it.
         self._unheard: list[tuple[Holder, int]] = []
         #: Those that were given back, and until when. A server may begin an update after the connection is cut by which it came, and after it was given back.
@@ -90,6 +93,10 @@ class Claims:
                 break
             taken += self._take_any(queue, limit - len(taken), holder)
         return taken
+
+    def go_around(self, others: int) -> None:
+        """The next claim leaves to so many others what they may take at once."""
+        self._theirs = others * LARGEST
 
     def give_back_unheard(self) -> None:
         """Make ready again what was taken in our name without our hearing of it."""
@@ -165,6 +172,11 @@ class Claims:
     def _head(self, queue: str, limit: int) -> list[Document]:
         """The jobs that come next, or some a little behind them while others take those."""
         # A line is claimed from by one at a time, and in order.
+        if not queue.startswith(","):
+            theirs, self._theirs = self._theirs, 0
+            if theirs:
+                head = self._ready(queue, theirs + limit, 0)
+                return head[theirs:] or head[:limit]
         lane = self._lane if random.randrange(_BACK_TO_THE_HEAD) and not queue.startswith(",") else 0
         head = self._ready(queue, limit, lane * limit)
         if lane and len(head) < limit:
