@@ -96,7 +96,7 @@ class Claims:
 
     def go_around(self, others: int) -> None:
         """The next claim leaves to so many others what they may take at once."""
-        self._theirs = others * LARGEST
+        self._theirs = min(others, _FARTHEST) * LARGEST
 
     def give_back_unheard(self) -> None:
         """Make ready again what was taken in our name without our hearing of it."""
@@ -171,13 +171,13 @@ class Claims:
 
     def _head(self, queue: str, limit: int) -> list[Document]:
         """The jobs that come next, or some a little behind them while others take those."""
-        # A line is claimed from by one at a time, and in order.
-        if not queue.startswith(","):
-            theirs, self._theirs = self._theirs, 0
-            if theirs:
-                head = self._ready(queue, theirs + limit, 0)
-                return head[theirs:] or head[:limit]
-        lane = self._lane if random.randrange(_BACK_TO_THE_HEAD) and not queue.startswith(",") else 0
+        if queue.startswith(","):
+            # A line is claimed from by one at a time, and in order.
+            return self._ready(queue, limit, 0)
+        theirs, self._theirs = self._theirs, 0
+        if theirs:
+            return self._ready(queue, limit, theirs) or self._ready(queue, limit, 0)
+        lane = self._lane if random.randrange(_BACK_TO_THE_HEAD) else 0
         head = self._ready(queue, limit, lane * limit)
         if lane and len(head) < limit:
             self._lane = 0
