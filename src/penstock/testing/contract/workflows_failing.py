@@ -247,6 +247,21 @@ class WorkflowFailureContract(FlowBase):
         assert claim(store) == []
         assert read(flows, made).state is State.DEAD
 
+    def test_what_is_not_wanted_any_more_when_it_is_resumed_is_skipped(self, store: Broker, flows: Workflows) -> None:
+        first = stage()
+        last, failing = stage(after=[first]), stage(3, after=[first], rule=Rule.FAILED)
+        made = started(flows, first, last, failing)
+        lease = claim_one(store)
+        assert flows.cancel(made.id, now=NOW) == 5
+        # It ran to its end all the same.
+        done(store, lease)
+        assert flows.resume(made.id, now=NOW) >= 1
+        assert at(flows, made, failing).state is StageState.SKIPPED
+        assert [one.id for one in store.inspector().list(Selection(batch=failing.id))] == []
+        done(store, claim_one(store))
+        assert claim(store) == []
+        assert read(flows, made).state is State.DONE
+
     def test_a_job_of_a_stage_that_was_skipped_does_not_run_again(self, store: Broker, flows: Workflows) -> None:
         first = stage()
         failing = stage(2, after=[first], rule=Rule.FAILED)

@@ -87,7 +87,8 @@ end
 -- It will not start.
 local function stop(id, state, reason)
   call('HSET', p .. 's:' .. id, 'state', state, 'open', 0, 'moved', 0, 'reason', reason or '')
-  call('HDEL', p .. 's:' .. id, 'again')
+  -- One that is skipped while its jobs are made to wait again has some that do not yet.
+  if state ~= 'skipped' then call('HDEL', p .. 's:' .. id, 'again') end
   call('DEL', p .. 'given:' .. id)
   stopped = true
   see_to(id)
@@ -134,8 +135,14 @@ local moves = {
     step(own.id, 'failed', job.items)
   end,
   skipped = function(id, job, own)
-    if job.state ~= WAITING then return end
-    count(WAITING, job.queue, -1)
+    local ended = own.again and (job.state == DEAD or job.state == CANCELLED)
+    if not ended and job.state ~= WAITING then return end
+    if ended then
+      unplace(id, job)
+      step(own.id, 'failed', -job.items)
+    else
+      count(WAITING, job.queue, -1)
+    end
     call('HDEL', p .. 'jobs', id)
     call('HDEL', p .. 'fail', id)
     call('SREM', p .. 'bj:' .. own.id, id)
