@@ -135,13 +135,13 @@ local moves = {
     step(own.id, 'failed', job.items)
   end,
   skipped = function(id, job, own)
-    local ended = own.again and (job.state == DEAD or job.state == CANCELLED)
-    if not ended and job.state ~= WAITING then return end
-    if ended then
+    if job.state == WAITING then
+      count(WAITING, job.queue, -1)
+    elseif own.again and (job.state == DEAD or job.state == CANCELLED) then
       unplace(id, job)
       step(own.id, 'failed', -job.items)
     else
-      count(WAITING, job.queue, -1)
+      return
     end
     call('HDEL', p .. 'jobs', id)
     call('HDEL', p .. 'fail', id)
