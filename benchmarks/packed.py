@@ -71,6 +71,6 @@ def _unpack(path: Path, count: int) -> float:
         began = time.perf_counter()
         for rows in raw.claims(connection, 4):
             for row in rows:
-                for arguments in decode(row[3])[0]:
+                for arguments in decode(row[5])[0]:
                     noop(*arguments)
         return count / (time.perf_counter() - began)

@@ -117,16 +117,16 @@ def claims(connection: sqlite3.Connection, limit: int, lock: int | None = None) 
         (claim,) = execute(sql["next_claim"]).fetchone()
         rows = execute(sql["claim_select"], (QUEUE, limit)).fetchall()
         if rows:
-            *_, rank, position = last = rows[-1]
-            execute(sql["claim_mark"], (1, claim, QUEUE, rank, position, last[0]))
-            execute(sql["claim_take"], (QUEUE, rank, position, last[0]))
-        held = json.dumps([row[0] for row in rows])
+            execute(sql["claim_mark"], (1, claim, QUEUE, *rows[-1]))
+            execute(sql["claim_take"], (QUEUE, *rows[-1]))
+        seqs = [row[-1] for row in rows]
+        held = json.dumps(seqs)
         execute("commit")
         if lock is not None:
             fcntl.flock(lock, fcntl.LOCK_UN)
         if not rows:
             return
-        yield rows
+        yield execute(sql["claimed"], (min(seqs), max(seqs), claim)).fetchall()
 
 
 def _main(path: str, lock: str) -> None:

@@ -113,8 +113,12 @@ def test_a_statement_goes_by_an_index(database: sqlite3.Connection, name: str) -
 
 
 def test_the_claim_reads_the_head_of_the_ready_set_in_its_order(database: sqlite3.Connection) -> None:
-    assert plan(database, read("claim_select")) == [
-        "SEARCH r USING PRIMARY KEY (queue=?)",
+    assert plan(database, read("claim_select")) == ["SEARCH penstock_ready USING PRIMARY KEY (queue=?)"]
+
+
+def test_what_a_claim_took_is_read_from_where_it_lies(database: sqlite3.Connection) -> None:
+    assert plan(database, read("claimed")) == [
+        "SEARCH r USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
         "SEARCH j USING INTEGER PRIMARY KEY (rowid=?)",
     ]
 

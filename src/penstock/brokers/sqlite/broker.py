@@ -17,17 +17,18 @@ from typing import ClassVar
 import msgspec
 
 from penstock.brokers.base import COUNTED, Backlog, Exchange, Feature, WorkerInfo
+from penstock.brokers.sqlite.endings import Endings
 from penstock.brokers.sqlite.ends import Ends
 from penstock.brokers.sqlite.moves import Moves
 from penstock.brokers.sqlite.pruning import prune
 from penstock.brokers.sqlite.sides import Sides
-from penstock.brokers.sqlite.taken import leases
+from penstock.brokers.sqlite.taken import leases, read
 from penstock.brokers.sqlite.topics import Topics
 from penstock.core import limiter
 from penstock.core.job import Holder, Lease, NewJob, due_at
 from penstock.core.limiter import Limit
 from penstock.core.metrics import Point
-from penstock.core.outcome import Ending, Outcome, ended
+from penstock.core.outcome import Outcome, ended
 from penstock.core.topics import Event, Subscription
 from penstock.errors import ConfigError
 from penstock.stores import doorbell, sqlite
@@ -119,18 +120,20 @@ class SqliteBroker(Sides):
         if not outcomes and not self._any_ready(queues, limit, now):
             return Exchange([], [])
         self._lengthen_log()
+        endings = Endings(outcomes, now)
         with self._transaction() as connection:
-            good, stale = self._moves.fence(connection, outcomes)
-            opened, settled = self._moves.apply(connection, good, now)
-            taken = self._moves.claim(connection, queues, limit, holder, now) if limit > 0 else []
-            news = settled.started or any(outcome.follow_ups or outcome.ending is Ending.RELEASED for outcome in good)
+            good, stale = self._moves.fence(connection, endings)
+            opened, settled = self._moves.apply(connection, good)
+            taken = self._moves.claim(connection, queues if limit > 0 else (), limit, holder, now)
             # Who found a key held, and is idle, has not heard of what waits behind it.
-            news |= opened and sum(len(rows) for _, _, rows in taken) >= limit
+            news = settled.started or good.makes_work or (opened and len(taken.seqs) >= limit)
             listeners = self._moves.listeners(connection) if news else []
         self._ring(listeners)
-        if good and self._ends.is_watched():
-            self._ends.tell(() if settled.stopped else ended(good))
-        return Exchange(leases(taken), stale)
+        if good.outcomes and self._ends.is_watched():
+            self._ends.tell(() if settled.stopped else ended(good.outcomes))
+        # After the commit, so that others can write meanwhile: half of what a claim costs is to read what was taken.
+        with sqlite.translating(self._path):
+            return Exchange(read(self._open, self._sql, taken), stale)
 
     def _lengthen_log(self) -> None:
         """From now on much is written through this connection."""
@@ -141,8 +144,8 @@ class SqliteBroker(Sides):
 
     def _end_within(self, tx: sqlite3.Connection, outcomes: Sequence[Outcome], now: float | None) -> Exchange:
         with sqlite.translating(self._path):
-            good, stale = self._moves.fence_each(tx, outcomes)
-            self._moves.apply(tx, good, time.time() if now is None else now)
+            good, stale = self._moves.fence_each(tx, Endings(outcomes, time.time() if now is None else now))
+            self._moves.apply(tx, good)
         return Exchange([], stale)
 
     def _any_ready(self, queues: Sequence[str], limit: int, now: float) -> bool:
@@ -226,7 +229,7 @@ class SqliteBroker(Sides):
         with sqlite.translating(self._path):
             row = self._open.execute(self._sql["holder_key"], (holder.worker, holder.process)).fetchone()
             rows = [] if row is None else self._open.execute(self._sql["leases_of"], row[:1]).fetchall()
-        found = leases([(queue, claim, [job]) for queue, claim, *job in rows])
+        found = leases(rows)
         self._moves.gates.seen |= any(lease.gate is not None for lease in found)
         return found
 

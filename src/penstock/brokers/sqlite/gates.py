@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,8 +21,8 @@ _LINES = 32
 #: When a line is due that is to be looked at by the next claim, whatever clock that goes by.
 _NOW = 0.0
 
-#: Takes up to so many jobs of a stored queue name, marked with a gate and a limited queue: returns their rows.
-Take = Callable[[str, int, str | None, str | None], list[tuple[Any, ...]]]
+#: Takes up to so many jobs of a stored queue name, marked with a gate and a limited queue: returns their seqs.
+Take = Callable[[str, int, str | None, str | None], list[int]]
 
 
 class Source(NamedTuple):
@@ -111,8 +111,8 @@ class Gates:
         now: float,
         *,
         lines_first: bool,
-    ) -> list[tuple[str, list[tuple[Any, ...]]]]:
-        """Take from queues and their lines what may start; returns the rows of each.
+    ) -> list[int]:
+        """Take from queues and their lines what may start; returns the seqs.
 
         Parameters:
             lines_first: queues and lines take turns, so that neither is held up by the other.
@@ -120,12 +120,10 @@ class Gates:
         self.seen = True
         limits = self.limits(connection)
         self._limited = frozenset(queue for queue in queues if limiter.queue_gate(queue) in limits)
-        taken: list[tuple[str, list[tuple[Any, ...]]]] = []
+        taken: list[int] = []
         for source in self._sources(connection, queues, now, lines_first=lines_first):
-            rows = self._take(connection, source, limits, most, take, now)
-            taken.append((source.name, rows))
-            most -= len(rows)
-            if most <= 0:
+            taken += self._take(connection, source, limits, most - len(taken), take, now)
+            if len(taken) >= most:
                 break
         return taken
 
@@ -150,7 +148,7 @@ class Gates:
         most: int,
         take: Take,
         now: float,
-    ) -> list[tuple[Any, ...]]:
+    ) -> list[int]:
         """Take what may start from one source, and note when it is to be looked at next."""
         names = [gate for gate in (source.gate, limiter.queue_gate(source.queue)) if gate is not None]
         gates = {
@@ -159,19 +157,19 @@ class Gates:
             if (limit := limits.get(limiter.limit_name(name))) is not None
         }
         allowed = min([most, *(gate.room(now) for gate in gates.values())])
-        rows: list[tuple[Any, ...]] = []
+        taken: list[int] = []
         if allowed > 0:
             queue = source.queue if limiter.queue_gate(source.queue) in gates else None
-            rows = take(source.name, allowed, source.gate if source.gate in gates else None, queue)
+            taken = take(source.name, allowed, source.gate if source.gate in gates else None, queue)
         for name, gate in gates.items():
-            gate.passed(len(rows), now)
+            gate.passed(len(taken), now)
             if gate.limit.rate is not None:
                 connection.execute(self._sql["gate_pay"], (name, gate.paid_until))
         if source.gate is not None or gates:
             closed = max((gate.closed_until(now) for gate in gates.values()), default=now)
-            empty = len(rows) < allowed
+            empty = len(taken) < allowed
             self._look(connection, source, closed, forget=empty or (source.gate is None and closed <= now))
-        return rows
+        return taken
 
     def _look(self, connection: sqlite3.Connection, source: Source, due: float, *, forget: bool) -> None:
         """Note when a source is to be looked at next: a queue that is open is looked at anyway, and an empty line never."""

@@ -7,10 +7,12 @@ import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 
+from penstock.brokers.sqlite.endings import Endings
 from penstock.brokers.sqlite.flows import Flows, Settled
 from penstock.brokers.sqlite.gates import Gates
 from penstock.brokers.sqlite.keys import Keys
@@ -20,8 +22,11 @@ from penstock.core.codec import encode_failure
 from penstock.core.decide import INTERRUPTED
 from penstock.core.job import Holder, NewJob, due_at
 from penstock.core.limiter import line, queue_gate
-from penstock.core.outcome import AGAIN, Ending, Outcome, Step, called_off
+from penstock.core.outcome import Ending, Outcome, Step, called_off
 from penstock.stores.statements import Statements
+
+#: Of a row of `claim_select`.
+_RANK = itemgetter(0)
 
 
 class Moves:
@@ -130,96 +135,78 @@ class Moves:
             self._sql["insert_ordered"], [(*row, *turn) for row, turn in zip(rows, more, strict=True)]
         )
 
-    def fence(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
-        """End the leases that are still in force; returns the outcomes of those, and the stale ones.
+    def fence(self, connection: sqlite3.Connection, endings: Endings) -> tuple[Endings, list[Outcome]]:
+        """End the leases that are still in force; returns the endings of those, and the outcomes of the stale ones.
 
         One statement per claim that agrees on the number is the usual case. Only where it does not is the
         transaction begun again, to ask which they were.
         """
-        if not outcomes:
-            return [], []
-        outcomes = self._called_off(connection, outcomes)
-        claims = _by_claim(outcomes)
-        for claim, group in claims.items():
-            if connection.execute(self._sql["end_running"], (_keys(group), claim)).rowcount != len(group):
+        endings = self._called_off(connection, endings)
+        for claim, keys, count in endings.claims:
+            if connection.execute(self._sql["end_running"], (keys, claim)).rowcount != count:
                 break
         else:
-            return list(outcomes), []
+            return endings, []
         connection.execute("rollback")
         connection.execute("begin immediate")
-        return self.fence_each(connection, outcomes)
+        return self.fence_each(connection, endings)
 
-    def _called_off(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-        """The outcomes, with those of jobs that are to be cancelled changed so that none of them runs again."""
-        again = [outcome.lease.key for outcome in outcomes if outcome.ending in AGAIN]
-        if not again:
-            return outcomes
-        rows = connection.execute(self._sql["cancelled_among"], (json.dumps(again),)).fetchall()
+    def _called_off(self, connection: sqlite3.Connection, endings: Endings) -> Endings:
+        """The endings, with those of jobs that are to be cancelled changed so that none of them runs again."""
+        rows = connection.execute(self._sql["cancelled_among"], (endings.again,)).fetchall() if endings.again else []
         if not rows:
-            return outcomes
+            return endings
         marked = set(rows)
-        return [
-            called_off(outcome) if (outcome.lease.claim, outcome.lease.key) in marked else outcome
-            for outcome in outcomes
-        ]
+        return Endings(
+            [
+                called_off(outcome) if (outcome.lease.claim, outcome.lease.key) in marked else outcome
+                for outcome in endings.outcomes
+            ],
+            endings.now,
+        )
 
-    def fence_each(
-        self, connection: sqlite3.Connection, outcomes: Sequence[Outcome]
-    ) -> tuple[list[Outcome], list[Outcome]]:
+    def fence_each(self, connection: sqlite3.Connection, endings: Endings) -> tuple[Endings, list[Outcome]]:
         """As `fence`, by statements that tell which leases they ended; without beginning the transaction again."""
-        outcomes = self._called_off(connection, outcomes)
+        endings = self._called_off(connection, endings)
         ended = {
             (claim, seq)
-            for claim, group in _by_claim(outcomes).items()
-            for (seq,) in connection.execute(self._sql["end_running_each"], (_keys(group), claim)).fetchall()
+            for claim, keys, _ in endings.claims
+            for (seq,) in connection.execute(self._sql["end_running_each"], (keys, claim)).fetchall()
         }
         good: list[Outcome] = []
         stale: list[Outcome] = []
-        for outcome in outcomes:
+        for outcome in endings.outcomes:
             mark = (outcome.lease.claim, outcome.lease.key)
             (good if mark in ended else stale).append(outcome)
             ended.discard(mark)
-        return good, stale
+        return Endings(good, endings.now), stale
 
-    def apply(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome], now: float) -> tuple[bool, Settled]:
-        """Write down outcomes whose leases were in force.
+    def apply(self, connection: sqlite3.Connection, endings: Endings) -> tuple[bool, Settled]:
+        """Write down endings whose leases were in force.
 
         Returns:
             Whether others of their keys may start now, where these keep an order, and what became of stages that waited for them.
         """
-        lines = self.order.ended(connection, outcomes)
-        done: list[int] = []
-        released: list[int] = []
-        steps: dict[bytes, Step] = {}
-        born: list[NewJob] = []
-        for outcome in outcomes:
-            if outcome.ending is Ending.DONE:
-                done.append(outcome.lease.key)
-                if outcome.result is not None:
-                    expiry = now + outcome.result_ttl
-                    stage = outcome.lease.batch if outcome.passes else None
-                    connection.execute(self._sql["keep_result"], (outcome.lease.id, outcome.result, expiry, stage))
-            else:
-                if outcome.payload is not None:
-                    new = (outcome.lease.key, outcome.payload, outcome.items)
-                    connection.execute(self._sql["replace_payload"], new)
-                if outcome.ending is Ending.RELEASED:
-                    released.append(outcome.lease.key)
-                else:
-                    self._apply_slow(connection, outcome, now)
-            born.extend(outcome.follow_ups)
-            for step in outcome.steps:
-                steps[step.batch] = _add(steps.get(step.batch), step)
-        if done:
-            connection.execute(self._sql["delete_jobs"], (json.dumps(done),))
-        if released:
-            self._release(connection, json.dumps(released))
-        self.gates.ended(connection, outcomes, now)
+        now = endings.now
+        lines = self.order.ended(connection, endings.outcomes)
+        if endings.results:
+            connection.executemany(self._sql["keep_result"], endings.results)
+        for outcome in endings.others:
+            if outcome.payload is not None:
+                new = (outcome.lease.key, outcome.payload, outcome.items)
+                connection.execute(self._sql["replace_payload"], new)
+            if outcome.ending is not Ending.RELEASED:
+                self._apply_slow(connection, outcome, now)
+        if endings.done:
+            connection.execute(self._sql["delete_jobs"], (endings.done,))
+        if endings.released:
+            self._release(connection, endings.released)
+        self.gates.ended(connection, endings.outcomes, now)
         # Not before all of them have been written down: what is first in a line may be among the last.
         self.order.open(connection, lines)
-        if born:
-            self.insert(connection, born, now)
-        return bool(lines), self._step(connection, steps.values(), now) if steps else Settled()
+        if endings.born:
+            self.insert(connection, endings.born, now)
+        return bool(lines), self._step(connection, endings.steps.values(), now) if endings.steps else Settled()
 
     def _step(self, connection: sqlite3.Connection, steps: Iterable[Step], now: float) -> Settled:
         """Count steps, and settle what follows from the end of a batch, or from a failure."""
@@ -278,42 +265,39 @@ class Moves:
 
     def claim(
         self, connection: sqlite3.Connection, queues: Sequence[str], limit: int, holder: Holder, now: float
-    ) -> list[Taken]:
+    ) -> Taken:
         """Take the heads of the queues; the queue that comes first changes from call to call."""
         if not queues:
-            return []
+            return Taken(0, [])
         claim: int = connection.execute(self._sql["next_claim"]).fetchone()[0]
         key, limited, ordered = self.holder_key(connection, holder)
         self._turn += 1
         start = self._turn % len(queues)
         turned = (*queues[start:], *queues[:start])
 
-        def take(name: str, most: int, gate: str | None, queue: str | None) -> list[tuple[Any, ...]]:
+        def take(name: str, most: int, gate: str | None, queue: str | None) -> list[int]:
             if ordered:
                 return self.order.claim(connection, name, most, (key, claim, gate, queue))
             rows = connection.execute(self._sql["claim_select"], (name, most)).fetchall()
-            for rank, group in groupby(rows, key=_rank):
+            for rank, group in groupby(rows, key=_RANK):
                 *_, last = group
-                bound = (name, rank, last[-1], last[0])
+                bound = (name, rank, *last[1:])
                 if gate is None and queue is None:
                     connection.execute(self._sql["claim_mark"], (key, claim, *bound))
                 else:
                     connection.execute(self._sql["claim_mark_limited"], (key, claim, *bound, gate, queue))
                 connection.execute(self._sql["claim_take"], bound)
-            return rows
+            return [seq for _, _, seq in rows]
 
         if limited:
             lines_first = self._turn // len(queues) % 2 == 0
-            found = self.gates.claim(connection, turned, limit, take, now, lines_first=lines_first)
-            return [(None if ordered else name, claim, rows) for name, rows in found]
-        taken: list[Taken] = []
+            return Taken(claim, self.gates.claim(connection, turned, limit, take, now, lines_first=lines_first))
+        taken: list[int] = []
         for queue in turned:
-            rows = take(queue, limit, None, None)
-            taken.append((None if ordered else queue, claim, rows))
-            limit -= len(rows)
-            if limit <= 0:
+            if len(taken) >= limit:
                 break
-        return taken
+            taken += take(queue, limit - len(taken), None, None)
+        return Taken(claim, taken)
 
     def holder_key(self, connection: sqlite3.Connection, holder: Holder) -> tuple[int, bool, bool]:
         """The key of a holder, which is known from its first claim on; whether anything may be limited, and any job keeps an order."""
@@ -353,29 +337,6 @@ class Moves:
             connection.execute(self._sql["holder_forget"], (key,))
         connection.execute(self._sql["worker_forget"], (worker,))
         return given_back
-
-
-def _by_claim(outcomes: Sequence[Outcome]) -> dict[int, list[Outcome]]:
-    claims: dict[int, list[Outcome]] = {}
-    for outcome in outcomes:
-        claims.setdefault(outcome.lease.claim, []).append(outcome)
-    return claims
-
-
-def _keys(outcomes: Sequence[Outcome]) -> str:
-    return json.dumps([outcome.lease.key for outcome in outcomes])
-
-
-def _rank(row: tuple[Any, ...]) -> int:
-    return int(row[-2])
-
-
-def _add(sum: Step | None, step: Step) -> Step:
-    if sum is None:
-        return step
-    return Step(
-        step.batch, sum.done + step.done, sum.failed + step.failed, sum.retried + step.retried, sum.total + step.total
-    )
 
 
 def _row(seq: int, job: NewJob, run_at: float | None, now: float) -> tuple[object, ...]:

@@ -23,7 +23,7 @@ _ALL = 1 << 62
 Row = tuple[Any, ...]
 Mark = tuple[int, int, str | None, str | None]
 #: Where the columns of `order_heads` are that a claim looks at.
-_SEQ, _TURN, _RANK, _POSITION, _LINE = 0, -4, -3, -2, -1
+_SEQ, _TURN, _RANK, _POSITION, _LINE = range(5)
 
 
 class Order:
@@ -54,23 +54,23 @@ class Order:
         """Take jobs out of the ready set; `keys` is a JSON array of their seqs."""
         connection.execute(self._sql["order_unready"], (keys,))
 
-    def claim(self, connection: sqlite3.Connection, name: str, most: int, mark: Mark) -> list[Row]:
+    def claim(self, connection: sqlite3.Connection, name: str, most: int, mark: Mark) -> list[int]:
         """Take jobs from the head of a queue, each with those of its line that are behind it.
 
         Parameters:
             mark: the key of who takes them, by which number; gate and queue, where these are limited.
 
         Returns:
-            Rows that begin as those of `claim_select`, with the stored queue at their end.
+            Their seqs.
         """
         heads = connection.execute(self._sql["order_heads"], (name, most)).fetchall()
-        used, rows = self._runs(heads, self._behind(connection, name, heads, most), most)
+        used, seqs = self._runs(heads, self._behind(connection, name, heads, most), most)
         for rank, group in groupby(used, key=lambda row: int(row[_RANK])):
             *_, last = group
             connection.execute(self._sql["claim_take"], (name, rank, last[_POSITION], last[_SEQ]))
-        if rows:
-            connection.execute(self._sql["order_mark"], (*mark, json.dumps([row[_SEQ] for row in rows])))
-        return rows
+        if seqs:
+            connection.execute(self._sql["order_mark"], (*mark, json.dumps(seqs)))
+        return seqs
 
     def _behind(
         self, connection: sqlite3.Connection, name: str, heads: Sequence[Row], most: int
@@ -90,17 +90,17 @@ class Order:
                 break
         return behind
 
-    def _runs(self, heads: Sequence[Row], behind: dict[str, list[Row]], most: int) -> tuple[Sequence[Row], list[Row]]:
-        """The heads that are taken, and all jobs that are."""
-        rows: list[Row] = []
+    def _runs(self, heads: Sequence[Row], behind: dict[str, list[Row]], most: int) -> tuple[Sequence[Row], list[int]]:
+        """The heads that are taken, and the seqs of all jobs that are."""
+        seqs: list[int] = []
         for count, head in enumerate(heads):
-            if len(rows) >= most:
-                return heads[:count], rows
-            rows.append(head)
+            if len(seqs) >= most:
+                return heads[:count], seqs
+            seqs.append(head[_SEQ])
             if head[_TURN] is not None:
                 run = takewhile(lambda row: not row[_RANK], behind.get(head[_LINE], ()))
-                rows += [row for row, _ in zip(run, range(most - len(rows)), strict=False)]
-        return heads, rows
+                seqs += [row[_SEQ] for row, _ in zip(run, range(most - len(seqs)), strict=False)]
+        return heads, seqs
 
 
 def ordered_lines(of: Iterable[NewJob | Lease | MovedJob]) -> dict[str, int]:

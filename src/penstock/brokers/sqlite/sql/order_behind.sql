@@ -1,7 +1,7 @@
 -- The jobs behind those at the head of a queue that keep an order, in the order of the heads. In: queue; rank and position of the last head; limit;
 -- how many places behind the head to begin and to end.
 -- Out: as order_heads, but with whether it has to wait in place of the rank, and no position.
-select j.seq, j.id, j.task, j.payload, j.priority, j.attempt, j.crashes, j.options, j.batch, j.items, j.packed, j.item, j.at_most_once, j.turn,
+select j.seq, j.turn,
   j.run_at is not null or exists (select 1 from penstock_parked p where p.task = j.task and p.seq = j.seq), null, j.queue
 from penstock_ready r
 cross join penstock_job h on h.seq = r.seq

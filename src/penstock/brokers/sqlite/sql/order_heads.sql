@@ -1,5 +1,5 @@
--- As claim_select, where some of the jobs keep an order. In: queue, limit. Out: the columns of a lease, then turn, rank, position and the stored queue.
-select j.seq, j.id, j.task, j.payload, j.priority, j.attempt, j.crashes, j.options, j.batch, j.items, j.packed, j.item, j.at_most_once, j.turn, r.rank, r.position, j.queue
+-- As claim_select, where some of the jobs keep an order. In: queue, limit. Out: seq, turn, rank, position and the stored queue.
+select j.seq, j.turn, r.rank, r.position, j.queue
 from penstock_ready r join penstock_job j on j.seq = r.seq
 where r.queue = ?1
 order by r.rank, r.position, r.seq
