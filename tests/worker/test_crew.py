@@ -8,7 +8,7 @@ class Someone:
     """As much of a process as a crew looks at."""
 
     def __init__(self, crew: Crew, number: int, booted_at: float | None = 0.0, idle: bool = False) -> None:
-        self.number, self.booted_at, self.idle, self.leaving = number, booted_at, idle, False
+        self.number, self.booted_at, self.resting, self.leaving = number, booted_at, idle, False
         crew.members[number] = self
 
     @property

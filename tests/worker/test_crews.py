@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from penstock.core.job import Lease
 from penstock.worker import link as message
 from penstock.worker.board import Board
+from penstock.worker.child import Child
 from penstock.worker.crews import Crews
 from penstock.worker.lane import Lane
 
@@ -13,7 +15,7 @@ from penstock.worker.lane import Lane
 class Someone:
     """As much of a process as is looked at here."""
 
-    lane, idle = 0, False
+    lane, idle, resting = 0, False, Child.resting
 
     def __init__(self, number: int) -> None:
         self.number, self.board = number, Board.create(1)
@@ -42,6 +44,20 @@ def test_a_process_knows_of_beats_before_it_came(both: tuple[Someone, Someone]) 
     crews.beat(107.0, 6.0)
     assert [one.board.lapsed(101.0, 107.1) for one in both] == [True, True]
     assert [one.board.lapsed(107.0, 107.1) for one in both] == [False, False]
+
+
+def test_who_has_its_only_slot_taken_is_not_woken(both: tuple[Someone, Someone]) -> None:
+    # A store that sends jobs by itself does so to those who rest, and they begin it without a word to anybody.
+    crews = Crews([Lane("app:app", 2)])
+    for one in both:
+        crews.add(one)
+        one.idle = True
+    both[0].board.note(0, Lease(bytes(16), 1, 1, "app.task", b""))
+    crews.wake_one()
+    assert [one.told for one in both] == [[], [message.WAKE]]
+    both[0].board.note(0, None)
+    crews.wake_one()
+    assert both[0].told == [message.WAKE]
 
 
 def test_those_who_begin_together_hear_how_many_others_do(both: tuple[Someone, Someone]) -> None:

@@ -20,7 +20,7 @@ class Someone:
     lane = 0
     pid = os.getpid()
     booted = True
-    idle = leaving = False
+    resting = leaving = False
     booted_at = 0.0
     slots = 1
 

@@ -161,6 +161,11 @@ class Child:
         """Has it come up?"""
         return self.booted_at is not None
 
+    @property
+    def resting(self) -> bool:
+        """Has it nothing to do? One of a single slot that the store has sent a job does not say so, and it is seen on its board."""
+        return self.idle and not (self.board.slots == 1 and self.board.busy())
+
     def tell(self, message: bytes) -> None:
         """Send a command; a process that is gone tells by its end of the socket."""
         with suppress(OSError):

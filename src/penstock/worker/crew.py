@@ -87,7 +87,7 @@ class Crew:
 
     def surplus(self) -> list[Child]:
         """Whom to tell to leave: those that have not come up or rest, then the youngest."""
-        staying = sorted(self.staying, key=lambda child: (child.booted and not child.idle, -child.number))
+        staying = sorted(self.staying, key=lambda child: (child.booted and not child.resting, -child.number))
         return staying[: max(0, len(staying) - self.wanted)]
 
     def came_up(self, queues: tuple[str, ...]) -> None:
@@ -133,7 +133,7 @@ class Crew:
             self.slots,
             len(staying),
             sum(child.booted for child in staying),
-            sum(child.idle for child in staying),
+            sum(child.resting for child in staying),
             sum(child.board.busy() for child in self.members.values()),
             tuple(child.pid for child in self.members.values()),
             self.why,

@@ -97,7 +97,7 @@ class Crews:
                     return
 
     def _wake_one(self, others: int = 0) -> bool:
-        child = next((child for child in self.children if child.idle), None)
+        child = next((child for child in self.children if child.resting), None)
         if child is None:
             return False
         child.idle = False
@@ -107,7 +107,7 @@ class Crews:
     def show_idle(self) -> None:
         """Let those know who wait for an idle process if there is one."""
         with self._idlers:
-            if any(child.idle for child in self.children):
+            if any(child.resting for child in self.children):
                 self._idlers.notify_all()
 
     def wake_when_idle(self) -> None:

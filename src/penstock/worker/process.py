@@ -1,7 +1,7 @@
 """One worker process: takes jobs for its pool until it is told to stop.
 
 Four threads share it. The main thread runs the loop (and, with one slot, the jobs). The link thread sleeps in a read
-of the supervisor's socket. The relief thread looks in a hundred times a second while there is work, so that slow jobs
+of the supervisor's socket. The relief thread looks in a hundred times a second while there is much work, so that slow jobs
 hold up neither the endings before them nor the leases behind them. The limits' thread sleeps until a job with a limit
 has had its time.
 """
@@ -32,15 +32,13 @@ from penstock.worker.caches import loaded_caches
 from penstock.worker.dispatcher import Dispatcher
 from penstock.worker.limits import Limit, Limits
 from penstock.worker.link import Link
-from penstock.worker.relief import Relief
+from penstock.worker.relief import SLOW, Relief
 from penstock.worker.runner import Runner
 from penstock.worker.suspects import Suspects
 from penstock.worker.work import Work
 
 #: Seconds between looks at a queue that seems empty. Rings make them rare; this is for a ring that was lost.
 _POLL = (0.8, 1.2)
-#: Seconds after which a job counts as slow: what ended before it is handed in, what waits behind it is given back.
-_SLOW = 0.01
 #: Seconds between two exchanges of a busy process of many slots. Half of what an ending may wait, and with it 10,000
 #: jobs of 100 ms took 1,000 slots 1.2 s instead of 2.5.
 _GATHER = 0.005
@@ -86,7 +84,6 @@ class Process:
         self._burst = burst
         self._max_jobs = max_jobs
         self._wake = threading.Event()
-        self._busy = threading.Event()
         self._stopping = False
         self._leaving = False
         self._idle = False
@@ -202,12 +199,14 @@ class Process:
             self._pause = 0.0
             self._emitter.emit(StoreBack())
         self._exchanged_at = time.monotonic()
-        self._relief.submitted += len(leases)
         if leases:
             # Before any of them runs: the first may be slow, and those behind it are then for others.
-            self._busy.set()
-            if len(leases) >= room or self._idle:
-                self._link.send(message.MORE if len(leases) >= room else message.BUSY)
+            self._relief.begin(leases, beside=self._collectors.waiting > 0)
+            if len(leases) >= room:
+                self._link.send(message.MORE)
+            elif self._idle and not self._pool.inline:
+                # The supervisor sees on the board whether a single slot is free.
+                self._link.send(message.BUSY)
             self._idle = False
         starting = self._collectors.sort(leases, time.monotonic(), room)
         self._pool.exchanged(self._exchanged_at - began, self._collectors.share)
@@ -246,14 +245,14 @@ class Process:
     def _rest(self) -> None:
         """Nothing to do: say so, and wait for a ring, an ending or the next look."""
         if self._is_idle():
-            self._busy.clear()
+            self._relief.rest()
         if not self._idle and not self._leaving and self._pool.room():
             self._idle = True
             self._link.send(message.IDLE)
         if not self._wake.is_set() and self._room() > 0:
             self._dispatcher.standby(self._wake.set)
         due = self._collectors.due_in(time.monotonic())
-        wait = _SLOW if self._suspects.waiting else random.uniform(*_POLL)
+        wait = SLOW if self._suspects.waiting else random.uniform(*_POLL)
         self._wake.wait(wait if due is None else min(wait, due))
 
     def _is_idle(self) -> bool:
@@ -381,8 +380,7 @@ class Process:
 
     def _relieve(self) -> None:
         while True:
-            self._busy.wait()
-            time.sleep(max(_SLOW, self._pool.share))
+            self._relief.wait()
             slow = self._relief.look()
             self._cut_rows(slow)
             behind = self._collectors.unbundled(self._relief.hostages())

@@ -92,7 +92,7 @@ class Pulse:
         return self._deaf(now)
 
     def _send(self, now: float) -> None:
-        idle = next((child for child in self._crews.children if child.idle), None)
+        idle = next((child for child in self._crews.children if child.resting), None)
         match self._canary:
             case _Canary.NONE:
                 if idle is not None and (now - self._moved_at > EVERY or not self._ended):

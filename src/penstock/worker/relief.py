@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -9,9 +10,14 @@ from penstock.core.job import Lease
 from penstock.core.prefetch import hostages
 from penstock.pools.base import Pool
 
+#: Seconds after which a job counts as slow: what ended before it is handed in, what waits behind it is given back.
+SLOW = 0.01
+#: Seconds between looks while nobody waits for what runs.
+_SELDOM = 1.0
+
 
 class Relief:
-    """Looks at a pool now and then, and compares.
+    """Looks at a pool now and then, and compares: every `SLOW` seconds while there may be jobs that wait for slow ones.
 
     Parameters:
         show: told what runs at each look, and when that is in monotonic seconds.
@@ -24,7 +30,27 @@ class Relief:
         self._waited = 0
         self._seen = 0
         #: How many leases the pool has been given so far.
-        self.submitted = 0
+        self._submitted = 0
+        self._hurries = threading.Event()
+
+    def begin(self, leases: Sequence[Lease], *, beside: bool) -> None:
+        """Leases are about to start. One by itself has nobody look: to wake a thread is a fifth of what its start costs.
+
+        Parameters:
+            beside: there are others that wait in this process.
+        """
+        self._submitted += len(leases)
+        if beside or len(leases) > 1 or leases[0].packed or not self._pool.inline:
+            self._hurries.set()
+
+    def rest(self) -> None:
+        """Nothing runs or waits."""
+        self._hurries.clear()
+
+    def wait(self) -> None:
+        """Return when it is time to look."""
+        if self._hurries.wait(_SELDOM):
+            time.sleep(max(SLOW, self._pool.share))
 
     def look(self) -> list[Lease]:
         """The leases that run, and did at the last look."""
@@ -36,7 +62,7 @@ class Relief:
 
     def hostages(self) -> list[Lease]:
         """Take back the leases that would have to wait for long; called after each look."""
-        waiting, submitted = self._pool.waiting(), self.submitted
+        waiting, submitted = self._pool.waiting(), self._submitted
         kept = hostages(self._waited, submitted - self._seen, waiting)
         behind = [] if kept is None else self._pool.take_back(kept)
         self._waited, self._seen = waiting - len(behind), submitted
