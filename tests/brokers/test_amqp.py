@@ -22,11 +22,12 @@ from penstock.brokers.amqp.url import parse
 from penstock.brokers.inspect import Selection
 from penstock.client import new_id
 from penstock.core.job import Failure, Holder, Lease
+from penstock.core.limiter import Limit, queue_gate
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
 from penstock.core.topics import Event, body
 from penstock.errors import ConfigError, StoreError, StoreUnavailable
-from penstock.testing.contract.harness import ALICE, BOB, claim_one, ids, job, jobs
+from penstock.testing.contract.harness import ALICE, BOB, beat, claim_one, ids, job, jobs
 from penstock.testing.contract.workflows import done, given, read, stage, started
 from penstock.testing.servers import RabbitServer, RedisServer
 
@@ -70,10 +71,31 @@ def claim_when_there(store: AmqpBroker, holder: Holder = ALICE) -> list[Lease]:
     return leases
 
 
-def test_a_plain_job_rings_as_one_that_is_ready(store: AmqpBroker) -> None:
+def test_a_plain_job_rings_as_one_that_is_sent_once_its_lane_is_known(store: AmqpBroker) -> None:
     told: SimpleQueue[str] = SimpleQueue()
-    with store.listen(lambda: told.put("wake"), lambda: told.put("ready")):
+    with store.listen(lambda: told.put("wake"), lambda: told.put("ready"), lambda: told.put("sent")):
         store.enqueue(jobs(1))
+        assert told.get(timeout=PATIENCE) == "ready"
+        store._layout._fresh_until = 0.0
+        store.enqueue(jobs(1))
+        assert told.get(timeout=PATIENCE) == "sent"
+        store.enqueue(jobs(1, priority=7))
+        assert told.get(timeout=PATIENCE) == "ready"
+
+
+@pytest.mark.parametrize("limit", [None, Limit(concurrency=1)])
+def test_who_has_a_limit_does_not_stand_by_for_all(store: AmqpBroker, limit: Limit | None) -> None:
+    store.declare({queue_gate(QUEUE): limit})
+    assert claim(store) == []
+    assert store.standby([QUEUE], lambda: None) == (limit is None)
+
+
+def test_a_job_of_the_backend_is_sent_to_nobody(store: AmqpBroker) -> None:
+    told: SimpleQueue[str] = SimpleQueue()
+    store.enqueue(jobs(1))
+    with store.listen(lambda: told.put("wake"), lambda: told.put("ready"), lambda: told.put("sent")):
+        beat(store, "listener")
+        store.enqueue([job(unique="u")])
         assert told.get(timeout=PATIENCE) == "ready"
 
 

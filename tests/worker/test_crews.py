@@ -15,7 +15,7 @@ from penstock.worker.lane import Lane
 class Someone:
     """As much of a process as is looked at here."""
 
-    lane, idle, resting = 0, False, Child.resting
+    lane, idle, stands_by, resting = 0, False, False, Child.resting
 
     def __init__(self, number: int) -> None:
         self.number, self.board = number, Board.create(1)
@@ -58,6 +58,20 @@ def test_who_has_its_only_slot_taken_is_not_woken(both: tuple[Someone, Someone])
     both[0].board.note(0, None)
     crews.wake_one()
     assert both[0].told == [message.WAKE]
+
+
+def test_who_stands_by_is_not_woken_for_what_it_is_sent(both: tuple[Someone, Someone]) -> None:
+    crews = Crews([Lane("app:app", 2)])
+    for one in both:
+        crews.add(one)
+        one.idle = True
+    both[0].stands_by = True
+    crews.wake_when_idle(sent=True)
+    assert [one.told for one in both] == [[], [message.WAKE]]
+    crews.wake_when_idle(sent=True)
+    assert [len(one.told) for one in both] == [0, 1], "and nobody waits for another"
+    crews.wake_when_idle()
+    assert [len(one.told) for one in both] == [1, 1]
 
 
 def test_those_who_begin_together_hear_how_many_others_do(both: tuple[Someone, Someone]) -> None:

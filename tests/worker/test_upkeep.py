@@ -73,7 +73,7 @@ class Spokesman:
     def beaten(self, now: float, dead_after: float) -> None:
         self.beats.append((now, dead_after))
 
-    def heard_bell(self) -> None:
+    def heard_bell(self, *, sent: bool = False) -> None:
         self.rang.set()
 
     def made_ready(self, processes: int) -> None:
@@ -357,7 +357,7 @@ def test_a_listener_that_does_not_hear_its_own_canary_is_replaced(
     listening: list[object] = []
 
     @contextmanager
-    def deaf(self: SqliteBroker, wake: object, ready: object) -> Iterator[None]:
+    def deaf(self: SqliteBroker, wake: object, ready: object, sent: object) -> Iterator[None]:
         listening.append(wake)
         yield
 
@@ -380,7 +380,7 @@ def test_a_listener_that_never_hears_is_told_of_twice_and_then_mostly_left_alone
     listening: list[object] = []
 
     @contextmanager
-    def deaf(self: SqliteBroker, wake: object, ready: object) -> Iterator[None]:
+    def deaf(self: SqliteBroker, wake: object, ready: object, sent: object) -> Iterator[None]:
         listening.append(wake)
         yield
 
@@ -407,7 +407,7 @@ def test_a_listener_that_never_hears_is_told_of_twice_and_then_mostly_left_alone
 def test_a_listener_that_waits_for_an_idle_process_is_not_deaf(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep_module, "_DEAF", 0.2)
     someone_idle = threading.Event()
-    monkeypatch.setattr(setup.spokesman, "heard_bell", lambda: setup.rang.set() or someone_idle.wait(SECONDS))
+    monkeypatch.setattr(setup.spokesman, "heard_bell", lambda **_: setup.rang.set() or someone_idle.wait(SECONDS))
     setup.start()
     setup.enqueue()
     assert setup.rang.wait(SECONDS)

@@ -165,7 +165,7 @@ class Broker(ABC):
             wake: called from a thread when something has come, for the next `exchange` to take.
 
         Returns:
-            Whether it does so.
+            Whether it is sent a job as soon as there is one of those that `sent` of `listen` would tell of.
         """
         return False
 
@@ -337,7 +337,9 @@ class Broker(ABC):
             f"{type(self).__name__} keeps no workflows ({Feature.WORKFLOWS}): keep the queue in a broker that does"
         )
 
-    def listen(self, wake: Callable[[], None], ready: Callable[[], None] | None = None) -> AbstractContextManager[None]:
+    def listen(
+        self, wake: Callable[[], None], ready: Callable[[], None] | None = None, sent: Callable[[], None] | None = None
+    ) -> AbstractContextManager[None]:
         """While the context is open, call `wake` from a thread when there may be work: new, given back, or due.
 
         `wake` may block for as long as nobody is idle. It is a hint: a poll makes up for one that is lost.
@@ -345,6 +347,7 @@ class Broker(ABC):
         Parameters:
             ready: called in the place of `wake` where it is known that all that is new is jobs that are ready: nothing else is due
                 sooner for them, and nobody has asked for anything. A store need not tell the one from the other.
+            sent: called in the place of `ready` where these jobs are sent, beside that, to whoever stands by.
         """
         return nullcontext()
 

@@ -101,6 +101,8 @@ class Child:
         #: It was told that it may take jobs.
         self.going = False
         self.idle = False
+        #: While it is idle, the store sends it what is ready.
+        self.stands_by = False
         self.slots = slots
         #: It takes no more jobs, or was told not to: another may take its place.
         self.leaving = False

@@ -96,10 +96,11 @@ class Crews:
                 if not self._wake_one(others):
                     return
 
-    def _wake_one(self, others: int = 0) -> bool:
-        child = next((child for child in self.children if child.resting), None)
+    def _wake_one(self, others: int = 0, *, sent: bool = False) -> bool:
+        resting = [child for child in self.children if child.resting]
+        child = next((child for child in resting if not (sent and child.stands_by)), None)
         if child is None:
-            return False
+            return bool(resting)
         child.idle = False
         child.tell(message.AMONG + others.to_bytes(message.NUMBER_SIZE) if others else message.WAKE)
         return True
@@ -110,10 +111,14 @@ class Crews:
             if any(child.resting for child in self.children):
                 self._idlers.notify_all()
 
-    def wake_when_idle(self) -> None:
-        """As `wake_one`, once a process is idle; or return when `release` was called. Safe from any thread."""
+    def wake_when_idle(self, *, sent: bool = False) -> None:
+        """As `wake_one`, once a process is idle; or return when `release` was called. Safe from any thread.
+
+        Parameters:
+            sent: all that is new is sent to those who stand by, and they are not woken for it.
+        """
         with self._idlers:
-            self._idlers.wait_for(lambda: self._wake_one() or self._released)
+            self._idlers.wait_for(lambda: self._wake_one(sent=sent) or self._released)
 
     def release(self) -> None:
         """Nobody waits any more."""

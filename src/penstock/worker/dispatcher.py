@@ -95,11 +95,12 @@ class Dispatcher:
         with self._lock:
             return self._exchange(room)
 
-    def standby(self, wake: Callable[[], None]) -> None:
-        """Nothing will be taken until `wake` is called, or something else happens: the store may send a job by itself."""
+    def standby(self, wake: Callable[[], None]) -> bool:
+        """Nothing will be taken until `wake` is called, or something else happens; returns whether the store sends jobs by itself."""
         # What is wrong with the store, the next exchange tells.
         with self._lock, suppress(StoreError):
-            self._broker.standby(self._queues, wake)
+            return self._broker.standby(self._queues, wake)
+        return False
 
     def hand_in(self) -> None:
         """Hand in what has ended, and take nothing."""

@@ -21,6 +21,7 @@ SLOTS = b"n"  # and 2 bytes: how many slots may be used
 CANARY = b"y"  # take from the worker's canary queue with the next exchange, too
 # From the process.
 IDLE = b"i"  # found nothing to do
+STANDS = b"s"  # found nothing to do, and is sent jobs by the store as soon as there are any
 BUSY = b"b"  # has many slots, said that it found nothing, and has since taken jobs without being woken
 MORE = b"m"  # took as much as it could; there may be work for another
 LEAVING = b"l"  # takes nothing more, and ends when what runs has ended: start another in its place

@@ -128,12 +128,12 @@ class Presence:
         if self._recorder is not None:
             self._recorder.round(broker, last=last)
 
-    def heard_bell(self) -> None:
+    def heard_bell(self, *, sent: bool = False) -> None:
         """In the listening thread: hold it here while nobody is idle, so that rings cost a busy worker nothing.
 
         It wakes the process itself: the supervisor's thread would be one more that has to be waited for.
         """
-        self._crews.wake_when_idle()
+        self._crews.wake_when_idle(sent=sent)
 
     def made_ready(self, processes: int) -> None:
         """In the upkeep's thread: so many processes may begin together, which rings would have do so one after the other."""

@@ -246,11 +246,10 @@ class Process:
         """Nothing to do: say so, and wait for a ring, an ending or the next look."""
         if self._is_idle():
             self._relief.rest()
+        stands = not self._wake.is_set() and self._room() > 0 and self._dispatcher.standby(self._wake.set)
         if not self._idle and not self._leaving and self._pool.room():
             self._idle = True
-            self._link.send(message.IDLE)
-        if not self._wake.is_set() and self._room() > 0:
-            self._dispatcher.standby(self._wake.set)
+            self._link.send(message.STANDS if stands else message.IDLE)
         due = self._collectors.due_in(time.monotonic())
         wait = SLOW if self._suspects.waiting else random.uniform(*_POLL)
         self._wake.wait(wait if due is None else min(wait, due))

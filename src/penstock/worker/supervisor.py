@@ -304,8 +304,8 @@ class Supervisor:
                     self._crews.wake_one()
                 case message.BUSY:
                     child.idle = False
-                case message.IDLE:
-                    child.idle = not child.leaving
+                case message.IDLE | message.STANDS:
+                    child.idle, child.stands_by = not child.leaving, word == message.STANDS
                 case message.LEAVING:
                     child.leaving, child.idle = True, False
                 case message.LIMITED:

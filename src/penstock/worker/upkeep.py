@@ -74,8 +74,8 @@ class Spokesman(Protocol):
     def beaten(self, now: float, dead_after: float) -> None:
         """A heartbeat that was sent at `now` (monotonic seconds) is stored. A worker is dead that sends none for `dead_after` seconds."""
 
-    def heard_bell(self) -> None:
-        """There may be new work. May block while nobody is idle."""
+    def heard_bell(self, *, sent: bool = False) -> None:
+        """There may be new work, `sent` to those who stand by or not. May block while nobody is idle."""
 
     def made_ready(self, processes: int) -> None:
         """There is work for so many processes, by this worker's own doing. Does not block."""
@@ -207,7 +207,10 @@ class Upkeep:
                 # Where it listens from now on, the others learn by a heartbeat.
                 self._due["beat"] = 0.0
                 keeper = Timekeeper(broker, self._emitter, self._worker.made_ready)
-                with closing(keeper) as timekeeper, broker.listen(self._heard, self._heard_of_ready):
+                with (
+                    closing(keeper) as timekeeper,
+                    broker.listen(self._heard, self._heard_of_ready, self._heard_of_sent),
+                ):
                     self._keep(broker, timekeeper)
                 return
             except _DeafListener:
@@ -367,20 +370,24 @@ class Upkeep:
         self._nudge.set()
         self._wake()
 
-    def _heard_of_ready(self) -> None:
+    def _heard_of_ready(self, *, sent: bool = False) -> None:
         """In the listening thread: there may be work."""
         # In this order: who waits looks at it when the pause is over, and waits on for the nudge.
         self._has_news = True
         if time.monotonic() - self._went_round >= _APART:
             self._rung = True
             self._nudge.set()
-        self._wake()
+        self._wake(sent=sent)
 
-    def _wake(self) -> None:
+    def _heard_of_sent(self) -> None:
+        """In the listening thread: there may be work, for those who do not stand by."""
+        self._heard_of_ready(sent=True)
+
+    def _wake(self, *, sent: bool = False) -> None:
         self._heard_at = time.monotonic()
         self._ringing = True
         try:
-            self._worker.heard_bell()
+            self._worker.heard_bell(sent=sent)
         finally:
             self._ringing = False
 

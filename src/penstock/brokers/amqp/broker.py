@@ -29,7 +29,7 @@ from penstock.brokers.amqp.keeper import Keeper
 from penstock.brokers.amqp.layout import Layout
 from penstock.brokers.amqp.leaving import Leaving
 from penstock.brokers.amqp.link import Link
-from penstock.brokers.amqp.listen import ASKED, listening
+from penstock.brokers.amqp.listen import ASKED, FRESH, listening
 from penstock.brokers.amqp.memos import AmqpMemos
 from penstock.brokers.amqp.message import DELIVERED, Message, is_plain, job_of, message_of
 from penstock.brokers.amqp.names import Names
@@ -215,7 +215,8 @@ class AmqpBroker(Backed):
                 pair for pair, post in zip(messages, posts, strict=True) if (post.exchange, post.key) in returned
             ]  # fmt: skip
         if any(delay <= 0 for _, delay in messages):
-            work.ring(self._names.bell)
+            # Who stands by does so for the lanes that it knows.
+            work.ring(self._names.bell, FRESH if self._layout.is_fresh else b"")
         return unheard
 
     def _keep(self, messages: Sequence[tuple[Message, float]]) -> None:
@@ -280,10 +281,10 @@ class AmqpBroker(Backed):
     def standby(self, queues: Sequence[str], wake: Callable[[], None]) -> bool:
         """See `Broker.standby`."""
         with self._link.held():
-            self._taking.stand_by(queues, wake)
+            stands = self._taking.stand_by(queues, wake)
             deliveries = self._wires()[2]
             self._link.watch(lambda: deliveries.arrived, wake)
-        return True
+        return stands
 
     def show(self, leases: Sequence[Lease], holder: Holder) -> int:
         """See `Broker.show`."""
@@ -377,7 +378,9 @@ class AmqpBroker(Backed):
                 counts[lane.queue] += count
             return counts
 
-    def listen(self, wake: Callable[[], None], ready: Callable[[], None] | None = None) -> AbstractContextManager[None]:
+    def listen(
+        self, wake: Callable[[], None], ready: Callable[[], None] | None = None, sent: Callable[[], None] | None = None
+    ) -> AbstractContextManager[None]:
         """See `Broker.listen`."""
         with self._link.held():
-            return listening(self._url, self._names, self._keeper.open(), wake, ready)
+            return listening(self._url, self._names, self._keeper.open(), wake, ready, sent)

@@ -28,6 +28,8 @@ LONGEST = UNIT * ((1 << DIGITS) - 1)
 #: Deliveries after which a queue gives a message up, and passes it on to where dead letters are made of such.
 DELIVERIES = 1000
 _QUORUM = {"x-queue-type": "quorum"}
+#: Seconds in which every process that has nothing to do has looked for lanes that are new to it: it does so about once a second.
+_FRESH = 3.0
 #: Milliseconds that a job may run, from RabbitMQ 3.12 on, before it is given to another: a month. Workers see to it that jobs end.
 _TIMEOUT = 30 * 86_400_000
 #: Milliseconds after which a queue goes by itself that stands guard, if whoever declared it was killed.
@@ -55,9 +57,15 @@ class Layout:
         self._reached: set[Lane] = set()
         self._levels = 0
         self._moved = self._doubted = False
+        self._fresh_until = 0.0
         #: Is there known to be a way for events of other programs?
         self.takes_events = False
         self._leads_out = False
+
+    @property
+    def is_fresh(self) -> bool:
+        """Has this connection met a lane so lately that a worker may not know of it yet?"""
+        return time.monotonic() < self._fresh_until
 
     def forget(self) -> None:
         """It may all be gone: the connection was lost, or a queue deleted."""
@@ -94,6 +102,7 @@ class Layout:
         missing = set(lanes) - self._declared
         if not missing:
             return
+        self._fresh_until = time.monotonic() + _FRESH
         perhaps_new: list[Lane] = []
         for lane in missing:
             if lane.priority not in PRIORITIES:

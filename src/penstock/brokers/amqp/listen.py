@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -14,8 +14,9 @@ from penstock.brokers.amqp.wire import Wire
 from penstock.brokers.base import Broker
 from penstock.errors import StoreError
 
-#: What a ring says that is not for messages. A message's end and its delay are RabbitMQ's business: there is nothing to do but to take it.
-ASKED = b"asked"
+#: What a ring says that is not for messages, and one that is for messages of lanes which may be new to a worker. Without a word it is for others: who stands by is
+#: sent them. A message's end and its delay are RabbitMQ's business: there is nothing to do but to take it.
+ASKED, FRESH = b"asked", b"fresh"
 _PAUSE = 0.5
 #: Seconds from a ring to the wake: who stands by has had its job sent by then, and needs no other process to look for it in vain.
 _AFTER = 0.005
@@ -25,10 +26,15 @@ _LOOK = 30.0
 
 @contextmanager
 def listening(
-    url: AmqpUrl, names: Names, backend: Broker, wake: Callable[[], None], ready: Callable[[], None] | None
+    url: AmqpUrl,
+    names: Names,
+    backend: Broker,
+    wake: Callable[[], None],
+    ready: Callable[[], None] | None,
+    sent: Callable[[], None] | None,
 ) -> Iterator[None]:
-    """Call `wake` from a thread when there may be work, while the context is open, or `ready`; see `Broker.listen`."""
-    listener = _Listener(url, names, wake, ready or wake)
+    """Call `wake` from a thread when there may be work, while the context is open, or `ready` or `sent`; see `Broker.listen`."""
+    listener = _Listener(url, names, {ASKED: wake, FRESH: ready or wake, b"": sent or ready or wake})
     with ExitStack() as stack:
         stack.enter_context(backend.listen(wake, ready))
         listener.begin()
@@ -39,13 +45,11 @@ def listening(
 
 
 class _Listener:
-    def __init__(self, url: AmqpUrl, names: Names, wake: Callable[[], None], ready: Callable[[], None]) -> None:
+    def __init__(self, url: AmqpUrl, names: Names, tell: Mapping[bytes, Callable[[], None]]) -> None:
         self._names = names
-        self._wake = wake
-        self._ready = ready
-        self._rung = False
-        # Has anybody rung for something else than messages?
-        self._asked = False
+        # By what a ring says, what asks for more first.
+        self._tell = tell
+        self._rung: set[bytes] = set()
         self._stopping = threading.Event()
         self._link = Link(url, self._opened, lambda: None)
 
@@ -68,27 +72,26 @@ class _Listener:
         wire.channel.basic_qos(prefetch_count=1)
         wire.ask(lambda done: wire.channel.basic_consume(queue, self._ring, callback=done))
         # Whatever came while there was no connection went unheard.
-        self._rung = self._asked = True
+        self._rung.add(ASKED)
 
     def _ring(self, channel: Any, method: Any, _properties: object, body: bytes) -> None:
         channel.basic_ack(method.delivery_tag)
-        self._rung = True
-        self._asked |= body == ASKED
+        # What a later version says may be anything.
+        self._rung.add(body if body in self._tell else ASKED)
 
     def run(self) -> None:
         """Wait until told to stop."""
-        self._rung = self._asked = False
+        self._rung.clear()
         while not self._stopping.is_set():
             try:
                 with self._link.held():
                     self._link.turn(lambda: self._rung or self._stopping.is_set(), _LOOK)
-                    heard, self._rung = self._rung, False
-                    asked, self._asked = self._asked, False
+                    heard, self._rung = self._rung, set()
             except StoreError:
                 self._stopping.wait(_PAUSE)
                 continue
             if heard and not self._stopping.wait(_AFTER):
-                (self._wake if asked else self._ready)()
+                next(tell for word, tell in self._tell.items() if word in heard)()
         with suppress(StoreError):
             self._link.close()
 

@@ -137,10 +137,12 @@ class Taking:
             leases += self._read(deliveries.stood(limit - len(leases), holder))
         return leases
 
-    def stand_by(self, queues: Sequence[str], wake: Callable[[], None]) -> None:
-        """Have one message of each lane sent as soon as there is any."""
+    def stand_by(self, queues: Sequence[str], wake: Callable[[], None]) -> bool:
+        """Have one message of each lane sent as soon as there is any; returns whether those are all the lanes there are."""
         self._wake = wake
         self._wires()[2].stand_by(self._lanes(queues))
+        # What waits before a limit is drawn by who looks, and by nobody else.
+        return not any(map(self._drawing.is_limited, queues))
 
     def shares(self, queues: Sequence[str], limit: int, ending: Sequence[int]) -> dict[Lane, int]:
         """How many messages to take from which lane.

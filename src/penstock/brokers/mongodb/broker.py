@@ -317,7 +317,9 @@ class MongoBroker(Sides):
         self.enqueue(out.jobs, now=now, tx=tx)
         return out.groups
 
-    def listen(self, wake: Callable[[], None], ready: Callable[[], None] | None = None) -> AbstractContextManager[None]:
+    def listen(
+        self, wake: Callable[[], None], ready: Callable[[], None] | None = None, sent: Callable[[], None] | None = None
+    ) -> AbstractContextManager[None]:
         """See `Broker.listen`: a change stream, or a tailable cursor on a server that stands alone."""
         parts = self._opened
         return listening(parts.layout, self._url.shown, wake, ready, replicated=parts.replicated)

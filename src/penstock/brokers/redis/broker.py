@@ -361,7 +361,9 @@ class RedisBroker(Broker):
         """See `Broker.depth`."""
         return int(self._link.run("depth", queue))
 
-    def listen(self, wake: Callable[[], None], ready: Callable[[], None] | None = None) -> AbstractContextManager[None]:
+    def listen(
+        self, wake: Callable[[], None], ready: Callable[[], None] | None = None, sent: Callable[[], None] | None = None
+    ) -> AbstractContextManager[None]:
         """See `Broker.listen`: a list that a connection waits at. A plain job goes to who stands by, and rings nowhere else."""
         return listening(self._link.url, wake)
 

@@ -346,7 +346,9 @@ class SqliteBroker(Sides):
         with sqlite.translating(self._path):
             return int(self._open.execute(self._sql["depth"], (queue,)).fetchone()[0])
 
-    def listen(self, wake: Callable[[], None], ready: Callable[[], None] | None = None) -> AbstractContextManager[None]:
+    def listen(
+        self, wake: Callable[[], None], ready: Callable[[], None] | None = None, sent: Callable[[], None] | None = None
+    ) -> AbstractContextManager[None]:
         """See `Broker.listen`: a Unix datagram socket beside the file."""
         return self._bell.listening(wake, ready)
 
