@@ -20,6 +20,8 @@ from penstock.brokers import connect
 from penstock.brokers.amqp.broker import AmqpBroker
 from penstock.brokers.amqp.url import parse
 from penstock.brokers.inspect import Selection
+from penstock.chaos.detour import by_way_of, target_of
+from penstock.chaos.proxy import Proxy
 from penstock.client import new_id
 from penstock.core.job import Failure, Holder, Lease
 from penstock.core.limiter import Limit, queue_gate
@@ -266,6 +268,16 @@ def test_a_queue_that_is_deleted_is_declared_again(store: AmqpBroker, url: str, 
         assert time.monotonic() < deadline
         with suppress(StoreUnavailable):
             taken += ids(claim(store))
+
+
+def test_what_is_not_confirmed_is_not_accepted(url: str) -> None:
+    proxy = Proxy(target_of(url))
+    with closing(proxy), closing(AmqpBroker(by_way_of(url, proxy.port))) as store:
+        store.open()
+        store.enqueue(jobs(1))
+        proxy.cut_before_answer()
+        with pytest.raises(StoreUnavailable):
+            store.enqueue(jobs(1))
 
 
 def test_a_connection_that_is_cut_is_opened_anew(store: AmqpBroker, rabbit_server: RabbitServer) -> None:
