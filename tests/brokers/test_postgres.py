@@ -314,6 +314,22 @@ def test_a_listener_survives_its_connection(store: PostgresBroker, raw: psycopg.
         assert woken.wait(PATIENCE)
 
 
+def test_the_first_job_of_all_is_heard_that_comes_while_nobody_is_notified(
+    store: PostgresBroker, raw: psycopg.Connection
+) -> None:
+    told: SimpleQueue[int] = SimpleQueue()
+
+    def wake() -> None:
+        # Until it returns, those who enqueue spare themselves the notification.
+        if not store.depth(QUEUE):
+            store.enqueue(jobs(1))
+        told.put(store.depth(QUEUE))
+
+    with store.listen(wake):
+        raw.execute(f'notify "{store._schema}"')
+        assert [told.get(timeout=PATIENCE), told.get(timeout=PATIENCE)] == [1, 1]
+
+
 def test_a_listener_ends_in_order(store: PostgresBroker, raw: psycopg.Connection) -> None:
     before = {thread.name for thread in threading.enumerate()}
     with store.listen(lambda: None):
