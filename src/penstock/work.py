@@ -15,10 +15,11 @@ from penstock.errors import ConfigError, StoreUnavailable
 from penstock.events.emit import Emitter
 from penstock.worker.cores import standard_processes
 from penstock.worker.lane import Lane
+from penstock.worker.program import Program
 from penstock.worker.supervisor import DEFAULT_GRACE, Supervisor
 
 #: What the processes of a worker run.
-_PROGRAM = "penstock.cli.process"
+_PROGRAM = Program("penstock.cli.process")
 #: Seconds between two looks whether there is work left.
 _LOOK = 0.05
 

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 
+from penstock.cli.process import program
 from penstock.events.emit import Emitter, Event, ProcessDied
 from penstock.worker import upkeep
 from penstock.worker.lane import Lane
@@ -32,7 +33,7 @@ def main() -> int:
         upkeep.BEAT = upkeep.DEAD_AFTER / 6
     options = {name: wanted.pop(name) for name in ("burst", "grace") if name in wanted}
     lane = Lane("chaos_app:make", arguments={"url": url, "log": log}, quiet=True, **wanted)
-    return Supervisor("penstock.cli.process", [lane], emitter, **options).run()
+    return Supervisor(program(), [lane], emitter, **options).run()
 
 
 if __name__ == "__main__":

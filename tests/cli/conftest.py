@@ -145,6 +145,11 @@ class Worker:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        """Of its supervisor."""
+        return self._process.pid
+
     def hear(self, words: str) -> None:
         """Read its log up to a line with these words."""
         assert self._process.stderr is not None

@@ -2,12 +2,16 @@
 
 import os
 import signal
+import sys
+from pathlib import Path
 
 import pytest
+from probing import until
 
 from penstock.cli.lanes import POOLS
 from penstock.settings import SETTINGS
 from penstock.worker.supervisor import DEFAULT_GRACE
+from penstock.worker.tree import descendants
 
 
 def test_a_burst_runs_what_is_there_and_ends(penstock):
@@ -140,3 +144,65 @@ def test_an_app_that_can_not_be_imported_is_told_once(penstock, folder, source, 
     assert ended.err.count("penstock: broken can't be imported: ") == 1
     assert said in ended.err
     assert "Traceback" not in ended.err
+
+
+ORPHAN = """
+import os, time
+from pathlib import Path
+from penstock import Penstock
+
+app = Penstock("sqlite:///jobs.db")
+
+@app.task(timeout=0.1, retries=0)
+def leave_a_fork() -> None:
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            Path("orphan.new").write_text(str(os.getpid()))
+            os.rename("orphan.new", "orphan")
+            time.sleep(100)
+        os._exit(0)
+    os.wait()
+    while True:
+        try:
+            time.sleep(100)
+        except BaseException:
+            pass
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere they are fresh interpreters")
+def test_the_first_processes_are_forks_that_have_nothing_of_each_other(penstock, start_worker):
+    worker = start_worker("shop:app", "-c", "3")
+    worker.hear("takes")
+    first = descendants(worker.pid)
+    assert [cmdline(pid) for pid in first] == [cmdline(worker.pid)] * 3
+    until(lambda: [len(boards(pid)) for pid in first] == [1, 1, 1], "all have booted")
+    assert len(set().union(*map(boards, first))) == 3
+    # Where one is replaced the supervisor has threads, and a fork of it would have what they hold.
+    os.kill(first[0], signal.SIGKILL)
+    until(lambda: len({*descendants(worker.pid)} - {*first}) == 1, "another has started")
+    (other,) = set(descendants(worker.pid)) - set(first)
+    until(lambda: b"penstock.cli.process" in cmdline(other), "it is a fresh interpreter")
+    jobs = [penstock("enqueue", "shop:app", "invoice", '["ada"]').out.strip() for _ in range(6)]
+    assert penstock("wait", "shop:app", *jobs).code == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only its group is ended with a process")
+def test_what_a_forked_process_has_forked_ends_with_it_also_without_parents(penstock, folder, start_worker):
+    (folder / "orphans.py").write_text(ORPHAN)
+    start_worker("orphans:app", "-c", "1")
+    job = penstock("enqueue", "orphans:app", "leave_a_fork", "[]").out.strip()
+    assert penstock("wait", "orphans:app", job).code == 1
+    orphan = int((folder / "orphan").read_text())
+    until(lambda: not Path(f"/proc/{orphan}/maps").exists() or not boards(orphan), "it is gone")
+
+
+def boards(pid):
+    """The memory that a process has in common with a supervisor."""
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return {line.partition("/memfd:")[2] for line in lines if "penstock-board" in line}
+
+
+def cmdline(pid):
+    return Path(f"/proc/{pid}/cmdline").read_bytes()

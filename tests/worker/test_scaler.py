@@ -9,6 +9,7 @@ from penstock.core import scale
 from penstock.core.extent import Extent
 from penstock.events.emit import LaneResized
 from penstock.worker.lane import Lane
+from penstock.worker.program import Program
 from penstock.worker.scaler import Scaler
 from penstock.worker.supervisor import Supervisor
 
@@ -21,7 +22,7 @@ def hold():
 
 
 def supervisor_of(yard: Yard, lane: Lane) -> Supervisor:
-    return Supervisor("penstock.cli.process", [lane], yard.emitter)
+    return Supervisor(Program("penstock.cli.process"), [lane], yard.emitter)
 
 
 def test_a_lane_grows_while_work_waits_and_shrinks_when_it_is_done(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """A process with all its descendants."""
 
+import mmap
 import os
 import signal
 import subprocess
@@ -71,6 +72,42 @@ def test_descendants_are_found_whatever_session_they_are_in(parent: Parent) -> N
     assert set(tree.descendants(parent.pid)) == {parent.plain, parent.session}
     assert set(tree.marked(f"test.{os.getpid()}")) == {parent.pid, parent.plain, parent.session, parent.orphan}
     assert tree.marked("test") == []
+
+
+# The same as the product's forks: of a process that has memory of its mark and no variable of it.
+FORK = """
+import mmap, os, sys, time
+from penstock.worker import tree
+descriptor = os.memfd_create(tree.memory_name(sys.argv[1]))
+os.ftruncate(descriptor, 4096)
+memory = mmap.mmap(descriptor, 4096)
+if (first := os.fork()) == 0:
+    os.setsid()
+    if (orphan := os.fork()) == 0:
+        time.sleep(100)
+    print(orphan, flush=True)
+    os._exit(0)
+os.waitpid(first, 0)
+input()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the group stands for all")
+def test_a_fork_without_parents_is_found_by_what_it_has_in_memory() -> None:
+    mark = f"fork.{os.getpid()}"
+    with subprocess.Popen([sys.executable, "-c", FORK, mark], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        orphan = int(process.stdout.readline())
+        assert set(tree.marked(mark)) == {process.pid, orphan}
+        assert tree.marked(mark[:-1]) == []
+        # Whoever looks has the memory too, as its supervisor.
+        descriptor = os.memfd_create(tree.memory_name(mark))
+        os.ftruncate(descriptor, mmap.PAGESIZE)
+        with mmap.mmap(descriptor, mmap.PAGESIZE):
+            tree.end_tree(process.pid, mark)
+        os.close(descriptor)
+        assert process.wait(10) == -signal.SIGKILL
+    until(lambda: not is_alive(orphan), "the fork is gone")
 
 
 def test_many_threads_have_their_children_found_as_well() -> None:

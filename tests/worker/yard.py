@@ -9,6 +9,7 @@ from typing import Any
 from penstock import Penstock
 from penstock.events.emit import Emitter, Event
 from penstock.worker.lane import Lane
+from penstock.worker.program import Program
 from penstock.worker.supervisor import Supervisor
 
 SECONDS = 20.0
@@ -47,7 +48,9 @@ class Yard:
 
     def start(self, *lanes: Lane, **options: Any) -> Supervisor:
         """Run a supervisor of these lanes; without any, of one of two processes."""
-        supervisor = Supervisor("penstock.cli.process", lanes or [Lane("yard_app:app", 2)], self.emitter, **options)
+        supervisor = Supervisor(
+            Program("penstock.cli.process"), lanes or [Lane("yard_app:app", 2)], self.emitter, **options
+        )
         return self.run(supervisor)
 
     def run(self, supervisor: Supervisor) -> Supervisor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 
 from penstock.brokers.base import Broker
@@ -26,8 +27,12 @@ SCHEMES: dict[str, str] = {
 }
 
 
-def connect(url: str) -> Broker:
-    """Make the broker that a URL names, not yet opened; raises `ConfigError` for a scheme that none has."""
+def load_broker(url: str) -> Callable[[str], Broker]:
+    """Load the broker that a URL names, and its driver; returns what makes one of the URL.
+
+    Raises:
+        ConfigError: no broker has its scheme, or the driver is not installed.
+    """
     scheme = url.partition("://")[0]
     try:
         module, _, name = SCHEMES[scheme].partition(":")
@@ -36,5 +41,10 @@ def connect(url: str) -> Broker:
         raise ConfigError(
             f"no broker for {without_password(scheme) or url!r}: a broker's URL starts with {known}"
         ) from None
-    broker: Broker = getattr(import_module(module), name)(url)
+    broker: Callable[[str], Broker] = getattr(import_module(module), name)
     return broker
+
+
+def connect(url: str) -> Broker:
+    """Make the broker that a URL names, not yet opened; raises `ConfigError` as `load_broker` does, and for what it can't use."""
+    return load_broker(url)(url)

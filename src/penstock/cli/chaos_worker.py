@@ -7,13 +7,11 @@ import sys
 
 from penstock.chaos.app import QUEUE
 from penstock.cli.parent import die_with
+from penstock.cli.process import program
 from penstock.events.emit import Emitter
 from penstock.events.log import configure, log_events
 from penstock.worker.lane import Lane
 from penstock.worker.supervisor import Supervisor
-
-#: What each of its processes runs.
-_PROGRAM = "penstock.cli.process"
 
 
 def main() -> int:
@@ -24,7 +22,7 @@ def main() -> int:
     configure(verbose=False)
     emitter = Emitter()
     log_events(emitter)
-    return Supervisor(_PROGRAM, [lane], emitter).run()
+    return Supervisor(program(), [lane], emitter).run()
 
 
 if __name__ == "__main__":

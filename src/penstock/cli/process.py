@@ -9,12 +9,14 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 
 import msgspec
 
+from penstock import settings
 from penstock.app import Penstock, load_app
-from penstock.brokers import connect
+from penstock.brokers import connect, load_broker
 from penstock.brokers.base import Broker
 from penstock.cli.parent import die_with
 from penstock.core.decide import Terms
@@ -29,6 +31,7 @@ from penstock.worker.lane import ARGUMENTS, Orders
 from penstock.worker.last_words import keep_last_words
 from penstock.worker.link import Hello, Link
 from penstock.worker.process import Process
+from penstock.worker.program import Program, leave
 
 #: Seconds for which a thread may keep the GIL from another. The relief and link threads ask for it rarely but want it
 #: soon; the default of 5 ms would make each of their database calls wait that long behind a busy task.
@@ -39,10 +42,22 @@ _LONGEST_PAUSE = 5.0
 _FIRST_SECONDS = 1.0
 
 
-def main() -> int:
-    """Boot, say hello, work."""
+def program() -> Program:
+    """For a supervisor that has its own process to itself: what a process needs is loaded here, once for all that are forked."""
+    with suppress(PenstockError):
+        # The app may name another; the first process says which.
+        load_broker(settings.load().url)
+    return Program("penstock.cli.process", main)
+
+
+def main(given: str) -> int:
+    """Boot, say hello, work; returns an exit status.
+
+    Parameters:
+        given: `Orders`, as JSON.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    orders = msgspec.json.decode(sys.argv[1], type=Orders)
+    orders = msgspec.json.decode(given, type=Orders)
     die_with(os.getppid())
     if not orders.lane.quiet:
         configure(orders.verbose)
@@ -124,8 +139,4 @@ def _open(broker: Broker, app: Penstock, emitter: Emitter, patient: bool) -> Non
 
 
 if __name__ == "__main__":
-    # os._exit: a task's own threads must not keep a process that has handed everything in.
-    status = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    leave(main(sys.argv.pop()))

@@ -99,6 +99,7 @@ def worker(
         return Reloader([sys.executable, "-m", "penstock", *sys.argv[1:], "--no-reload"]).run()
     if RELOADER in os.environ:
         die_with(int(os.environ.pop(RELOADER)), signal.SIGTERM)
+    from penstock.cli.process import program
     from penstock.events.emit import Emitter
     from penstock.events.log import configure, log_events
     from penstock.worker.supervisor import Supervisor
@@ -107,9 +108,7 @@ def worker(
     emitter = Emitter()
     log_events(emitter)
     running = running_lanes(app, lanes, ctx.params)
-    supervisor = Supervisor(
-        "penstock.cli.process", running, emitter, grace=grace, burst=burst, verbose=verbose, canaries=not burst
-    )
+    supervisor = Supervisor(program(), running, emitter, grace=grace, burst=burst, verbose=verbose, canaries=not burst)
     with _scaling(supervisor, lanes, emitter, memory), _answering(supervisor, addresses):
         return supervisor.run()
 

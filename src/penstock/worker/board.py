@@ -93,10 +93,14 @@ class Board:
         self.counters = Counters(self._view[self._end - counters.ROOM :])
 
     @classmethod
-    def create(cls, slots: int) -> Board:
-        """New shared memory."""
+    def create(cls, slots: int, name: str = "penstock-board") -> Board:
+        """New shared memory.
+
+        Parameters:
+            name: by which the system shows who has it.
+        """
         if hasattr(os, "memfd_create"):
-            descriptor = os.memfd_create("penstock-board")
+            descriptor = os.memfd_create(name)
         else:
             import tempfile
 
@@ -106,7 +110,11 @@ class Board:
         os.ftruncate(descriptor, size)
         # What is written to the file, and not to the memory, goes behind: see `last_words`.
         os.lseek(descriptor, size, os.SEEK_SET)
-        return cls(descriptor, slots)
+        board = cls(descriptor, slots)
+        if hasattr(mmap, "MADV_DONTFORK"):
+            # It is one process's, which maps it anew, and not those' that are forked later.
+            board._memory.madvise(mmap.MADV_DONTFORK)
+        return board
 
     def note(self, slot: int, lease: Lease | None) -> bool:
         """A slot starts a job, or is free again.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -17,17 +16,10 @@ from penstock.worker import link as message
 from penstock.worker import memory, tree
 from penstock.worker.board import Board
 from penstock.worker.lane import ARGUMENTS, Lane, Orders
+from penstock.worker.program import Given, Program
 
 #: Seconds that a process has to end once its socket is closed.
 _EXIT_SECONDS = 1.0
-
-
-#: Patches the standard library before Penstock is imported; so it is run by its path, and not as a part of it.
-_BOOT = os.path.join(os.path.dirname(os.path.dirname(__file__)), "cli", "boot.py")
-
-
-def _program(pool: str, module: str) -> tuple[str, ...]:
-    return (_BOOT, module) if pool == "gevent" else ("-m", module)
 
 
 class Exit(msgspec.Struct, frozen=True):
@@ -53,10 +45,8 @@ class Exit(msgspec.Struct, frozen=True):
 class Child:
     """A running process.
 
-    A fresh interpreter rather than a fork: the supervisor has threads and an open store, and a fork would carry both
-    into user code (docs/adr/0003-spawn.md).
-
     Parameters:
+        program: what it runs.
         index: which of the worker's lanes it belongs to.
         slots: how many of its lane's may be used for now.
         patient: there were others before it: what it says as it boots is kept, to be told once if it does not come up.
@@ -67,7 +57,7 @@ class Child:
 
     def __init__(
         self,
-        module: str,
+        program: Program,
         worker: str,
         number: int,
         index: int,
@@ -82,18 +72,15 @@ class Child:
         #: Which of the worker's lanes it belongs to.
         self.lane = index
         self.mark = f"{worker}.{number}"
-        self.board = Board.create(lane.slots)
+        self.board = Board.create(lane.slots, tree.memory_name(self.mark))
         self.link, theirs = socket.socketpair()
         self.link.setblocking(False)
         try:
-            self._process = self._start(
-                module, worker, lane, slots, theirs, burst=burst, verbose=verbose, patient=patient
-            )
+            self.pid = self._start(program, worker, lane, slots, theirs, burst=burst, verbose=verbose, patient=patient)
         except OSError:
             self.link.close()
             self.board.close()
             raise
-        self.pid = self._process.pid
         # Its end of the socket may live on in a child of its own; this tells when it has ended itself.
         self.descriptor = _open_process(self.pid)
         self.started_at = time.monotonic()
@@ -126,7 +113,7 @@ class Child:
 
     def _start(
         self,
-        module: str,
+        program: Program,
         worker: str,
         lane: Lane,
         slots: int,
@@ -135,7 +122,7 @@ class Child:
         burst: bool,
         verbose: bool,
         patient: bool,
-    ) -> subprocess.Popen[bytes]:
+    ) -> int:
         """Start the process, with its end of the socket, which is closed here."""
         stderr = _duplicate_stderr() if patient else -1
         passed = [theirs.fileno(), self.board.descriptor, *([stderr] if stderr >= 0 else [])]
@@ -145,14 +132,10 @@ class Child:
         )
         arguments = {ARGUMENTS: msgspec.json.encode(lane.arguments).decode()} if lane.arguments else {}
         try:
-            return subprocess.Popen(
-                [sys.executable, *_program(lane.pool, module), msgspec.json.encode(orders).decode()],
-                pass_fds=passed,
-                stdin=None if lane.stdin else subprocess.DEVNULL,
-                stderr=self.board.descriptor if stderr >= 0 else None,
-                env={**os.environ, **arguments, tree.MARK: self.mark},
-                process_group=0,
+            given = Given(
+                passed, {**arguments, tree.MARK: self.mark}, self.board.descriptor if stderr >= 0 else None, lane.stdin
             )
+            return program.start(msgspec.json.encode(orders).decode(), lane.pool, given)
         finally:
             theirs.close()
             if stderr >= 0:
@@ -203,6 +186,11 @@ class Child:
         """End the process, and those it started, now."""
         tree.end_tree(self.pid, self.mark)
 
+    def end(self) -> None:
+        """The same, with no fault of the jobs that it runs."""
+        self.interrupted = True
+        self.kill()
+
     def reap(self) -> Exit:
         """Collect the process that has ended or is about to, ending it if it does not, and all that it started."""
         deadline = time.monotonic() + _EXIT_SECONDS
@@ -218,12 +206,11 @@ class Child:
         else:
             tree.end_tree(self.pid, self.mark)
         _, status, usage = os.wait4(self.pid, 0)
-        self._process.returncode = os.waitstatus_to_exitcode(status)
         self.link.close()
         if self.descriptor is not None:
             os.close(self.descriptor)
         unit = 1 if sys.platform == "darwin" else 1024
-        return Exit(self._process.returncode, max(self.peak_bytes, usage.ru_maxrss * unit))
+        return Exit(os.waitstatus_to_exitcode(status), max(self.peak_bytes, usage.ru_maxrss * unit))
 
     def sample_peak(self) -> int:
         """The most memory it has had so far, in bytes; 0 where the system does not tell."""

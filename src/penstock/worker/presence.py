@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from penstock.brokers import load_broker
 from penstock.brokers.base import Broker, WorkerInfo
 from penstock.core.decide import Terms
 from penstock.core.health import LaneVitals, Vitals, trouble
@@ -64,11 +65,11 @@ class Presence:
         """Seconds since the store has answered; None when it never has."""
         return None if self.upkeep is None else self.upkeep.silent_for
 
-    def learn(self, hello: Hello) -> None:
-        """A process has come up, and says what it knows. With the first the worker goes on the list, soon."""
+    def learn(self, hello: Hello) -> bool:
+        """A process has come up, and says what it knows; was it the first? Then it is known which store there is."""
         self._terms.update({**dict.fromkeys(hello.tasks, Terms()), **hello.terms})
         if self.upkeep is not None:
-            return
+            return False
         lanes = [crew.lane for crew in self._crews]
         queues = tuple(dict.fromkeys([*hello.queues, *(name for lane in lanes for name in lane.queues or ())]))
         slots = sum(lane.most or lane.processes * lane.slots for lane in lanes)
@@ -77,8 +78,15 @@ class Presence:
         self._recorder = Recorder(self.worker, queues, self.meters)
         self.url = hello.url
         self._learned_at = time.monotonic()
+        # Now, so that the processes which are forked next need not load it each for itself.
+        load_broker(hello.url)
         self.upkeep = Upkeep(hello.url, self, self._terms, self._emitter, hasty=self._hasty)
-        self.upkeep.start()
+        return True
+
+    def begin(self) -> None:
+        """Beat, listen and look after the store from now on, in threads of its own."""
+        if self.upkeep is not None:
+            self.upkeep.start()
 
     @property
     def settled(self) -> bool:

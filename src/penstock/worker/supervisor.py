@@ -36,6 +36,7 @@ from penstock.worker.link import Hello
 from penstock.worker.memory import peak, resident
 from penstock.worker.obituary import death_of, words_of
 from penstock.worker.presence import Presence
+from penstock.worker.program import Program
 from penstock.worker.pulse import Pulse
 from penstock.worker.report import Report
 from penstock.worker.signals import Signals
@@ -55,7 +56,7 @@ class Supervisor:
     """Runs the processes of one worker.
 
     Parameters:
-        module: run as `python -m MODULE ORDERS` for each process.
+        program: what each process runs.
         lanes: what processes to run.
         grace: seconds that running jobs have after the first signal to stop.
         burst: each process ends when its queues are empty, and none is replaced that did.
@@ -64,7 +65,7 @@ class Supervisor:
 
     def __init__(
         self,
-        module: str,
+        program: Program,
         lanes: Sequence[Lane],
         emitter: Emitter,
         *,
@@ -74,7 +75,7 @@ class Supervisor:
         canaries: bool = False,
     ) -> None:
         self.id = os.urandom(16).hex()  # not by `secrets`, which loads OpenSSL
-        self._module = module
+        self._program = program
         self._crews = Crews(lanes)
         self._emitter = emitter
         self._grace = grace
@@ -117,10 +118,7 @@ class Supervisor:
         return 1 if self._failed else 0
 
     def stop(self, how: str = "asked to") -> None:
-        """Stop: the first time running jobs may finish within the grace, the second time they are given back.
-
-        Safe from any thread; done in the one that runs.
-        """
+        """Stop: the first time running jobs may finish within the grace, the second time they are given back. Safe from any thread."""
         self._stops.append(how)
         self._ring()
 
@@ -198,8 +196,7 @@ class Supervisor:
         if self._deadline is not None and time.monotonic() >= self._deadline:
             if self._quitting:
                 for child in self._crews.children:
-                    child.interrupted = True
-                    child.kill()
+                    child.end()
             self._quit()
 
     def _next_deadline(self, longest: float) -> float:
@@ -235,8 +232,7 @@ class Supervisor:
         if child.going:
             child.tell(message.STOP)
         else:
-            child.interrupted = True
-            child.kill()  # it holds nothing, and waits for the word to go
+            child.end()  # it holds nothing, and waits for the word to go
 
     def _fill(self) -> None:
         """Have those take jobs that have come up, tell those to leave that are too many, and start those that are lacking."""
@@ -255,6 +251,9 @@ class Supervisor:
                     child.use(crew.slots)
                 for child in crew.surplus():
                     self._dismiss(child)
+        self._start_lacking()
+
+    def _start_lacking(self) -> None:
         for crew in self._crews.lacking(time.monotonic(), one_first=self._upkeep is None):
             try:
                 self._spawn(crew)
@@ -265,7 +264,7 @@ class Supervisor:
     def _spawn(self, crew: Crew) -> None:
         self._numbers += 1
         child = Child(
-            self._module, self.id, self._numbers, crew.index, crew.lane, crew.slots,
+            self._program, self.id, self._numbers, crew.index, crew.lane, crew.slots,
             burst=self._burst, verbose=self._verbose, patient=self._upkeep is not None,
         )  # fmt: skip
         self._crews.add(child)
@@ -318,7 +317,10 @@ class Supervisor:
         child.booted_at = time.monotonic()
         child.fresh_bytes = resident([child.pid])
         self._crews.of(child).came_up(hello.queues)
-        self._presence.learn(hello)
+        if self._presence.learn(hello):
+            if not self.stopping:
+                self._start_lacking()  # before there is another thread: they can be forks
+            self._presence.begin()
 
     def _bury(self, child: Child) -> None:
         """A process is gone: see what becomes of what it held, and start another unless it was to leave."""
@@ -370,8 +372,7 @@ class Supervisor:
         if self.stopping or self._upkeep is None:
             return
         for child in self._pulse.look(time.monotonic(), self._upkeep.silent_for):
-            child.interrupted = True
-            child.kill()
+            child.end()
             self._emitter.emit(ProcessDeaf(child.pid))
         if self._pulse.wanted():
             self._upkeep.nudge()
@@ -387,8 +388,8 @@ class Supervisor:
 
     def _end(self) -> None:
         for child in self._crews.children:
-            child.interrupted = child.leaving = True
-            child.kill()
+            child.leaving = True
+            child.end()
             self._bury(child)
         self._presence.leave()
         if self._upkeep is not None:

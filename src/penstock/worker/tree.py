@@ -30,13 +30,25 @@ def descendants(root: int) -> list[int]:
     return found
 
 
+def memory_name(value: str) -> str:
+    """The name of the memory that a process of a mark has in common with its supervisor."""
+    return f"penstock-board.{value}"
+
+
 def marked(value: str) -> list[int]:
-    """The processes in whose environment `MARK` has a value; those of other users can't be asked."""
-    wanted = f"{MARK}={value}".encode()
+    """The processes in whose environment `MARK` has a value, and their forks; those of other users can't be asked.
+
+    The system shows the environment that a program was started with, so a fork that starts none has that of another; but it
+    has the memory of the one that it is a copy of.
+    """
+    variable = f"{MARK}={value}".encode()
+    memory = f"/memfd:{memory_name(value)} ".encode()
     found = []
     for pid in _all_processes():
         with suppress(OSError):
-            if wanted in (_PROC / str(pid) / "environ").read_bytes().split(b"\0"):
+            place = _PROC / str(pid)
+            environment = (place / "environ").read_bytes().split(b"\0")
+            if variable in environment or (pid != os.getpid() and memory in (place / "maps").read_bytes()):
                 found.append(pid)
     return found
 
