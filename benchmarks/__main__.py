@@ -23,6 +23,7 @@ SUBJECTS = (
     "packed",
     "pools",
     "latency",
+    "floors",
     "idle",
     "depth",
     "loading",

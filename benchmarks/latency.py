@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from statistics import median, quantiles
@@ -52,11 +53,15 @@ def _waits(place: Path, jobs: int) -> list[float]:
 def waits(queue: str, stamps: Path, jobs: int) -> list[float]:
     """The same for a queue's URL."""
     stamps.write_bytes(bytes(STAMP.size * (jobs + 1)))
-    app = Penstock(queue)
-    task = app.task(name="benchmarks.tasks.stamp")(_stamp)
-    with worker(queue, "-c", "2", stamps=stamps), stamps.open("r+b") as file:
-        memory = mmap.mmap(file.fileno(), 0)
-        task.delay(jobs)
+    with closing(Penstock(queue)) as app, worker(queue, "-c", "2", stamps=stamps):
+        task = app.task(name="benchmarks.tasks.stamp")(_stamp)
+        return paced(task.delay, stamps, jobs)
+
+
+def paced(send: Callable[[int], object], stamps: Path, jobs: int) -> list[float]:
+    """Milliseconds from the call of `send` to a number's stamp, of so many numbers, one after the other; once another has shown that somebody takes them."""
+    with stamps.open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+        send(jobs)
         until_stamped(memory, jobs)
         time.sleep(1)
         sent: list[float] = []
@@ -64,11 +69,10 @@ def waits(queue: str, stamps: Path, jobs: int) -> list[float]:
         for number in range(jobs):
             time.sleep(max(0.0, first + number / _PER_SECOND - time.monotonic()))
             sent.append(time.monotonic())
-            task.delay(number)
+            send(number)
         until_stamped(memory, jobs - 1)
         started = [STAMP.unpack_from(memory, number * STAMP.size)[0] for number in range(jobs)]
-    app.close()
-    return [(start - send) * 1000 for start, send in zip(started, sent, strict=True)]
+    return [(start - at) * 1000 for start, at in zip(started, sent, strict=True)]
 
 
 def until_stamped(memory: mmap.mmap, number: int) -> None:

@@ -54,6 +54,7 @@ class Peer(msgspec.Struct, frozen=True, eq=False):
         workers: how often its worker is started.
         missing: why it is not measured at all; empty where it is.
         variables: of its worker's and its client's environment, where its app is set up in several ways.
+        url: the environment variable that its documentation has a broker's URL in, where it has one.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Peer(msgspec.Struct, frozen=True, eq=False):
     workers: int = 1
     missing: str = ""
     variables: Mapping[str, str] = {}
+    url: str = URL
 
     def interpreter(self) -> str:
         """Its Python, with its packages; installs them when they are not there, or others are wanted."""
@@ -132,7 +134,7 @@ class Peer(msgspec.Struct, frozen=True, eq=False):
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
         # As if its environment were activated: a worker may start others by the name of `python`.
         path = f"{Path(self.interpreter()).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        return {**os.environ, "PATH": path, **self.variables, **more}
+        return {**os.environ, "PATH": path, **self.variables, **more, self.url: more[URL]}
 
     def client(self, environment: Mapping[str, str], *words: str | int) -> subprocess.Popen[str]:
         """A program that enqueues: see `benchmarks.peers.client`."""

@@ -18,6 +18,7 @@ def test_each_worker_is_itself_however_it_is_called(world: World) -> None:
         new = world.run("-c", "2")
         # Both work for a while; then the old one is asked to leave, in the middle of it.
         until(lambda before=before: {note.pid for note in world.notes()} > before or world.live() == 0, 20, "both work")
+        until(new.children, 20, "the new one has come up")
         assert old.stop() == 0
         old = new
     until(lambda: len(world.runs()) == JOBS and world.live() == 0, 60, "every job has run")

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.peers import slots
 from penstock import Penstock
 
-app = Penstock(os.environ["PENSTOCK_PEERS_URL"] + os.environ.get("PENSTOCK_PEERS_OPTIONS", ""))
+app = Penstock(os.environ["PENSTOCK_URL"] + os.environ.get("PENSTOCK_PEERS_OPTIONS", ""))
 
 
 @app.task

@@ -15,4 +15,5 @@ PEER = Peer(
         )
     },
     variables={"PENSTOCK_PEERS_OPTIONS": "?durability=normal"},
+    url=DURABLE.url,
 )

@@ -1,0 +1,89 @@
+"""One job after the other with a store's driver alone: sent and confirmed, taken by an idle process, ended; nothing is lost, and nothing else is kept.
+
+`python -m benchmarks.raw_single redis|rabbitmq URL STAMPS` takes jobs until it is killed, and stamps each as its task would.
+"""
+
+from __future__ import annotations
+
+import mmap
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from benchmarks.tasks import STAMP
+
+_QUEUE, _HELD = "raw:single", "raw:held"
+_PATIENCE = 1.0
+
+
+@contextmanager
+def sender(kind: str, url: str) -> Iterator[Callable[[int], None]]:
+    """What sends a number, and returns when the server has it."""
+    with {"redis": _to_redis, "rabbitmq": _to_rabbitmq}[kind](url) as send:
+        yield send
+
+
+@contextmanager
+def _to_redis(url: str) -> Iterator[Callable[[int], None]]:
+    import redis
+
+    with redis.Redis.from_url(url) as client:
+        client.delete(_QUEUE, _HELD)
+        yield lambda number: client.execute_command("RPUSH", _QUEUE, number) and None
+
+
+@contextmanager
+def _to_rabbitmq(url: str) -> Iterator[Callable[[int], None]]:
+    import pika
+
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.queue_declare(_QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+    channel.queue_purge(_QUEUE)
+    properties = pika.BasicProperties(delivery_mode=2)
+    yield lambda number: channel.basic_publish("", _QUEUE, b"%d" % number, properties, mandatory=True)
+    connection.close()
+
+
+def take_redis(url: str, stamp: Callable[[int], None]) -> None:
+    """Take from Redis: a job is held in a second list until it has ended."""
+    import redis
+
+    with redis.Redis.from_url(url) as client:
+        while True:
+            number = client.execute_command("BLMOVE", _QUEUE, _HELD, "LEFT", "RIGHT", _PATIENCE)
+            if number is not None:
+                stamp(int(number))
+                client.execute_command("LREM", _HELD, 1, number)
+
+
+def take_rabbitmq(url: str, stamp: Callable[[int], None]) -> None:
+    """Take from RabbitMQ: a job is acknowledged when it has ended."""
+    import pika
+
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    channel = connection.channel()
+    channel.queue_declare(_QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+    channel.basic_qos(prefetch_count=1)
+
+    def take(_channel: Any, method: Any, _properties: Any, body: bytes) -> None:
+        stamp(int(body))
+        channel.basic_ack(method.delivery_tag)
+
+    channel.basic_consume(_QUEUE, take)
+    channel.start_consuming()
+
+
+def main() -> None:
+    """Take jobs until killed."""
+    kind, url, path = sys.argv[1:]
+    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+        take = {"redis": take_redis, "rabbitmq": take_rabbitmq}[kind]
+        take(url, lambda number: STAMP.pack_into(memory, number * STAMP.size, time.monotonic()))
+
+
+if __name__ == "__main__":
+    main()
