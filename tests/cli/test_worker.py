@@ -10,6 +10,7 @@ from probing import until
 
 from penstock.cli.lanes import POOLS
 from penstock.settings import SETTINGS
+from penstock.testing.servers.process import free_port
 from penstock.worker.supervisor import DEFAULT_GRACE
 from penstock.worker.tree import descendants
 
@@ -172,8 +173,9 @@ def leave_a_fork() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere they are fresh interpreters")
-def test_the_first_processes_are_forks_that_have_nothing_of_each_other(penstock, start_worker):
-    worker = start_worker("shop:app", "-c", "3")
+@pytest.mark.parametrize("probed", [False, True])
+def test_the_first_processes_are_forks_that_have_nothing_of_each_other(penstock, start_worker, probed):
+    worker = start_worker("shop:app", "-c", "3", *(["--probe", str(free_port())] if probed else []))
     worker.hear("takes")
     first = descendants(worker.pid)
     assert [cmdline(pid) for pid in first] == [cmdline(worker.pid)] * 3

@@ -2,14 +2,16 @@
 
 import json
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPConnection
 
 import pytest
 
 from penstock.brokers.inspect import LaneRecord
 from penstock.errors import ConfigError
-from penstock.worker.probe import health_pages, metrics_pages, probe, serving
+from penstock.worker.probe import Endpoint, Page, health_pages, metrics_pages
 from penstock.worker.report import Report
 
 LANES = (LaneRecord(("mail",), "prefork", 2, 1, 1),)
@@ -33,8 +35,16 @@ class Asked:
 @pytest.fixture
 def asked() -> Iterator[Asked]:
     asked = Asked()
-    with probe("127.0.0.1", 0, lambda: asked.report) as asked.port:
+    with answering(health_pages(lambda: asked.report)) as asked.port:
         yield asked
+
+
+@contextmanager
+def answering(pages: Mapping[str, Page]) -> Iterator[int]:
+    endpoint = Endpoint("127.0.0.1", 0, pages, "--probe")
+    endpoint.start()
+    yield endpoint.port
+    endpoint.close()
 
 
 def test_one_that_works_is_live_and_ready(asked: Asked) -> None:
@@ -73,17 +83,36 @@ def test_nothing_else_is_answered(asked: Asked, capfd: pytest.CaptureFixture[str
 
 
 def test_a_port_that_is_taken_is_an_error_in_one_line(asked: Asked) -> None:
-    with (
-        pytest.raises(ConfigError, match=rf"the probe can't listen at 127.0.0.1:{asked.port}: .*; say another --probe"),
-        probe("127.0.0.1", asked.port, lambda: WELL),
-    ):
-        pass
+    said = rf"the probe can't listen at 127.0.0.1:{asked.port}: .*; say another --probe"
+    with pytest.raises(ConfigError, match=said):
+        Endpoint("127.0.0.1", asked.port, {}, "--probe")
+
+
+def test_there_is_no_thread_until_somebody_asks() -> None:
+    endpoint = Endpoint("127.0.0.1", 0, health_pages(lambda: WELL), "--probe")
+    before = threading.active_count()
+    endpoint.look()
+    assert threading.active_count() == before
+    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=10) as asking:
+        asking.sendall(b"GET /live HTTP/1.0\r\n\r\n")
+        endpoint.look()
+        endpoint.look()
+        assert asking.makefile("rb").read().endswith(b"\r\n\r\nlive\n")
+    endpoint.close()
+    assert threading.active_count() == before
+
+
+def test_one_that_nobody_asked_is_closed_as_well() -> None:
+    endpoint = Endpoint("127.0.0.1", 0, {}, "--probe")
+    endpoint.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", endpoint.port))
 
 
 def test_figures_may_be_asked_for_at_the_same_port() -> None:
     asked = Asked()
     pages = health_pages(lambda: WELL) | metrics_pages(lambda accept: ("text/plain", b"jobs 1\n"))
-    with serving("127.0.0.1", 0, pages, "--probe") as asked.port:
+    with answering(pages) as asked.port:
         assert asked.get("/metrics") == (200, "jobs 1\n")
         assert asked.get("/live") == (200, "live\n")
         assert asked.get("/") == (404, "ask for /live, /ready, /health or /metrics\n")

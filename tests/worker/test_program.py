@@ -114,6 +114,12 @@ def test_it_ends_as_any_program_does(tmp_path: Path, main: str, status: int, sai
     assert ran.err.strip().rpartition("\n")[2] == said
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing tells that there is no other thread")
+def test_what_has_the_number_of_a_missing_standard_error_is_let_go_of_too(tmp_path: Path) -> None:
+    ran = start(tmp_path, before="os.close(2); os.open(os.devnull, os.O_RDONLY)")
+    assert ran.facts["descriptors"] == [0, 1, ran.kept]
+
+
 def test_what_waits_to_be_written_is_written_once(tmp_path: Path) -> None:
     ran = start(tmp_path, "print('fork')", before="print('starter', end='|')")
     assert ran.lines == ["starter|fork"]

@@ -1,4 +1,4 @@
-"""A worker process's own program: `python -m penstock.cli.process ORDERS`, started by a supervisor."""
+"""A worker process's own program: `python -m penstock.cli.process ORDERS`, or `main` in a fork of the supervisor."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,9 @@ from penstock.settings import SETTINGS
 if TYPE_CHECKING:
     from penstock.events.emit import Emitter
     from penstock.worker.supervisor import Supervisor
+
+#: Seconds that whoever asks first waits for an answer, at most.
+_LOOK = 0.25
 
 
 @click.command(
@@ -109,8 +112,8 @@ def worker(
     log_events(emitter)
     running = running_lanes(app, lanes, ctx.params)
     supervisor = Supervisor(program(), running, emitter, grace=grace, burst=burst, verbose=verbose, canaries=not burst)
-    with _scaling(supervisor, lanes, emitter, memory), _answering(supervisor, addresses):
-        return supervisor.run()
+    with _scaling(supervisor, lanes, emitter, memory), _answering(supervisor, addresses) as look:
+        return supervisor.run() if look is None else supervisor.run(look, _LOOK)
 
 
 @contextmanager
@@ -131,12 +134,14 @@ def _scaling(supervisor: Supervisor, lanes: Sequence[LaneSpec], emitter: Emitter
 
 
 @contextmanager
-def _answering(supervisor: Supervisor, addresses: Mapping[str, tuple[str, int] | None]) -> Iterator[None]:
-    """Answer whoever asks over HTTP how the worker is and what it has counted, until the context ends."""
+def _answering(
+    supervisor: Supervisor, addresses: Mapping[str, tuple[str, int] | None]
+) -> Iterator[Callable[[], None] | None]:
+    """Answer over HTTP how the worker is and what it has counted, until the context ends; gives what is to be called again and again."""
     if not any(addresses.values()):
-        yield
+        yield None
         return
-    from penstock.worker.probe import Page, health_pages, metrics_pages, serving
+    from penstock.worker.probe import Endpoint, Page, health_pages, metrics_pages
 
     # By address: one server where both are at the same.
     pages: dict[tuple[str, int], dict[str, Page]] = {}
@@ -152,10 +157,17 @@ def _answering(supervisor: Supervisor, addresses: Mapping[str, tuple[str, int] |
 
             found = metrics_pages(Exporter(supervisor.id, supervisor.figures).page)
         pages.setdefault(address, {}).update(found)
+    endpoints: list[Endpoint] = []
+
+    def look() -> None:
+        for endpoint in endpoints:
+            endpoint.look()
+
     with ExitStack() as stack:
         for address, answers in pages.items():
-            stack.enter_context(serving(*address, answers, flags[address]))
-        yield
+            endpoints.append(Endpoint(*address, answers, flags[address]))
+            stack.callback(endpoints[-1].close)
+        yield look
 
 
 def _check(target: str) -> None:

@@ -56,7 +56,7 @@ class Lane(msgspec.Struct, frozen=True):
 
 
 class Orders(msgspec.Struct, frozen=True):
-    """What a process is told on its command line.
+    """What a process is told when it starts.
 
     `patient` says that the store was there before: if it is away, it comes back. `slots` may be used for now. `stderr`
     is the worker's own standard error, where that of the process leads to its board until it has booted; else -1.

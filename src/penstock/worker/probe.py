@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -103,9 +103,10 @@ def metrics_pages(page: Callable[[str], tuple[str, bytes]]) -> dict[str, Page]:
     return {"/metrics": metrics}
 
 
-@contextmanager
-def serving(host: str, port: int, pages: Mapping[str, Page], flag: str) -> Iterator[int]:
-    """Answer GET for some pages while the context is open; gives the port.
+class Endpoint:
+    """Answers GET for some pages at an address.
+
+    Its thread starts when somebody asks for the first time: as long as a worker has none, it can fork its processes.
 
     Parameters:
         port: 0 is any that is free.
@@ -115,26 +116,34 @@ def serving(host: str, port: int, pages: Mapping[str, Page], flag: str) -> Itera
     Raises:
         ConfigError: nobody can listen there.
     """
-    try:
-        server = _Server((host, port), pages)
-    except (OSError, OverflowError) as error:
-        noun = flag.lstrip("-").partition("-")[0]
-        raise ConfigError(f"the {noun} can't listen at {host}:{port}: {error}; say another {flag} PORT") from None
-    thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="penstock-probe", daemon=True)
-    thread.start()
-    try:
-        yield int(server.server_address[1])
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(1.0)
 
+    def __init__(self, host: str, port: int, pages: Mapping[str, Page], flag: str) -> None:
+        try:
+            self._server = _Server((host, port), pages)
+        except (OSError, OverflowError) as error:
+            noun = flag.lstrip("-").partition("-")[0]
+            raise ConfigError(f"the {noun} can't listen at {host}:{port}: {error}; say another {flag} PORT") from None
+        self.port = int(self._server.server_address[1])
+        self._thread: threading.Thread | None = None
 
-@contextmanager
-def probe(host: str, port: int, report: Callable[[], Report]) -> Iterator[int]:
-    """Answer GET /live, /ready and /health while the context is open; gives the port. See `serving`."""
-    with serving(host, port, health_pages(report), "--probe") as found:
-        yield found
+    def look(self) -> None:
+        """Start if somebody asks. Whoever does has been waiting since the last look."""
+        if self._thread is None and select.select([self._server], [], [], 0)[0]:
+            self.start()
+
+    def start(self) -> None:
+        """Answer from now on, in a thread."""
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.1,), name="penstock-probe", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._thread is not None:
+            self._server.shutdown()
+            self._thread.join(1.0)
+        self._server.server_close()
 
 
 def _lives(report: Report) -> bool:

@@ -76,7 +76,7 @@ def _execute(program: Sequence[str], orders: str, given: Given) -> int:
 
 
 def _is_alone() -> bool:
-    """Has this process no thread but this one? Where nothing tells, it may have others. A fork has none of them, and the locks that they hold."""
+    """Has this process no thread but this one? Where nothing tells, it may have others. A fork would have none of them, and the locks that they hold."""
     try:
         return len(os.listdir(_THREADS)) == 1
     except OSError:
@@ -129,7 +129,6 @@ def _become(
 
 
 def _let_go(given: Given) -> None:
-    kept = {0, 1, 2, *given.descriptors}
     if given.stderr is not None:
         os.dup2(given.stderr, 2)
     if not given.stdin:
@@ -137,8 +136,9 @@ def _let_go(given: Given) -> None:
         os.dup2(empty, 0)
         os.close(empty)
     for descriptor in map(int, os.listdir(_DESCRIPTORS)):
-        if descriptor not in kept:
-            with suppress(OSError):
+        with suppress(OSError):
+            # Where the supervisor was started without one of the first three, what it opened has that number.
+            if descriptor not in given.descriptors and not (descriptor < 3 and os.get_inheritable(descriptor)):
                 os.close(descriptor)
 
 
