@@ -18,29 +18,35 @@ from benchmarks.latency import paced, waits
 from benchmarks.places import folder
 from benchmarks.tasks import STAMP
 from penstock import Penstock
-from penstock.testing.servers import RabbitServer, RedisServer
+from penstock.testing.servers import MongoServer, RabbitServer, RedisServer
 
 _numbers = itertools.count(1)
 
 
 def run(quick: bool) -> list[Figure]:
-    """On Redis and RabbitMQ: from the call to the first line of a job at an idle worker, and on RabbitMQ confirmed jobs one by one. Raw are two bare processes, and one."""
+    """Jobs that are stored one by one on MongoDB and RabbitMQ; from the call to the first line of a job at an idle worker on Redis and RabbitMQ. Raw are one bare process, and two."""
     jobs, rounds = (100, 2) if quick else (300, 8)
-    with folder() as place, RedisServer() as redis, RabbitServer(durable=True) as rabbit:
-        urls: dict[str, Callable[[], str]] = {
-            "Redis": lambda: f"{redis.url()}?namespace=floor{next(_numbers)}",
-            "RabbitMQ": lambda: (
-                f"{rabbit.url()}?namespace=floor{(number := next(_numbers))}&backend=sqlite:///{place}/{number}.db"
-            ),
-        }
-        bare = {"Redis": redis.url(), "RabbitMQ": rabbit.url("%2F")}
-        figures = [_one_by_one(urls["RabbitMQ"], bare["RabbitMQ"], 300 if quick else 1_000, rounds)]
-        for name, new in urls.items():
-            figures += _started(name, new, bare[name], place, jobs, rounds)
+    count = 300 if quick else 1_000
+    with MongoServer(durable=True) as mongo:
+        figures = [
+            _one_by_one("MongoDB", lambda: f"{mongo.url()}?namespace=floor{next(_numbers)}", mongo.url(), count, rounds)
+        ]
+    with folder() as place, RabbitServer(durable=True) as rabbit:
+
+        def new() -> str:
+            number = next(_numbers)
+            return f"{rabbit.url()}?namespace=floor{number}&backend=sqlite:///{place}/{number}.db"
+
+        bare = rabbit.url("%2F")
+        figures.append(_one_by_one("RabbitMQ", new, bare, count, rounds))
+        figures += _started("RabbitMQ", new, bare, place, jobs, rounds)
+    with folder() as place, RedisServer() as redis:
+        url = redis.url()
+        figures += _started("Redis", lambda: f"{url}?namespace=floor{next(_numbers)}", url, place, jobs, rounds)
     return figures
 
 
-def _one_by_one(new: Callable[[], str], url: str, count: int, rounds: int) -> Figure:
+def _one_by_one(name: str, new: Callable[[], str], url: str, count: int, rounds: int) -> Figure:
     ours: list[float] = []
     bare: list[float] = []
     for _ in range(rounds):
@@ -48,11 +54,11 @@ def _one_by_one(new: Callable[[], str], url: str, count: int, rounds: int) -> Fi
             task = app.task(noop)
             task.delay(0)
             ours.append(_rate(task.delay, count))
-        with raw_single.sender("rabbitmq", url) as send:
+        with raw_single.sender(name.lower(), url) as send:
             send(0)
             bare.append(_rate(send, count))
     samples = Samples(ours, bare)
-    return samples.figure(f"RabbitMQ: .delay, {count:,} one by one", "jobs/s", ">= 0.9 of raw", AtLeast(0.9))
+    return samples.figure(f"{name}: .delay, {count:,} one by one", "jobs/s", ">= 0.9 of raw", AtLeast(0.9))
 
 
 def _rate(send: Callable[[int], object], count: int) -> float:

@@ -20,31 +20,29 @@ _AT_ONCE = 500
 
 
 def fill(url: str, count: int) -> None:
-    with _client(url) as client:
-        jobs = client.bare.jobs
+    with client(url) as connected:
+        jobs = connected.bare.jobs
         jobs.drop()
         jobs.create_index(
             [("queue", 1), ("priority", 1), ("place", 1)],
             name="ready", partialFilterExpression={"place": {"$exists": True}},
         )  # fmt: skip
         for start in range(0, count, 10_000):
-            jobs.insert_many(
-                [
-                    {"_id": os.urandom(16), "queue": "default", "priority": 5, "place": n, "task": "noop", "payload": b"\x91\x01"}
-                    for n in range(start, min(count, start + 10_000))
-                ],
-                ordered=False,
-            )  # fmt: skip
+            jobs.insert_many([job(n) for n in range(start, min(count, start + 10_000))], ordered=False)
+
+
+def job(place: int) -> dict[str, Any]:
+    return {"_id": os.urandom(16), "queue": "default", "priority": 5, "place": place, "task": "noop", "payload": b"\x91\x01"}  # fmt: skip
 
 
 def drain(url: str, holder: int) -> None:
-    with _client(url) as client:
-        _measure(_by_token(client.bare.jobs, holder))
+    with client(url) as connected:
+        _measure(_by_token(connected.bare.jobs, holder))
 
 
 def one(url: str, holder: int) -> None:
-    with _client(url) as client:
-        _measure(_one_by_one(client.bare.jobs, holder))
+    with client(url) as connected:
+        _measure(_one_by_one(connected.bare.jobs, holder))
 
 
 def _measure(ending: Iterator[int]) -> None:
@@ -83,7 +81,7 @@ def _one_by_one(jobs: Collection[dict[str, Any]], holder: int) -> Iterator[int]:
         yield jobs.delete_one({"_id": found["_id"], "token": holder}).deleted_count
 
 
-def _client(url: str) -> pymongo.MongoClient[dict[str, Any]]:
+def client(url: str) -> pymongo.MongoClient[dict[str, Any]]:
     return pymongo.MongoClient(url, w="majority", journal=True)
 
 

@@ -19,23 +19,33 @@ _PATIENCE = 1.0
 
 
 @contextmanager
-def sender(kind: str, url: str) -> Iterator[Callable[[int], None]]:
+def sender(kind: str, url: str) -> Iterator[Callable[[int], object]]:
     """What sends a number, and returns when the server has it."""
-    with {"redis": _to_redis, "rabbitmq": _to_rabbitmq}[kind](url) as send:
+    with {"mongodb": _to_mongodb, "redis": _to_redis, "rabbitmq": _to_rabbitmq}[kind](url) as send:
         yield send
 
 
 @contextmanager
-def _to_redis(url: str) -> Iterator[Callable[[int], None]]:
+def _to_mongodb(url: str) -> Iterator[Callable[[int], object]]:
+    from benchmarks import raw_mongodb
+
+    raw_mongodb.fill(url, 0)
+    with raw_mongodb.client(url) as connected:
+        jobs = connected.bare.jobs
+        yield lambda number: jobs.insert_one(raw_mongodb.job(number))
+
+
+@contextmanager
+def _to_redis(url: str) -> Iterator[Callable[[int], object]]:
     import redis
 
     with redis.Redis.from_url(url) as client:
         client.delete(_QUEUE, _HELD)
-        yield lambda number: client.execute_command("RPUSH", _QUEUE, number) and None
+        yield lambda number: client.execute_command("RPUSH", _QUEUE, number)
 
 
 @contextmanager
-def _to_rabbitmq(url: str) -> Iterator[Callable[[int], None]]:
+def _to_rabbitmq(url: str) -> Iterator[Callable[[int], object]]:
     import pika
 
     connection = pika.BlockingConnection(pika.URLParameters(url))
