@@ -29,7 +29,7 @@ def run(quick: bool) -> list[Figure]:
     count = 300 if quick else 1_000
     with MongoServer(durable=True) as mongo:
         figures = [
-            _one_by_one("MongoDB", lambda: f"{mongo.url()}?namespace=floor{next(_numbers)}", mongo.url(), count, rounds)
+            _one_by_one("MongoDB", lambda: f"{mongo.url()}&namespace=floor{next(_numbers)}", mongo.url(), count, rounds)
         ]
     with folder() as place, RabbitServer(durable=True) as rabbit:
 

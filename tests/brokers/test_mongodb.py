@@ -143,6 +143,38 @@ def test_a_plain_job_rings_as_one_that_is_ready(store: MongoBroker) -> None:
         assert told.get(timeout=20) == "wake"
 
 
+def test_while_nobody_is_idle_it_does_not_listen_and_then_tells_that_there_may_be_work(
+    store: MongoBroker, url: str, client: pymongo.MongoClient[dict[str, Any]]
+) -> None:
+    idle, asked, woken = threading.Event(), threading.Event(), threading.Event()
+    idle.set()
+
+    def is_idle(seconds: float) -> bool:
+        asked.set()
+        return idle.wait(min(seconds, 0.05))
+
+    def streams() -> list[dict[str, Any]]:
+        found = client.admin.aggregate([{"$currentOp": {"idleCursors": True}}])
+        name = store._opened.layout.jobs.name
+        return [one for one in found if "$changeStream" in str(one) and f"'{name}'" in str(one)]
+
+    with store.listen(woken.set, idle=is_idle):
+        assert asked.wait(20)
+        assert len(streams()) == 1
+        idle.clear()
+        gate, deadline = threading.Event(), time.monotonic() + 20
+        while streams():
+            assert time.monotonic() < deadline
+            gate.wait(0.05)
+        store.enqueue(jobs(1))
+        assert not woken.wait(0.2)
+        idle.set()
+        assert woken.wait(20)
+        woken.clear()
+        store.enqueue(jobs(1))
+        assert woken.wait(20)
+
+
 # A transaction of the user's
 
 

@@ -1,5 +1,6 @@
 """All processes of a worker."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -72,6 +73,25 @@ def test_who_stands_by_is_not_woken_for_what_it_is_sent(both: tuple[Someone, Som
     assert [len(one.told) for one in both] == [0, 1], "and nobody waits for another"
     crews.wake_when_idle()
     assert [len(one.told) for one in both] == [1, 1]
+
+
+def test_whoever_waits_for_an_idle_process_hears_of_it_and_of_the_end(both: tuple[Someone, Someone]) -> None:
+    crews = Crews([Lane("app:app", 2)])
+    crews.add(both[0])
+    assert not crews.wait_for_idle(0.01)
+    both[0].idle = True
+    assert crews.wait_for_idle(0)
+    both[0].idle = False
+    found: list[bool] = []
+    waiting = threading.Thread(target=lambda: found.append(crews.wait_for_idle(20)))
+    waiting.start()
+    both[0].idle = True
+    crews.show_idle()
+    waiting.join(20)
+    assert found == [True]
+    both[0].idle = False
+    crews.release()
+    assert crews.wait_for_idle(20), "nobody waits any more"
 
 
 def test_those_who_begin_together_hear_how_many_others_do(both: tuple[Someone, Someone]) -> None:

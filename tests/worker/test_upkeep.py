@@ -38,6 +38,7 @@ from penstock.events.emit import (
 )
 from penstock.testing.servers import RedisServer
 from penstock.testing.servers.process import LOOPBACK
+from penstock.worker import hearing as hearing_module
 from penstock.worker import upkeep as upkeep_module
 from penstock.worker.upkeep import BEAT, Upkeep
 
@@ -75,6 +76,9 @@ class Spokesman:
 
     def heard_bell(self, *, sent: bool = False) -> None:
         self.rang.set()
+
+    def wait_for_idle(self, seconds: float) -> bool:
+        return True
 
     def made_ready(self, processes: int) -> None:
         self.woken.append(processes)
@@ -196,7 +200,8 @@ def test_ready_jobs_have_no_round_each_and_a_delayed_one_has_it_when_it_is_due(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What only a ring brings about comes at once, or not within the test.
-    for name in ("_APART", "_PROMOTE", "_UNPARK", "BEAT", "DEAD_AFTER"):
+    monkeypatch.setattr(hearing_module, "_APART", 60.0)
+    for name in ("_PROMOTE", "_UNPARK", "BEAT", "DEAD_AFTER"):
         monkeypatch.setattr(upkeep_module, name, 60.0)
     setup.start()
     for _ in range(20):
@@ -210,8 +215,8 @@ def test_ready_jobs_have_no_round_each_and_a_delayed_one_has_it_when_it_is_due(
 
 
 def test_a_delayed_job_is_ready_when_it_is_due_among_ready_ones(any_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_APART", "_PROMOTE"):
-        monkeypatch.setattr(upkeep_module, name, 60.0)
+    monkeypatch.setattr(hearing_module, "_APART", 60.0)
+    monkeypatch.setattr(upkeep_module, "_PROMOTE", 60.0)
     setup = Setup(any_url)
     setup.start()
     setup.enqueue()
@@ -357,8 +362,8 @@ def test_a_listener_that_does_not_hear_its_own_canary_is_replaced(
     listening: list[object] = []
 
     @contextmanager
-    def deaf(self: SqliteBroker, wake: object, ready: object, sent: object) -> Iterator[None]:
-        listening.append(wake)
+    def deaf(self: SqliteBroker, *told: object) -> Iterator[None]:
+        listening.append(told)
         yield
 
     monkeypatch.setattr(SqliteBroker, "listen", deaf)
@@ -380,8 +385,8 @@ def test_a_listener_that_never_hears_is_told_of_twice_and_then_mostly_left_alone
     listening: list[object] = []
 
     @contextmanager
-    def deaf(self: SqliteBroker, wake: object, ready: object, sent: object) -> Iterator[None]:
-        listening.append(wake)
+    def deaf(self: SqliteBroker, *told: object) -> Iterator[None]:
+        listening.append(told)
         yield
 
     monkeypatch.setattr(SqliteBroker, "listen", deaf)

@@ -338,7 +338,11 @@ class Broker(ABC):
         )
 
     def listen(
-        self, wake: Callable[[], None], ready: Callable[[], None] | None = None, sent: Callable[[], None] | None = None
+        self,
+        wake: Callable[[], None],
+        ready: Callable[[], None] | None = None,
+        sent: Callable[[], None] | None = None,
+        idle: Callable[[float], bool] | None = None,
     ) -> AbstractContextManager[None]:
         """While the context is open, call `wake` from a thread when there may be work: new, given back, or due.
 
@@ -348,6 +352,8 @@ class Broker(ABC):
             ready: called in the place of `wake` where it is known that all that is new is jobs that are ready: nothing else is due
                 sooner for them, and nobody has asked for anything. A store need not tell the one from the other.
             sent: called in the place of `ready` where these jobs are sent, beside that, to whoever stands by.
+            idle: waits until somebody is idle, at most so many seconds, and says whether it is so. For a store which listens at the
+                cost of all that is written: while nobody is idle, it need not. Whatever came meanwhile is a `wake` then.
         """
         return nullcontext()
 

@@ -105,10 +105,13 @@ class Crews:
         child.tell(message.AMONG + others.to_bytes(message.NUMBER_SIZE) if others else message.WAKE)
         return True
 
+    def _any_resting(self) -> bool:
+        return any(child.resting for child in self.children)
+
     def show_idle(self) -> None:
         """Let those know who wait for an idle process if there is one."""
         with self._idlers:
-            if any(child.resting for child in self.children):
+            if self._any_resting():
                 self._idlers.notify_all()
 
     def wake_when_idle(self, *, sent: bool = False) -> None:
@@ -119,6 +122,11 @@ class Crews:
         """
         with self._idlers:
             self._idlers.wait_for(lambda: self._wake_one(sent=sent) or self._released)
+
+    def wait_for_idle(self, seconds: float) -> bool:
+        """Wait until a process is idle, at most so long, or `release` was called; is it so? Safe from any thread."""
+        with self._idlers:
+            return self._idlers.wait_for(lambda: self._released or self._any_resting(), seconds)
 
     def release(self) -> None:
         """Nobody waits any more."""

@@ -143,6 +143,10 @@ class Presence:
         """
         self._crews.wake_when_idle(sent=sent)
 
+    def wait_for_idle(self, seconds: float) -> bool:
+        """In the listening thread: wait until a process is idle, at most so long; is one?"""
+        return self._crews.wait_for_idle(seconds)
+
     def made_ready(self, processes: int) -> None:
         """In the upkeep's thread: so many processes may begin together, which rings would have do so one after the other."""
         self._crews.wake_together(processes)

@@ -21,6 +21,7 @@ from penstock.core.job import Holder
 from penstock.core.verdict import Death, judge, unseen
 from penstock.errors import StoreError
 from penstock.events.emit import Emitter, JobEnded, ListenerDeaf, Rescued, StoreBack, StoreTrouble
+from penstock.worker.hearing import Hearing, Rung
 from penstock.worker.timekeeper import Timekeeper
 
 #: Seconds between heartbeats.
@@ -45,17 +46,11 @@ _UNSETTLED_SECONDS = 1.0
 #: Seconds after a process was buried at which it is looked again what it holds. A store may begin what it was told after its sender died.
 _AGAIN = (2.0, 10.0, 40.0)
 _PROMOTE = 0.5
-#: Seconds by which a round waits that is due to a ring: what was enqueued starts first, and rings that come together share it. On two cores
-#: the round took from the job that had just come what its first line waits for.
-_GIVING_WAY = 0.005
-#: Seconds between rounds that are due to nothing but ready jobs. They ask for none, but for the limits of their queue: 50 jobs a second,
-#: one by one, had as many rounds.
-_APART = 0.1
 _UNPARK = 5.0
 _PRUNE = 60.0
 
 
-class Spokesman(Protocol):
+class Spokesman(Rung, Protocol):
     """Who speaks for the worker; see `Presence`."""
 
     @property
@@ -73,9 +68,6 @@ class Spokesman(Protocol):
 
     def beaten(self, now: float, dead_after: float) -> None:
         """A heartbeat that was sent at `now` (monotonic seconds) is stored. A worker is dead that sends none for `dead_after` seconds."""
-
-    def heard_bell(self, *, sent: bool = False) -> None:
-        """There may be new work, `sent` to those who stand by or not. May block while nobody is idle."""
 
     def made_ready(self, processes: int) -> None:
         """There is work for so many processes, by this worker's own doing. Does not block."""
@@ -120,20 +112,13 @@ class Upkeep:
         self._terms = terms
         self._emitter = emitter
         self._hasty = hasty
-        self._heard_at = 0.0
-        # The listener waits until a process is idle, and hears nothing in the meantime.
-        self._ringing = False
         # When a canary was sent of which the listener has not heard yet.
         self._sang_at: float | None = None
         # How often in a row that has been so.
         self._deaf = 0
         self._kill_after: dict[tuple[int, bytes], float] = {}
         self._nudge = threading.Event()
-        # Is a round wanted for what was enqueued?
-        self._rung = False
-        # Have jobs come since the last one began that are ready? And when it was over.
-        self._has_news = False
-        self._went_round = -math.inf
+        self._hearing = Hearing(worker, self._nudge)
         self._stopping = False
         self._dead: deque[tuple[Holder, Death]] = deque()
         #: Those that are buried, and when to look again.
@@ -198,6 +183,7 @@ class Upkeep:
             self._worker.settle()
 
     def _serve(self) -> None:
+        hearing = self._hearing
         while True:
             broker = connect(self._url)
             opened = False
@@ -209,7 +195,7 @@ class Upkeep:
                 keeper = Timekeeper(broker, self._emitter, self._worker.made_ready)
                 with (
                     closing(keeper) as timekeeper,
-                    broker.listen(self._heard, self._heard_of_ready, self._heard_of_sent),
+                    broker.listen(hearing.wake, hearing.ready, hearing.sent, hearing.idle),
                 ):
                     self._keep(broker, timekeeper)
                 return
@@ -234,30 +220,22 @@ class Upkeep:
     def _keep(self, broker: Broker, timekeeper: Timekeeper) -> None:
         while not self._stopping:
             self._nudge.clear()
-            self._has_news = False
+            self._hearing.round_begins()
             if timekeeper.is_pressing:
                 timekeeper.fire()
             wait = self._round(broker, timekeeper)
-            self._answered_at = self._went_round = time.monotonic()
+            self._hearing.round_ends()
+            self._answered_at = time.monotonic()
             self._away = False
             self._pause = 0.0
             self._settle()
             if not self._silent:
                 self._silent = True
                 self._emitter.emit(StoreBack())
-            self._wait(wait)
-            if self._rung:
-                self._rung = False
-                time.sleep(_GIVING_WAY)
+            self._hearing.wait(wait)
         self._judge_dead(broker)
         self._worker.record(broker, last=True)
         broker.depart(self._worker.worker)
-
-    def _wait(self, seconds: float) -> None:
-        """Wait for the next round, which what is heard makes sooner."""
-        soon = min(seconds, _APART)
-        if not self._nudge.wait(soon) and not self._has_news:
-            self._nudge.wait(seconds - soon)
 
     def _round(self, broker: Broker, timekeeper: Timekeeper) -> float:
         """Do what is due; returns the seconds until something is due again."""
@@ -336,7 +314,7 @@ class Upkeep:
 
     def _see_to_canary(self, broker: Broker) -> None:
         now = time.monotonic()
-        if self._sang_at is not None and (self._ringing or self._heard_at >= self._sang_at):
+        if self._sang_at is not None and self._hearing.has_heard(self._sang_at):
             self._sang_at, self._deaf = None, 0
         if self._sang_at is not None and now - self._sang_at > _DEAF:
             self._sang_at = None
@@ -363,33 +341,6 @@ class Upkeep:
                 # A call that jobs share is not ended for one of them.
                 self._kill_after[process, id] = math.inf if known.batched else known.kill_after
             self._worker.cancel(process, id, self._kill_after[process, id])
-
-    def _heard(self) -> None:
-        """In the listening thread: a delayed job may be due sooner now, and there may be work."""
-        self._rung = True
-        self._nudge.set()
-        self._wake()
-
-    def _heard_of_ready(self, *, sent: bool = False) -> None:
-        """In the listening thread: there may be work."""
-        # In this order: who waits looks at it when the pause is over, and waits on for the nudge.
-        self._has_news = True
-        if time.monotonic() - self._went_round >= _APART:
-            self._rung = True
-            self._nudge.set()
-        self._wake(sent=sent)
-
-    def _heard_of_sent(self) -> None:
-        """In the listening thread: there may be work, for those who do not stand by."""
-        self._heard_of_ready(sent=True)
-
-    def _wake(self, *, sent: bool = False) -> None:
-        self._heard_at = time.monotonic()
-        self._ringing = True
-        try:
-            self._worker.heard_bell(sent=sent)
-        finally:
-            self._ringing = False
 
 
 def _sooner(one: float | None, other: float | None) -> float | None:

@@ -379,8 +379,12 @@ class AmqpBroker(Backed):
             return counts
 
     def listen(
-        self, wake: Callable[[], None], ready: Callable[[], None] | None = None, sent: Callable[[], None] | None = None
+        self,
+        wake: Callable[[], None],
+        ready: Callable[[], None] | None = None,
+        sent: Callable[[], None] | None = None,
+        idle: Callable[[float], bool] | None = None,
     ) -> AbstractContextManager[None]:
         """See `Broker.listen`."""
         with self._link.held():
-            return listening(self._url, self._names, self._keeper.open(), wake, ready, sent)
+            return listening(self._url, self._names, self._keeper.open(), wake, ready, sent, idle)

@@ -32,11 +32,12 @@ def listening(
     wake: Callable[[], None],
     ready: Callable[[], None] | None,
     sent: Callable[[], None] | None,
+    idle: Callable[[float], bool] | None,
 ) -> Iterator[None]:
     """Call `wake` from a thread when there may be work, while the context is open, or `ready` or `sent`; see `Broker.listen`."""
     listener = _Listener(url, names, {ASKED: wake, FRESH: ready or wake, b"": sent or ready or wake})
     with ExitStack() as stack:
-        stack.enter_context(backend.listen(wake, ready))
+        stack.enter_context(backend.listen(wake, ready, idle=idle))
         listener.begin()
         thread = threading.Thread(target=listener.run, name="penstock-listen", daemon=True)
         thread.start()

@@ -318,11 +318,15 @@ class MongoBroker(Sides):
         return out.groups
 
     def listen(
-        self, wake: Callable[[], None], ready: Callable[[], None] | None = None, sent: Callable[[], None] | None = None
+        self,
+        wake: Callable[[], None],
+        ready: Callable[[], None] | None = None,
+        sent: Callable[[], None] | None = None,
+        idle: Callable[[float], bool] | None = None,
     ) -> AbstractContextManager[None]:
         """See `Broker.listen`: a change stream, or a tailable cursor on a server that stands alone."""
         parts = self._opened
-        return listening(parts.layout, self._url.shown, wake, ready, replicated=parts.replicated)
+        return listening(parts.layout, self._url.shown, wake, ready, idle, replicated=parts.replicated)
 
     def watch_ends(self, tell: Callable[[Sequence[bytes]], None]) -> AbstractContextManager[bool]:
         """See `Broker.watch_ends`: a tailable cursor."""

@@ -19,6 +19,11 @@ _log = logging.getLogger("penstock")
 #: Milliseconds for which the server holds a question for news open.
 _AWAIT = 1000
 _PAUSE = 0.5
+#: Seconds without an idle process after which a change stream is let go of. The server wakes for it at every write: two processes
+#: drained no-op jobs 1.35 times as fast without (1.19 - 1.69).
+_BUSY = 0.2
+#: Seconds of one wait for an idle process after that.
+_LOOK = 1.0
 _DENIED = 13
 
 
@@ -85,18 +90,24 @@ class _Tail(News):
 
 
 def listening(
-    layout: Layout, shown: str, wake: Callable[[], None], ready: Callable[[], None] | None, *, replicated: bool
+    layout: Layout,
+    shown: str,
+    wake: Callable[[], None],
+    ready: Callable[[], None] | None,
+    idle: Callable[[float], bool] | None,
+    *,
+    replicated: bool,
 ) -> AbstractContextManager[None]:
     """Call `wake` from a thread when there may be work, while the context is open, or `ready`; see `Broker.listen`.
 
     Parameters:
-        replicated: are there change streams?
+        replicated: are there change streams? Only these cost anything while nobody rings.
     """
 
     def begin() -> News:
         return _Stream(layout) if replicated else _Tail(layout)
 
-    return _listening(begin, shown, wake, ready, replicated=replicated)
+    return _listening(begin, shown, wake, ready, idle if replicated else None, replicated=replicated)
 
 
 @contextmanager
@@ -105,6 +116,7 @@ def _listening(
     shown: str,
     wake: Callable[[], None],
     ready: Callable[[], None] | None,
+    idle: Callable[[float], bool] | None,
     *,
     replicated: bool,
 ) -> Iterator[None]:
@@ -120,12 +132,16 @@ def _listening(
     else:
         _log.info("%s stands alone: a tailable cursor wakes idle workers, and there are no transactions", shown)
     stopping = threading.Event()
-    listener = Listener(begin, news, wake, stopping, ready)
+    listener = Listener(begin, news, wake, stopping, ready, idle)
     threading.Thread(target=listener.run, name="penstock-listen", daemon=True).start()
     try:
         yield
     finally:
         stopping.set()
+
+
+def _always(_: float) -> bool:
+    return True
 
 
 class Denied(Exception):
@@ -143,7 +159,7 @@ def allowed(begin: Callable[[], News]) -> News:
 
 
 class Listener:
-    """Waits for news, and begins anew when a connection or a primary is lost."""
+    """Waits for news, and begins anew when a connection or a primary is lost, or somebody is idle again."""
 
     def __init__(
         self,
@@ -152,16 +168,21 @@ class Listener:
         wake: Callable[[], None],
         stopping: threading.Event,
         ready: Callable[[], None] | None = None,
+        idle: Callable[[float], bool] | None = None,
     ) -> None:
         self._begin = begin
         self._news: News | None = news
         self._wake = wake
         self._ready = ready or wake
         self._stopping = stopping
+        self._idle = idle or _always
 
     def run(self) -> None:
         """Wait until told to stop."""
         while not self._stopping.is_set():
+            if not self._idle(_BUSY if self._news else _LOOK):
+                self._let_go()
+                continue
             try:
                 if self._news is None:
                     self._news = self._begin()

@@ -377,7 +377,11 @@ class PostgresBroker(Sides):
         return int(self._link.run("depth", queue=queue)[0][0])
 
     def listen(
-        self, wake: Callable[[], None], ready: Callable[[], None] | None = None, sent: Callable[[], None] | None = None
+        self,
+        wake: Callable[[], None],
+        ready: Callable[[], None] | None = None,
+        sent: Callable[[], None] | None = None,
+        idle: Callable[[float], bool] | None = None,
     ) -> AbstractContextManager[None]:
         """See `Broker.listen`: LISTEN, on a connection of its own."""
         return listening(self._url, self._sql, wake, ready)

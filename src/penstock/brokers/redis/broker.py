@@ -362,7 +362,11 @@ class RedisBroker(Broker):
         return int(self._link.run("depth", queue))
 
     def listen(
-        self, wake: Callable[[], None], ready: Callable[[], None] | None = None, sent: Callable[[], None] | None = None
+        self,
+        wake: Callable[[], None],
+        ready: Callable[[], None] | None = None,
+        sent: Callable[[], None] | None = None,
+        idle: Callable[[float], bool] | None = None,
     ) -> AbstractContextManager[None]:
         """See `Broker.listen`: a list that a connection waits at. A plain job goes to who stands by, and rings nowhere else."""
         return listening(self._link.url, wake)

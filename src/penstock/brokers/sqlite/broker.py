@@ -347,7 +347,11 @@ class SqliteBroker(Sides):
             return int(self._open.execute(self._sql["depth"], (queue,)).fetchone()[0])
 
     def listen(
-        self, wake: Callable[[], None], ready: Callable[[], None] | None = None, sent: Callable[[], None] | None = None
+        self,
+        wake: Callable[[], None],
+        ready: Callable[[], None] | None = None,
+        sent: Callable[[], None] | None = None,
+        idle: Callable[[float], bool] | None = None,
     ) -> AbstractContextManager[None]:
         """See `Broker.listen`: a Unix datagram socket beside the file."""
         return self._bell.listening(wake, ready)
