@@ -45,7 +45,7 @@ class Sizes(msgspec.Struct, frozen=True):
 
 
 QUICK = Sizes(one=300, share=0.1, paced=51, idle=1, rounds=1, orders=2_000)
-FULL = Sizes(one=2_000, share=1, paced=151, idle=2, rounds=2, orders=20_000)
+FULL = Sizes(one=4_000, share=1, paced=501, idle=2, rounds=3, orders=20_000)
 
 
 class Round(msgspec.Struct, frozen=True):

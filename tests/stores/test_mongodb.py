@@ -1,5 +1,6 @@
 """MongoDB URLs, and what a client that can't connect says."""
 
+import linecache
 from collections.abc import Iterator
 from typing import Any
 
@@ -100,6 +101,14 @@ def test_a_client_waits_for_a_majority_and_no_longer_than_it_should(mongo_server
         assert client.write_concern == WriteConcern(1, wtimeout=30_000, j=False)
         assert client.options.pool_options.socket_timeout == 5
         assert client.read_preference == pymongo.ReadPreference.PRIMARY
+
+
+def test_a_client_keeps_no_lines_of_source_in_memory(mongo_server: MongoServer) -> None:
+    linecache.clearcache()
+    mine = linecache.getlines(__file__)
+    with connect(read(mongo_server.url())):
+        assert linecache.cache.keys() == {__file__}
+    assert linecache.getlines(__file__) is mine
 
 
 def test_a_replica_set_is_told_from_a_server_that_stands_alone(
