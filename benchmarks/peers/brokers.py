@@ -30,7 +30,7 @@ class Broker(Protocol):
     settings: str
     #: What its raw loop does, in words.
     loop: str
-    #: How many jobs the raw loop is given at the standard size.
+    #: How many jobs there are for the raw loop, which is given a share as all are.
     jobs: int
 
     def new(self) -> str:

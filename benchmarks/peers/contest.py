@@ -25,7 +25,7 @@ class Sizes(msgspec.Struct, frozen=True):
 
     Parameters:
         one: jobs that are enqueued one by one, at most half of all; the drain is of these and the others together.
-        share: of the jobs that a contestant is given at the standard size.
+        share: that a contestant is given of its jobs.
         paced: jobs that are enqueued at 50 a second.
         idle: seconds for which the idle worker is watched.
         rounds: of each contestant.
@@ -40,12 +40,13 @@ class Sizes(msgspec.Struct, frozen=True):
     orders: int
 
     def jobs(self, full: int) -> int:
-        """How many, where it is so many at the standard size."""
+        """How many of so many."""
         return max(100, round(full * self.share))
 
 
 QUICK = Sizes(one=300, share=0.1, paced=51, idle=1, rounds=1, orders=2_000)
-FULL = Sizes(one=4_000, share=1, paced=501, idle=2, rounds=3, orders=20_000)
+#: More rounds rather than longer ones: what else the host does comes in seconds and minutes, and the median leaves it out.
+FULL = Sizes(one=2_000, share=0.5, paced=201, idle=2, rounds=6, orders=20_000)
 
 
 class Round(msgspec.Struct, frozen=True):

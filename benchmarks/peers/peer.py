@@ -35,7 +35,7 @@ class Setup(msgspec.Struct, frozen=True):
 
     Parameters:
         words: what was chosen for it, and why, for the reader.
-        jobs: that it is given at the standard size: so many that the drain takes it some seconds.
+        jobs: of which it is given a share: so many that a drain of all takes it some seconds.
     """
 
     words: str

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +19,7 @@ from penstock.brokers import connect
 from penstock.brokers.amqp.broker import AmqpBroker
 from penstock.brokers.amqp.url import parse
 from penstock.brokers.inspect import Selection
+from penstock.brokers.listener import Waking
 from penstock.chaos.detour import by_way_of, target_of
 from penstock.chaos.proxy import Proxy
 from penstock.client import new_id
@@ -29,7 +29,7 @@ from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
 from penstock.core.topics import Event, body
 from penstock.errors import ConfigError, StoreError, StoreUnavailable
-from penstock.testing.contract.harness import ALICE, BOB, beat, claim_one, ids, job, jobs
+from penstock.testing.contract.harness import ALICE, BOB, Told, beat, claim_one, ids, job, jobs
 from penstock.testing.contract.workflows import done, given, read, stage, started
 from penstock.testing.servers import RabbitServer, RedisServer
 
@@ -64,7 +64,7 @@ def claim(store: AmqpBroker, limit: int = 100, holder: Holder = ALICE) -> list[L
 def claim_when_there(store: AmqpBroker, holder: Holder = ALICE) -> list[Lease]:
     """Take what there is as soon as there is any; the bell tells."""
     rung = threading.Event()
-    with store.listen(rung.set):
+    with store.listen(Waking(rung.set)):
         deadline = time.monotonic() + PATIENCE
         while not (leases := claim(store, holder=holder)):
             assert time.monotonic() < deadline
@@ -74,15 +74,15 @@ def claim_when_there(store: AmqpBroker, holder: Holder = ALICE) -> list[Lease]:
 
 
 def test_a_plain_job_rings_as_one_that_is_sent_once_its_lane_is_known(store: AmqpBroker) -> None:
-    told: SimpleQueue[str] = SimpleQueue()
-    with store.listen(lambda: told.put("wake"), lambda: told.put("ready"), lambda: told.put("sent")):
+    told = Told()
+    with store.listen(told):
         store.enqueue(jobs(1))
-        assert told.get(timeout=PATIENCE) == "ready"
+        assert told.next() == "ready"
         store._layout._fresh_until = 0.0
         store.enqueue(jobs(1))
-        assert told.get(timeout=PATIENCE) == "sent"
+        assert told.next() == "sent"
         store.enqueue(jobs(1, priority=7))
-        assert told.get(timeout=PATIENCE) == "ready"
+        assert told.next() == "ready"
 
 
 @pytest.mark.parametrize("limit", [None, Limit(concurrency=1)])
@@ -93,12 +93,12 @@ def test_who_has_a_limit_does_not_stand_by_for_all(store: AmqpBroker, limit: Lim
 
 
 def test_a_job_of_the_backend_is_sent_to_nobody(store: AmqpBroker) -> None:
-    told: SimpleQueue[str] = SimpleQueue()
+    told = Told()
     store.enqueue(jobs(1))
-    with store.listen(lambda: told.put("wake"), lambda: told.put("ready"), lambda: told.put("sent")):
+    with store.listen(told):
         beat(store, "listener")
         store.enqueue([job(unique="u")])
-        assert told.get(timeout=PATIENCE) == "ready"
+        assert told.next() == "ready"
 
 
 def end(store: AmqpBroker, lease: Lease, ending: Ending = Ending.DONE, **fields: Any) -> None:

@@ -18,6 +18,7 @@ from penstock.brokers.amqp.broker import AmqpBroker
 from penstock.brokers.amqp.drawing import Drawing
 from penstock.brokers.amqp.names import Lane
 from penstock.brokers.base import Exchange
+from penstock.brokers.listener import Waking
 from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
 from penstock.errors import StoreUnavailable
@@ -225,7 +226,7 @@ def test_what_was_taken_goes_back_where_the_backend_then_fails(
 def test_who_listens_sleeps_until_it_is_told_to_stop(url: str) -> None:
     with closing(AmqpBroker(url)) as store:
         store.open()
-        with store.listen(lambda: None):
+        with store.listen(Waking(lambda: None)):
             # That of the backend is another of this name.
             listeners = [thread for thread in threading.enumerate() if thread.name == "penstock-listen"]
         # The client's own sleep is five seconds.

@@ -15,6 +15,7 @@ from penstock.brokers.amqp.broker import AmqpBroker
 from penstock.brokers.amqp.url import parse
 from penstock.brokers.base import Exchange
 from penstock.brokers.inspect import Selection
+from penstock.brokers.listener import Waking
 from penstock.core.ids import uuid7
 from penstock.core.job import Lease
 from penstock.core.limiter import Limit
@@ -136,7 +137,7 @@ def test_garbage_becomes_a_dead_letter_that_says_why(
 def test_a_worker_wakes(store: AmqpBroker, open_rabbit: Callable[[], AmqpBroker], publish: Publish) -> None:
     worker, woken = open_rabbit(), threading.Event()
     assert claim(worker, "ledger") == []
-    with worker.listen(woken.set):
+    with worker.listen(Waking(woken.set)):
         store.subscribe([LEDGER])
         woken.clear()
         publish("orders.filled", b"1")

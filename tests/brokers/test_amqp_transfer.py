@@ -14,6 +14,7 @@ from penstock.brokers.amqp.keeper import RESULT
 from penstock.brokers.amqp.leaving import LEAVING
 from penstock.brokers.base import Broker
 from penstock.brokers.inspect import Selection
+from penstock.brokers.listener import Waking
 from penstock.core.job import Failure, NewJob
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
@@ -113,7 +114,7 @@ def take_when_there(store: Broker, count: int) -> list[bytes]:
     """Take what there is as soon as there is as much; the bell tells."""
     rung = threading.Event()
     taken: list[bytes] = []
-    with store.listen(rung.set):
+    with store.listen(Waking(rung.set)):
         deadline = time.monotonic() + PATIENCE
         while len(taken := [*taken, *claim(store)]) < count:
             assert time.monotonic() < deadline

@@ -8,7 +8,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from queue import SimpleQueue
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ import pytest
 from penstock.brokers import connect
 from penstock.brokers.diagnosis import Grade, Schema
 from penstock.brokers.inspect import Selection
+from penstock.brokers.listener import Waking
 from penstock.brokers.mongodb.broker import MongoBroker
 from penstock.brokers.mongodb.layout import VERSION
 from penstock.core.job import Dedup
@@ -31,6 +31,7 @@ from penstock.testing.contract.harness import (
     BOB,
     NOW,
     QUEUE,
+    Told,
     beat,
     claim,
     claim_one,
@@ -84,7 +85,7 @@ def test_how_it_wakes_workers_is_chosen_by_what_the_server_is(
     for place, said in ((url, "a change stream"), (lone_url, "a tailable cursor")):
         caplog.clear()
         broker = opened(place)
-        with caplog.at_level(logging.INFO, logger="penstock"), broker.listen(lambda: None):
+        with caplog.at_level(logging.INFO, logger="penstock"), broker.listen(Waking(lambda: None)):
             assert said in caplog.text
         broker.close()
 
@@ -134,13 +135,13 @@ def test_a_job_that_is_too_large_is_refused_and_takes_no_other_along(store: Mong
 
 
 def test_a_plain_job_rings_as_one_that_is_ready(store: MongoBroker) -> None:
-    told: SimpleQueue[str] = SimpleQueue()
-    with store.listen(lambda: told.put("wake"), lambda: told.put("ready")):
+    told = Told()
+    with store.listen(told):
         store.enqueue(jobs(2))
-        assert told.get(timeout=20) == "ready"
+        assert told.next() == "ready"
         # The one that rings for all of them is one that the upkeep must see to.
         store.enqueue([*jobs(1), job(delay=60)])
-        assert told.get(timeout=20) == "wake"
+        assert told.next() == "wake"
 
 
 def test_while_nobody_is_idle_it_does_not_listen_and_then_tells_that_there_may_be_work(
@@ -149,16 +150,17 @@ def test_while_nobody_is_idle_it_does_not_listen_and_then_tells_that_there_may_b
     idle, asked, woken = threading.Event(), threading.Event(), threading.Event()
     idle.set()
 
-    def is_idle(seconds: float) -> bool:
-        asked.set()
-        return idle.wait(min(seconds, 0.05))
+    class Processes(Waking):
+        def idle(self, seconds: float) -> bool:
+            asked.set()
+            return idle.wait(min(seconds, 0.05))
 
     def streams() -> list[dict[str, Any]]:
         found = client.admin.aggregate([{"$currentOp": {"idleCursors": True}}])
         name = store._opened.layout.jobs.name
         return [one for one in found if "$changeStream" in str(one) and f"'{name}'" in str(one)]
 
-    with store.listen(woken.set, idle=is_idle):
+    with store.listen(Processes(woken.set)):
         assert asked.wait(20)
         assert len(streams()) == 1
         idle.clear()
@@ -188,7 +190,7 @@ def test_jobs_join_a_transaction_of_the_users(store: MongoBroker, client: pymong
             session.abort_transaction()
         assert store.depth(QUEUE) == 0
         woken = threading.Event()
-        with store.listen(woken.set):
+        with store.listen(Waking(woken.set)):
             with session.start_transaction():
                 store.enqueue([*sent, job(batch=batch, items=5)], tx=session)
                 assert not woken.wait(0.2)
@@ -468,7 +470,7 @@ def test_a_restart_in_the_middle_loses_nothing() -> None:
     with MongoServer() as server:
         store = opened(f"{server.url()}&serverSelectionTimeoutMS=20000")
         woken = threading.Event()
-        with store.listen(woken.set):
+        with store.listen(Waking(woken.set)):
             sent = jobs(20)
             store.enqueue(sent)
             lease, *others = claim(store, 5)

@@ -15,6 +15,7 @@ from pymongo.collection import Collection
 
 from penstock.brokers import connect
 from penstock.brokers.inspect import Selection
+from penstock.brokers.listener import Waking
 from penstock.brokers.mongodb.broker import MongoBroker
 from penstock.brokers.mongodb.inbox import job_of
 from penstock.core.ids import uuid7s
@@ -212,7 +213,7 @@ def test_a_message_wakes_a_worker(mongo_server: MongoServer) -> None:
     assert isinstance(broker, MongoBroker)
     broker.open()
     woken = threading.Event()
-    with broker.listen(woken.set):
+    with broker.listen(Waking(woken.set)):
         inbox(broker).insert_one({"task": "t"})
         assert woken.wait(20)
     broker.promote()

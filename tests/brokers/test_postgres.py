@@ -13,6 +13,7 @@ import pytest
 
 from penstock.brokers import connect
 from penstock.brokers.inspect import Selection
+from penstock.brokers.listener import Waking
 from penstock.brokers.postgres.arrays import Array
 from penstock.brokers.postgres.broker import PostgresBroker
 from penstock.brokers.postgres.holdings import Heads, Holdings
@@ -20,7 +21,7 @@ from penstock.core.job import Holder, Lease
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
 from penstock.errors import ConfigError, SchemaTooNew, StoreError, StoreUnavailable
-from penstock.testing.contract.harness import ALICE, BOB, QUEUE, beat, claim, ids, job, jobs, new_id
+from penstock.testing.contract.harness import ALICE, BOB, QUEUE, Told, beat, claim, ids, job, jobs, new_id
 from penstock.testing.servers import PostgresServer
 
 PATIENCE = 20.0
@@ -106,7 +107,7 @@ def test_a_schema_may_be_named_like_a_keyword(postgres_server: PostgresServer, n
     with closing(opened(f"{postgres_server.url()}?schema={name}")) as store:
         store.enqueue(sent := jobs(1))
         woken = threading.Event()
-        with store.listen(woken.set):
+        with store.listen(Waking(woken.set)):
             store.enqueue(jobs(1))
             assert woken.wait(PATIENCE)
         assert ids(claim(store))[:1] == ids(sent)
@@ -224,10 +225,10 @@ def test_outcomes_that_were_in_doubt_are_stale_when_they_had_gone_through(store:
 
 
 def test_a_plain_job_rings_as_one_that_is_ready(store: PostgresBroker) -> None:
-    told: SimpleQueue[str] = SimpleQueue()
-    with store.listen(lambda: told.put("wake"), lambda: told.put("ready")):
+    told = Told()
+    with store.listen(told):
         store.enqueue(jobs(1))
-        assert told.get(timeout=PATIENCE) == "ready"
+        assert told.next() == "ready"
 
 
 def test_a_server_that_restarts(own_server: PostgresServer) -> None:
@@ -235,7 +236,7 @@ def test_a_server_that_restarts(own_server: PostgresServer) -> None:
         store.enqueue(sent := jobs(4))
         first, second = claim(store, 2)
         woken = threading.Event()
-        with store.listen(woken.set):
+        with store.listen(Waking(woken.set)):
             own_server.stop()
             for call in (lambda: store.enqueue(jobs(1)), lambda: claim(store), lambda: store.depth(QUEUE)):
                 with pytest.raises(StoreUnavailable):
@@ -286,7 +287,7 @@ def test_a_busy_listener_gets_one_notification_for_many_commits(store: PostgresB
         busy.set()
         free.wait(PATIENCE)
 
-    with store.listen(wake):
+    with store.listen(Waking(wake)):
         store.enqueue(jobs(1))
         assert busy.wait(PATIENCE)
         for _ in range(200):
@@ -302,7 +303,7 @@ def test_a_busy_listener_gets_one_notification_for_many_commits(store: PostgresB
 def test_a_listener_survives_its_connection(store: PostgresBroker, raw: psycopg.Connection) -> None:
     mine = backend(store)
     woken = threading.Event()
-    with store.listen(woken.set):
+    with store.listen(Waking(woken.set)):
         listens = "select pid from pg_stat_activity where pid <> %s and (query like %s or query like %s)"
         found = raw.execute(listens, (raw.info.backend_pid, "%pg_advisory_lock_shared%", f'%listen "{store._schema}"%'))
         for (pid,) in found.fetchall():
@@ -325,14 +326,14 @@ def test_the_first_job_of_all_is_heard_that_comes_while_nobody_is_notified(
             store.enqueue(jobs(1))
         told.put(store.depth(QUEUE))
 
-    with store.listen(wake):
+    with store.listen(Waking(wake)):
         raw.execute(f'notify "{store._schema}"')
         assert [told.get(timeout=PATIENCE), told.get(timeout=PATIENCE)] == [1, 1]
 
 
 def test_a_listener_ends_in_order(store: PostgresBroker, raw: psycopg.Connection) -> None:
     before = {thread.name for thread in threading.enumerate()}
-    with store.listen(lambda: None):
+    with store.listen(Waking(lambda: None)):
         assert "penstock-listen" in {thread.name for thread in threading.enumerate()}
     assert {thread.name for thread in threading.enumerate()} <= before
 

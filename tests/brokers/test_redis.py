@@ -15,6 +15,7 @@ from redis_servers import ask, wait_for
 from penstock.brokers import connect
 from penstock.brokers.diagnosis import Grade, Schema
 from penstock.brokers.inspect import Selection
+from penstock.brokers.listener import Waking
 from penstock.brokers.redis.broker import RedisBroker
 from penstock.brokers.redis.scripts import script
 from penstock.core.job import Holder, Lease
@@ -23,8 +24,19 @@ from penstock.core.metrics import Figures, Point
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
 from penstock.errors import ConfigError, SchemaTooNew, StoreError, StoreFull, StoreReadOnly, StoreUnavailable
-from penstock.testing.contract.harness import ALICE, NOW, QUEUE, beat, claim, claim_one, hand_in, ids, job, jobs
-from penstock.testing.contract.listening import PATIENCE
+from penstock.testing.contract.harness import (
+    ALICE,
+    NOW,
+    PATIENCE,
+    QUEUE,
+    beat,
+    claim,
+    claim_one,
+    hand_in,
+    ids,
+    job,
+    jobs,
+)
 from penstock.testing.servers import RedisServer
 from penstock.testing.servers.process import LOOPBACK, ServerProcess, free_port
 
@@ -189,7 +201,7 @@ def test_a_unix_socket_will_do(opened: Callable[[str], RedisBroker], tmp_path: P
     path = tmp_path / "redis.sock"
     with RedisServer(options=["--unixsocket", str(path)]):
         store, woken = opened(f"redis://{quote(str(path), safe='')}/3"), threading.Event()
-        with store.listen(woken.set):
+        with store.listen(Waking(woken.set)):
             store.enqueue([job()], now=NOW)
             assert woken.wait(PATIENCE)
         assert hand_in(store, Outcome(claim_one(store))) == []
@@ -276,7 +288,7 @@ def test_what_an_answer_that_was_lost_took_is_given_back(opened: Callable[[str],
 def test_a_listener_hears_again_when_its_server_is_back(opened: Callable[[str], RedisBroker]) -> None:
     with RedisServer() as server:
         store, woken = opened(server.url()), threading.Event()
-        with store.listen(woken.set):
+        with store.listen(Waking(woken.set)):
             server.restart()
             sender = opened(server.url())
             # It connects again within half a second, and takes it that it missed something.
@@ -294,7 +306,7 @@ def test_rings_do_not_pile_up_at_a_busy_listener(url: str, store: RedisBroker) -
         entered.set()
         free.wait(PATIENCE)
 
-    with store.listen(wake):
+    with store.listen(Waking(wake)):
         store.enqueue([job()])
         assert entered.wait(PATIENCE)
         for _ in range(100):
@@ -311,7 +323,7 @@ def test_a_cluster_is_found_out_and_served(opened: Callable[[str], RedisBroker])
         ask(server.url(), "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         wait_for(lambda: b"cluster_state:ok" in ask(server.url(), "CLUSTER", "INFO"))
         store, woken = opened(server.url()), threading.Event()
-        with store.listen(woken.set):
+        with store.listen(Waking(woken.set)):
             sent = [*jobs(5), job(unique="k", run_at=NOW + 5)]
             store.enqueue(sent, now=NOW)
             assert woken.wait(PATIENCE)
@@ -371,7 +383,7 @@ def test_the_rights_that_the_documentation_names_are_enough(opened: Callable[[st
         rights = "on >pw ~{penstock}:* +@all -@dangerous -@admin +info"
         ask(server.url(), "ACL", "SETUSER", "worker", *rights.split())
         store, woken = opened(f"redis://worker:pw@{LOOPBACK}:{server.port}/0"), threading.Event()
-        with store.listen(woken.set):
+        with store.listen(Waking(woken.set)):
             store.enqueue([job()], now=NOW)
             assert woken.wait(PATIENCE)
         assert hand_in(store, Outcome(claim_one(store))) == []

@@ -7,11 +7,11 @@ from contextlib import ExitStack, closing
 import pytest
 from redis_servers import Cluster, ask, wait_for
 
+from penstock.brokers.listener import Waking
 from penstock.brokers.redis.broker import RedisBroker
 from penstock.core.outcome import Outcome
 from penstock.errors import StoreUnavailable
-from penstock.testing.contract.harness import ALICE, NOW, QUEUE, claim, hand_in, ids, jobs
-from penstock.testing.contract.listening import PATIENCE
+from penstock.testing.contract.harness import ALICE, NOW, PATIENCE, QUEUE, claim, hand_in, ids, jobs
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_when_a_master_of_a_cluster_dies_its_replica_goes_on(cluster: Cluster, s
     store.enqueue(jobs(10), now=NOW)
     endings, woken = [Outcome(lease) for lease in claim(store, 4)], threading.Event()
     wait_for(lambda: cluster.owner.is_copied_to(cluster.replica))
-    with store.listen(woken.set):
+    with store.listen(Waking(woken.set)):
         cluster.owner.kill()
         woken.clear()
         wait_for(lambda: hand_in(store, *endings) in ([], endings))

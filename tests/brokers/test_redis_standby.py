@@ -9,12 +9,12 @@ import pytest
 import redis
 from redis_servers import ask
 
+from penstock.brokers.listener import Waking
 from penstock.brokers.redis.broker import RedisBroker
 from penstock.core.job import Lease
 from penstock.core.outcome import Ending, Outcome
 from penstock.errors import StoreUnavailable
-from penstock.testing.contract.harness import ALICE, BOB, QUEUE, ids, job, jobs
-from penstock.testing.contract.listening import PATIENCE
+from penstock.testing.contract.harness import ALICE, BOB, PATIENCE, QUEUE, ids, job, jobs
 from penstock.testing.servers import RedisServer
 
 
@@ -113,7 +113,7 @@ def test_a_dead_process_is_in_nobodys_way(url: str, store: RedisBroker, sender: 
     sender.abandon(ALICE)
     assert standing(url) == []
     woken = threading.Event()
-    with sender.listen(woken.set):
+    with sender.listen(Waking(woken.set)):
         sender.enqueue([job()])
         assert woken.wait(PATIENCE)
 

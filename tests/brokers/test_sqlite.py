@@ -8,13 +8,13 @@ import sys
 import threading
 from contextlib import closing
 from pathlib import Path
-from queue import SimpleQueue
 from urllib.parse import quote
 
 import pytest
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker, WorkerInfo
+from penstock.brokers.listener import Waking
 from penstock.brokers.sqlite.broker import SqliteBroker
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
@@ -26,7 +26,7 @@ from penstock.errors import (
     StoreError,
 )
 from penstock.stores import sqlite
-from penstock.testing.contract.harness import ALICE, QUEUE, beat, claim, ids, job, jobs, state
+from penstock.testing.contract.harness import ALICE, QUEUE, Told, beat, claim, ids, job, jobs, state
 from penstock.testing.contract.lifecycle import CALLS
 from penstock.testing.contract.processes import Child
 
@@ -195,7 +195,7 @@ def test_the_files_belong_to_their_owner_alone(queue_url: str, queue_file: Path)
         broker = opened(queue_url)
     finally:
         os.umask(before)
-    with closing(broker), broker.listen(lambda: None):
+    with closing(broker), broker.listen(Waking(lambda: None)):
         beat(broker, ALICE.worker)
         broker.enqueue(jobs(1))
         modes = {path.name: path.stat().st_mode & 0o077 for path in queue_file.parent.iterdir()}
@@ -357,7 +357,7 @@ def test_wake_ups_reach_places_with_long_names(tmp_path: Path, place: str) -> No
     sender = Child("enqueue", url, 1, 1)
     try:
         sender.wait_until_ready()
-        with closing(opened(url)) as broker, broker.listen(woken.set):
+        with closing(opened(url)) as broker, broker.listen(Waking(woken.set)):
             beat(broker, ALICE.worker)
             sender.go()
             assert woken.wait(20)
@@ -367,11 +367,11 @@ def test_wake_ups_reach_places_with_long_names(tmp_path: Path, place: str) -> No
 
 
 def test_a_plain_job_rings_as_one_that_is_ready(queue_url: str) -> None:
-    told: SimpleQueue[str] = SimpleQueue()
-    with closing(opened(queue_url)) as store, store.listen(lambda: told.put("wake"), lambda: told.put("ready")):
+    told = Told()
+    with closing(opened(queue_url)) as store, store.listen(told):
         beat(store, ALICE.worker)
         store.enqueue(jobs(1))
-        assert told.get(timeout=20) == "ready"
+        assert told.next() == "ready"
 
 
 def test_a_listener_leaves_no_socket_behind(queue_url: str, queue_file: Path) -> None:
@@ -379,7 +379,7 @@ def test_a_listener_leaves_no_socket_behind(queue_url: str, queue_file: Path) ->
         return [path.name for path in queue_file.parent.iterdir() if path.is_socket()]
 
     with closing(opened(queue_url)) as broker:
-        with broker.listen(lambda: None):
+        with broker.listen(Waking(lambda: None)):
             assert len(sockets()) == 1
         assert sockets() == []
 
@@ -404,10 +404,10 @@ def test_a_worker_that_listens_anew_is_not_taken_for_dead(queue_url: str) -> Non
     """It does so when its listener has become deaf, or after trouble with the store: its processes work on meanwhile."""
     with closing(opened(queue_url)) as broker, closing(opened(queue_url)) as other:
         broker.enqueue(jobs(2))
-        with broker.listen(lambda: None):
+        with broker.listen(Waking(lambda: None)):
             broker.heartbeat(WorkerInfo(ALICE.worker, "here", os.getpid(), "prefork", 1, (QUEUE,), 0.0))
             lease, _ = claim(broker, 2)
         assert other.rescue(dead_after=60) == 0
-        with broker.listen(lambda: None):
+        with broker.listen(Waking(lambda: None)):
             assert other.rescue(dead_after=60) == 0
             assert broker.exchange([Outcome(lease)], (), 0, ALICE).stale == []

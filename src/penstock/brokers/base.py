@@ -23,6 +23,7 @@ from penstock.core.topics import Event, Router, Subscription
 from penstock.errors import ConfigError, MissingFeature
 
 if TYPE_CHECKING:  # a program that only sends jobs loads none of these
+    from penstock.brokers.listener import Listener
     from penstock.brokers.memos import MemoStore
     from penstock.brokers.schedules import ScheduleStore
     from penstock.brokers.transfer import Transfer
@@ -337,23 +338,10 @@ class Broker(ABC):
             f"{type(self).__name__} keeps no workflows ({Feature.WORKFLOWS}): keep the queue in a broker that does"
         )
 
-    def listen(
-        self,
-        wake: Callable[[], None],
-        ready: Callable[[], None] | None = None,
-        sent: Callable[[], None] | None = None,
-        idle: Callable[[float], bool] | None = None,
-    ) -> AbstractContextManager[None]:
-        """While the context is open, call `wake` from a thread when there may be work: new, given back, or due.
+    def listen(self, listener: Listener) -> AbstractContextManager[None]:
+        """While the context is open, tell the listener from a thread when there may be work: new, given back, or due.
 
-        `wake` may block for as long as nobody is idle. It is a hint: a poll makes up for one that is lost.
-
-        Parameters:
-            ready: called in the place of `wake` where it is known that all that is new is jobs that are ready: nothing else is due
-                sooner for them, and nobody has asked for anything. A store need not tell the one from the other.
-            sent: called in the place of `ready` where these jobs are sent, beside that, to whoever stands by.
-            idle: waits until somebody is idle, at most so many seconds, and says whether it is so. For a store which listens at the
-                cost of all that is written: while nobody is idle, it need not. Whatever came meanwhile is a `wake` then.
+        These are hints: a poll makes up for one that is lost.
         """
         return nullcontext()
 

@@ -7,6 +7,8 @@ import threading
 import time
 from typing import Protocol
 
+from penstock.brokers.listener import Listener
+
 #: Seconds by which a round waits that is due to a ring: what was enqueued starts first, and rings that come together share it. On two cores
 #: the round took from the job that had just come what its first line waits for.
 _GIVING_WAY = 0.005
@@ -25,7 +27,7 @@ class Rung(Protocol):
         """Wait until a process is idle, at most so long; is one?"""
 
 
-class Hearing:
+class Hearing(Listener):
     """Between the thread that listens and the one that keeps the worker up.
 
     Parameters:
@@ -51,18 +53,21 @@ class Hearing:
         self._nudge.set()
         self._wake()
 
-    def ready(self, *, sent: bool = False) -> None:
+    def ready(self) -> None:
         """In the listening thread: there may be work."""
+        self._has_more(sent=False)
+
+    def sent(self) -> None:
+        """In the listening thread: there may be work, for those who do not stand by."""
+        self._has_more(sent=True)
+
+    def _has_more(self, *, sent: bool) -> None:
         # In this order: who waits looks at it when the pause is over, and waits on for the nudge.
         self._has_news = True
         if time.monotonic() - self._went_round >= _APART:
             self._rung = True
             self._nudge.set()
         self._wake(sent=sent)
-
-    def sent(self) -> None:
-        """In the listening thread: there may be work, for those who do not stand by."""
-        self.ready(sent=True)
 
     def idle(self, seconds: float) -> bool:
         """In the listening thread: wait until a process is idle, at most so long; is one?"""

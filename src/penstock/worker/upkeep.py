@@ -183,7 +183,6 @@ class Upkeep:
             self._worker.settle()
 
     def _serve(self) -> None:
-        hearing = self._hearing
         while True:
             broker = connect(self._url)
             opened = False
@@ -193,10 +192,7 @@ class Upkeep:
                 # Where it listens from now on, the others learn by a heartbeat.
                 self._due["beat"] = 0.0
                 keeper = Timekeeper(broker, self._emitter, self._worker.made_ready)
-                with (
-                    closing(keeper) as timekeeper,
-                    broker.listen(hearing.wake, hearing.ready, hearing.sent, hearing.idle),
-                ):
+                with closing(keeper) as timekeeper, broker.listen(self._hearing):
                     self._keep(broker, timekeeper)
                 return
             except _DeafListener:

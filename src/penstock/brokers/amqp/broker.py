@@ -41,6 +41,7 @@ from penstock.brokers.amqp.url import parse
 from penstock.brokers.amqp.wire import Wire, unroutable
 from penstock.brokers.base import COUNTED, Backlog, Exchange, Feature, WorkerInfo, refuse_transaction
 from penstock.brokers.diagnosis import Check, Schema
+from penstock.brokers.listener import Listener
 from penstock.core.job import Holder, Lease, NewJob, due_at
 from penstock.core.limiter import Limit
 from penstock.core.outcome import Outcome
@@ -378,13 +379,7 @@ class AmqpBroker(Backed):
                 counts[lane.queue] += count
             return counts
 
-    def listen(
-        self,
-        wake: Callable[[], None],
-        ready: Callable[[], None] | None = None,
-        sent: Callable[[], None] | None = None,
-        idle: Callable[[float], bool] | None = None,
-    ) -> AbstractContextManager[None]:
+    def listen(self, listener: Listener) -> AbstractContextManager[None]:
         """See `Broker.listen`."""
         with self._link.held():
-            return listening(self._url, self._names, self._keeper.open(), wake, ready, sent, idle)
+            return listening(self._url, self._names, self._keeper.open(), listener)

@@ -12,6 +12,7 @@ from penstock.brokers.amqp.names import Names
 from penstock.brokers.amqp.url import AmqpUrl
 from penstock.brokers.amqp.wire import Wire
 from penstock.brokers.base import Broker
+from penstock.brokers.listener import Listener
 from penstock.errors import StoreError
 
 #: What a ring says that is not for messages, and one that is for messages of lanes which may be new to a worker. Without a word it is for others: who stands by is
@@ -25,27 +26,19 @@ _LOOK = 30.0
 
 
 @contextmanager
-def listening(
-    url: AmqpUrl,
-    names: Names,
-    backend: Broker,
-    wake: Callable[[], None],
-    ready: Callable[[], None] | None,
-    sent: Callable[[], None] | None,
-    idle: Callable[[float], bool] | None,
-) -> Iterator[None]:
-    """Call `wake` from a thread when there may be work, while the context is open, or `ready` or `sent`; see `Broker.listen`."""
-    listener = _Listener(url, names, {ASKED: wake, FRESH: ready or wake, b"": sent or ready or wake})
+def listening(url: AmqpUrl, names: Names, backend: Broker, listener: Listener) -> Iterator[None]:
+    """Tell the listener from a thread when there may be work, while the context is open."""
+    ear = _Ear(url, names, {ASKED: listener.wake, FRESH: listener.ready, b"": listener.sent})
     with ExitStack() as stack:
-        stack.enter_context(backend.listen(wake, ready, idle=idle))
-        listener.begin()
-        thread = threading.Thread(target=listener.run, name="penstock-listen", daemon=True)
+        stack.enter_context(backend.listen(listener))
+        ear.begin()
+        thread = threading.Thread(target=ear.run, name="penstock-listen", daemon=True)
         thread.start()
-        stack.callback(listener.stop)
+        stack.callback(ear.stop)
         yield
 
 
-class _Listener:
+class _Ear:
     def __init__(self, url: AmqpUrl, names: Names, tell: Mapping[bytes, Callable[[], None]]) -> None:
         self._names = names
         # By what a ring says, what asks for more first.

@@ -17,6 +17,7 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 
 from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Exchange, Feature, WorkerInfo
+from penstock.brokers.listener import Listener
 from penstock.brokers.mongodb import ends, topics
 from penstock.brokers.mongodb.backlog import backlog
 from penstock.brokers.mongodb.batches import prune_batches
@@ -317,16 +318,10 @@ class MongoBroker(Sides):
         self.enqueue(out.jobs, now=now, tx=tx)
         return out.groups
 
-    def listen(
-        self,
-        wake: Callable[[], None],
-        ready: Callable[[], None] | None = None,
-        sent: Callable[[], None] | None = None,
-        idle: Callable[[float], bool] | None = None,
-    ) -> AbstractContextManager[None]:
+    def listen(self, listener: Listener) -> AbstractContextManager[None]:
         """See `Broker.listen`: a change stream, or a tailable cursor on a server that stands alone."""
         parts = self._opened
-        return listening(parts.layout, self._url.shown, wake, ready, idle, replicated=parts.replicated)
+        return listening(parts.layout, self._url.shown, listener, replicated=parts.replicated)
 
     def watch_ends(self, tell: Callable[[Sequence[bytes]], None]) -> AbstractContextManager[bool]:
         """See `Broker.watch_ends`: a tailable cursor."""

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pymongo import CursorType
 from pymongo.errors import PyMongoError
 
+from penstock.brokers.listener import Waking
 from penstock.brokers.mongodb.layout import Layout
-from penstock.brokers.mongodb.listen import Denied, Listener, News, allowed
+from penstock.brokers.mongodb.listen import Denied, Ear, News, allowed
 from penstock.stores.mongodb import translating
 from penstock.stores.mongodb_clock import ServerClock
 
@@ -70,8 +71,8 @@ def watching(layout: Layout, clock: ServerClock, shown: str, tell: Callable[[Seq
     except Denied:
         yield False
         return
-    listener = Listener(begin, tail, lambda: tell_on(()), stopping)
-    threading.Thread(target=listener.run, name="penstock-ends", daemon=True).start()
+    ear = Ear(begin, tail, Waking(lambda: tell_on(())), stopping)
+    threading.Thread(target=ear.run, name="penstock-ends", daemon=True).start()
     try:
         yield True
     finally:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from pymongo import CursorType
 from pymongo.errors import OperationFailure, PyMongoError
 
+from penstock.brokers.listener import Listener
 from penstock.brokers.mongodb.documents import RING, rings_for_ready
 from penstock.brokers.mongodb.layout import Layout
 from penstock.stores.mongodb import translating
@@ -89,16 +90,9 @@ class _Tail(News):
         self._cursor.close()
 
 
-def listening(
-    layout: Layout,
-    shown: str,
-    wake: Callable[[], None],
-    ready: Callable[[], None] | None,
-    idle: Callable[[float], bool] | None,
-    *,
-    replicated: bool,
-) -> AbstractContextManager[None]:
-    """Call `wake` from a thread when there may be work, while the context is open, or `ready`; see `Broker.listen`.
+@contextmanager
+def listening(layout: Layout, shown: str, listener: Listener, *, replicated: bool) -> Iterator[None]:
+    """Tell the listener from a thread when there may be work, while the context is open.
 
     Parameters:
         replicated: are there change streams? Only these cost anything while nobody rings.
@@ -107,19 +101,6 @@ def listening(
     def begin() -> News:
         return _Stream(layout) if replicated else _Tail(layout)
 
-    return _listening(begin, shown, wake, ready, idle if replicated else None, replicated=replicated)
-
-
-@contextmanager
-def _listening(
-    begin: Callable[[], News],
-    shown: str,
-    wake: Callable[[], None],
-    ready: Callable[[], None] | None,
-    idle: Callable[[float], bool] | None,
-    *,
-    replicated: bool,
-) -> Iterator[None]:
     try:
         with translating(shown):
             news = allowed(begin)
@@ -132,16 +113,12 @@ def _listening(
     else:
         _log.info("%s stands alone: a tailable cursor wakes idle workers, and there are no transactions", shown)
     stopping = threading.Event()
-    listener = Listener(begin, news, wake, stopping, ready, idle)
-    threading.Thread(target=listener.run, name="penstock-listen", daemon=True).start()
+    ear = Ear(begin, news, listener, stopping, is_costly=replicated)
+    threading.Thread(target=ear.run, name="penstock-listen", daemon=True).start()
     try:
         yield
     finally:
         stopping.set()
-
-
-def _always(_: float) -> bool:
-    return True
 
 
 class Denied(Exception):
@@ -158,38 +135,45 @@ def allowed(begin: Callable[[], News]) -> News:
         raise
 
 
-class Listener:
-    """Waits for news, and begins anew when a connection or a primary is lost, or somebody is idle again."""
+class Ear:
+    """Waits for news, and begins anew when a connection or a primary is lost, or somebody is idle again.
+
+    Parameters:
+        is_costly: does it cost the server something that there is somebody who waits? Then nobody does while nobody is idle.
+    """
 
     def __init__(
         self,
         begin: Callable[[], News],
         news: News,
-        wake: Callable[[], None],
+        listener: Listener,
         stopping: threading.Event,
-        ready: Callable[[], None] | None = None,
-        idle: Callable[[float], bool] | None = None,
+        *,
+        is_costly: bool = False,
     ) -> None:
         self._begin = begin
         self._news: News | None = news
-        self._wake = wake
-        self._ready = ready or wake
+        self._listener = listener
         self._stopping = stopping
-        self._idle = idle or _always
+        self._is_costly = is_costly
 
     def run(self) -> None:
         """Wait until told to stop."""
         while not self._stopping.is_set():
-            if not self._idle(_BUSY if self._news else _LOOK):
+            if self._is_costly and not self._listener.idle(_BUSY if self._news else _LOOK):
                 self._let_go()
                 continue
             try:
                 if self._news is None:
                     self._news = self._begin()
                     # What was told in between went unheard.
-                    self._wake()
-                if self._news.wait() and not self._stopping.is_set():
-                    (self._ready if self._news.is_ready() else self._wake)()
+                    self._listener.wake()
+                if not self._news.wait() or self._stopping.is_set():
+                    continue
+                if self._news.is_ready():
+                    self._listener.ready()
+                else:
+                    self._listener.wake()
             except PyMongoError:
                 self._let_go()
                 self._stopping.wait(_PAUSE)

@@ -14,6 +14,7 @@ from typing import ClassVar
 import msgspec
 
 from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Exchange, Feature, WorkerInfo
+from penstock.brokers.listener import Listener
 from penstock.brokers.postgres import columns, ends
 from penstock.brokers.postgres import schema as schemas
 from penstock.brokers.postgres.arrays import Array
@@ -376,15 +377,9 @@ class PostgresBroker(Sides):
         """See `Broker.depth`."""
         return int(self._link.run("depth", queue=queue)[0][0])
 
-    def listen(
-        self,
-        wake: Callable[[], None],
-        ready: Callable[[], None] | None = None,
-        sent: Callable[[], None] | None = None,
-        idle: Callable[[float], bool] | None = None,
-    ) -> AbstractContextManager[None]:
+    def listen(self, listener: Listener) -> AbstractContextManager[None]:
         """See `Broker.listen`: LISTEN, on a connection of its own."""
-        return listening(self._url, self._sql, wake, ready)
+        return listening(self._url, self._sql, listener)
 
     def watch_ends(self, tell: Callable[[Sequence[bytes]], None]) -> AbstractContextManager[bool]:
         """See `Broker.watch_ends`: LISTEN, on a connection of its own."""

@@ -7,11 +7,12 @@ import select
 import socket
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from psycopg.rows import TupleRow
 
+from penstock.brokers.listener import Listener
 from penstock.brokers.postgres.wire import Wire
 from penstock.errors import StoreError
 from penstock.stores import postgres
@@ -24,15 +25,13 @@ _READY = "ready"
 
 
 @contextmanager
-def listening(
-    url: postgres.PostgresUrl, sql: Statements, wake: Callable[[], None], ready: Callable[[], None] | None
-) -> Iterator[None]:
-    """Call `wake` from a thread when there may be work, while the context is open, or `ready`; see `Broker.listen`.
+def listening(url: postgres.PostgresUrl, sql: Statements, listener: Listener) -> Iterator[None]:
+    """Tell the listener from a thread when there may be work, while the context is open.
 
-    The thread is armed while it waits: it holds a lock that enqueuers look at. Before it calls `wake`, which blocks while
+    The thread is armed while it waits: it holds a lock that enqueuers look at. Before it tells the listener, who blocks while
     nobody is idle, it lets go of the lock, and enqueuers spare themselves the notification.
     """
-    ear = _WorkEar(url, sql, wake, ready or wake)
+    ear = _WorkEar(url, sql, listener)
     ear.start()
     try:
         yield
@@ -97,12 +96,9 @@ class Ear(ABC):
 
 
 class _WorkEar(Ear):
-    def __init__(
-        self, url: postgres.PostgresUrl, sql: Statements, wake: Callable[[], None], ready: Callable[[], None]
-    ) -> None:
+    def __init__(self, url: postgres.PostgresUrl, sql: Statements, listener: Listener) -> None:
         super().__init__(url, sql)
-        self._wake = wake
-        self._ready = ready
+        self._listener = listener
 
     def _hear(self, wire: Wire, *, again: bool) -> None:
         wire.run(self._sql["listen"], {})
@@ -116,9 +112,9 @@ class _WorkEar(Ear):
                 # First: of what whoever is woken enqueues or gives back at once, the place must come after this one.
                 before = self._place(wire.run(self._sql["disarm"], {}))
                 if all(word == _READY for word in words) and not news:
-                    self._ready()
+                    self._listener.ready()
                 else:
-                    self._wake()
+                    self._listener.wake()
                 seen = self._place(wire.run(self._sql["arm"], {}))
                 # What came in between was not announced to anybody.
                 news = seen != before

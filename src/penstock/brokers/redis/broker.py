@@ -26,6 +26,7 @@ from penstock.brokers.base import (
     refuse_transaction,
 )
 from penstock.brokers.diagnosis import Check, Schema
+from penstock.brokers.listener import Listener
 from penstock.brokers.redis import doctor, ends
 from penstock.brokers.redis.flows import go_on
 from penstock.brokers.redis.inspector import RedisInspector
@@ -361,15 +362,9 @@ class RedisBroker(Broker):
         """See `Broker.depth`."""
         return int(self._link.run("depth", queue))
 
-    def listen(
-        self,
-        wake: Callable[[], None],
-        ready: Callable[[], None] | None = None,
-        sent: Callable[[], None] | None = None,
-        idle: Callable[[float], bool] | None = None,
-    ) -> AbstractContextManager[None]:
+    def listen(self, listener: Listener) -> AbstractContextManager[None]:
         """See `Broker.listen`: a list that a connection waits at. A plain job goes to who stands by, and rings nowhere else."""
-        return listening(self._link.url, wake)
+        return listening(self._link.url, listener)
 
     def watch_ends(self, tell: Callable[[Sequence[bytes]], None]) -> AbstractContextManager[bool]:
         """See `Broker.watch_ends`: a list that a connection waits at."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import msgspec
 
+from penstock.brokers.listener import Listener
 from penstock.brokers.redis.link import Link
 from penstock.errors import StoreError
 from penstock.stores.redis import RedisUrl
@@ -21,23 +22,23 @@ _PAUSE = 0.5
 
 
 @contextmanager
-def listening(url: RedisUrl, wake: Callable[[], None]) -> Iterator[None]:
-    """Call `wake` from a thread when there may be work, while the context is open."""
-    listener = _Listener(url, wake)
-    listener.begin()
-    thread = threading.Thread(target=listener.run, name="penstock-listen", daemon=True)
+def listening(url: RedisUrl, listener: Listener) -> Iterator[None]:
+    """Tell the listener from a thread when there may be work, while the context is open."""
+    ear = _Ear(url, listener)
+    ear.begin()
+    thread = threading.Thread(target=ear.run, name="penstock-listen", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        listener.stop()
+        ear.stop()
 
 
-class _Listener:
-    def __init__(self, url: RedisUrl, wake: Callable[[], None]) -> None:
+class _Ear:
+    def __init__(self, url: RedisUrl, listener: Listener) -> None:
         self._link = Link(msgspec.structs.replace(url, timeout=_ANSWER))
         self._url = url
-        self._wake = wake
+        self._listener = listener
         self._name = secrets.token_hex(8)
         self._heard = -1
         self._stopping = threading.Event()
@@ -78,7 +79,7 @@ class _Listener:
 
     def _tell(self) -> None:
         if not self._stopping.is_set():
-            self._wake()
+            self._listener.wake()
 
     def stop(self) -> None:
         """Let the thread end, which waits for its server yet."""

@@ -17,6 +17,7 @@ from typing import ClassVar
 import msgspec
 
 from penstock.brokers.base import COUNTED, Backlog, Exchange, Feature, WorkerInfo
+from penstock.brokers.listener import Listener
 from penstock.brokers.sqlite.endings import Endings
 from penstock.brokers.sqlite.ends import Ends
 from penstock.brokers.sqlite.moves import Moves
@@ -346,15 +347,9 @@ class SqliteBroker(Sides):
         with sqlite.translating(self._path):
             return int(self._open.execute(self._sql["depth"], (queue,)).fetchone()[0])
 
-    def listen(
-        self,
-        wake: Callable[[], None],
-        ready: Callable[[], None] | None = None,
-        sent: Callable[[], None] | None = None,
-        idle: Callable[[float], bool] | None = None,
-    ) -> AbstractContextManager[None]:
+    def listen(self, listener: Listener) -> AbstractContextManager[None]:
         """See `Broker.listen`: a Unix datagram socket beside the file."""
-        return self._bell.listening(wake, ready)
+        return self._bell.listening(listener.wake, listener.ready)
 
     def watch_ends(self, tell: Callable[[Sequence[bytes]], None]) -> AbstractContextManager[bool]:
         """See `Broker.watch_ends`: a Unix datagram socket in a folder beside the file."""

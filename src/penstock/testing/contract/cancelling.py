@@ -16,6 +16,7 @@ from penstock.testing.contract.harness import (
     ALICE,
     BOB,
     NOW,
+    PATIENCE,
     QUEUE,
     ContractBase,
     beat,
@@ -32,7 +33,7 @@ from penstock.testing.contract.harness import (
     rescue_from,
     state,
 )
-from penstock.testing.contract.listening import PATIENCE, listening
+from penstock.testing.contract.listening import listening
 
 
 def cancel(store: Broker, *sent: NewJob) -> int:

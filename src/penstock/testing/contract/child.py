@@ -15,6 +15,7 @@ from typing import TextIO
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker, WorkerInfo
+from penstock.brokers.listener import Waking
 from penstock.brokers.timetable import Timetable
 from penstock.core.ids import uuid7s
 from penstock.core.job import Holder, NewJob
@@ -118,7 +119,7 @@ def listen(url: str) -> None:
     """Listen, and tell of every wake-up until the input ends."""
     broker = opened(url)
     woken = threading.Event()
-    with broker.listen(woken.set):
+    with broker.listen(Waking(woken.set)):
         beat(broker, f"listener {os.getpid()}")
         get_set()
         while woken.wait(30):

@@ -11,9 +11,18 @@ import pytest
 from penstock.brokers.base import Broker
 from penstock.brokers.inspect import Selection
 from penstock.core.outcome import Ending, Outcome
-from penstock.testing.contract.harness import ContractBase, by_record, claim, claim_one, end, hand_in, ids, job, jobs
-
-PATIENCE = 20.0
+from penstock.testing.contract.harness import (
+    PATIENCE,
+    ContractBase,
+    by_record,
+    claim,
+    claim_one,
+    end,
+    hand_in,
+    ids,
+    job,
+    jobs,
+)
 
 
 class Heard:

@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from queue import SimpleQueue
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -13,6 +14,7 @@ import pytest
 
 from penstock.brokers import connect
 from penstock.brokers.base import Broker, WorkerInfo
+from penstock.brokers.listener import Listener
 from penstock.core.ids import uuid7s
 from penstock.core.job import Holder, JobRecord, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
@@ -24,11 +26,36 @@ NOW = 1_700_000_000.0
 ALICE = Holder("alice", 1)
 BOB = Holder("bob", 1)
 QUEUE = "default"
+#: Seconds in which what is told has come.
+PATIENCE = 20.0
 
 _numbers = itertools.count()
 
 #: On a test of what only a store of records can do; see `Broker.keeps_records`.
 by_record = pytest.mark.usefixtures("records")
+
+
+class Told(Listener):
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self._words: SimpleQueue[str] = SimpleQueue()
+
+    def next(self) -> str:
+        """Wait for what it is told next: the name of the call."""
+        return self._words.get(timeout=PATIENCE)
+
+    def wake(self) -> None:
+        """See `Listener.wake`."""
+        self._words.put("wake")
+
+    def ready(self) -> None:
+        """See `Listener.ready`."""
+        self._words.put("ready")
+
+    def sent(self) -> None:
+        """See `Listener.sent`."""
+        self._words.put("sent")
 
 
 class ContractBase:

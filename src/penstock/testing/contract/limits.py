@@ -17,6 +17,7 @@ from penstock.testing.contract.harness import (
     ALICE,
     BOB,
     NOW,
+    PATIENCE,
     QUEUE,
     ContractBase,
     by_record,
@@ -30,7 +31,7 @@ from penstock.testing.contract.harness import (
     rescue_from,
     state,
 )
-from penstock.testing.contract.listening import PATIENCE, listening
+from penstock.testing.contract.listening import listening
 
 FAILURE = Failure("E", "m")
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
 
 from penstock.brokers.base import Broker, WorkerInfo
+from penstock.brokers.listener import Waking
 from penstock.brokers.timetable import Timetable
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.schedule import Schedule
 from penstock.testing.contract.harness import (
     ALICE,
     NOW,
+    PATIENCE,
     QUEUE,
     ContractBase,
+    Told,
     by_record,
     claim_one,
     hand_in,
@@ -24,13 +26,11 @@ from penstock.testing.contract.harness import (
 )
 from penstock.testing.contract.processes import Child, ProcessContract
 
-PATIENCE = 20.0
-
 
 @contextmanager
 def listening(store: Broker, wake: Callable[[], None]) -> Iterator[None]:
     """Listen as a worker does: under a name that is on the list."""
-    with store.listen(wake):
+    with store.listen(Waking(wake)):
         store.heartbeat(WorkerInfo("listener", "host", 1, "threads", 1, (QUEUE,), NOW))
         yield
 
@@ -51,16 +51,16 @@ class ListenContract(ProcessContract, ContractBase):
     def test_what_is_not_simply_ready_is_told_from_what_is(
         self, store: Broker, open_store: Callable[..., Broker]
     ) -> None:
-        told: SimpleQueue[str] = SimpleQueue()
+        told = Told()
         sender = open_store()
-        with store.listen(lambda: told.put("wake"), lambda: told.put("ready")):
+        with store.listen(told):
             store.heartbeat(WorkerInfo("listener", "host", 1, "threads", 1, (QUEUE,), NOW))
             sender.enqueue([job(), job(delay=3600)])
-            assert told.get(timeout=PATIENCE) == "wake"
-        with store.listen(lambda: told.put("wake"), lambda: told.put("ready")):
+            assert told.next() == "wake"
+        with store.listen(told):
             store.heartbeat(WorkerInfo("listener", "host", 1, "threads", 1, (QUEUE,), NOW))
             Timetable(sender.schedules()).add(Schedule("soon", "app.task", b"\x90", every=3600))
-            assert told.get(timeout=PATIENCE) == "wake"
+            assert told.next() == "wake"
 
     def test_another_process_wakes(self, url: str, store: Broker, start: Callable[..., Child]) -> None:
         woken = threading.Event()
