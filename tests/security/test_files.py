@@ -10,6 +10,7 @@ import pytest
 
 from penstock.brokers import connect
 from penstock.brokers.diagnosis import Grade
+from penstock.brokers.listener import Waking
 from penstock.testing.contract.harness import job
 
 
@@ -31,7 +32,7 @@ def test_only_its_owner_may_use_a_queue_and_its_sockets(tmp_path: Path, value: i
     with umask(value), closing(connect(f"sqlite:///{tmp_path}/jobs.db")) as broker:
         broker.open()
         broker.enqueue([job()])
-        with broker.listen(lambda: None), broker.watch_ends(lambda ids: None):
+        with broker.listen(Waking(lambda: None)), broker.watch_ends(lambda ids: None):
             found = modes(tmp_path)
     folders = {name: mode for name, mode in found.items() if name == "jobs.db-waits"}
     sockets = {name for name in found if name.endswith(".sock")}
