@@ -48,14 +48,17 @@ def test_without_canaries_a_job_that_ends_will_do(yard: Yard) -> None:
 
 
 def test_a_process_that_does_not_react_is_replaced(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulse, "EVERY", 0.2)
     monkeypatch.setattr(pulse, "BEARER_SECONDS", 0.5)
     yard.write(TASKS)
     supervisor = yard.start(Lane("yard_app:app", 1), canaries=True)
     until(lambda: not supervisor.report().trouble, "it is ready")
-    (pid,) = supervisor.lanes()[0].pids
+    (child,) = supervisor._crews.children
+    # In the midst of its canary it would be one that runs a job.
+    until(lambda: child.resting, "it has nothing to do")
+    pid = child.pid
     # As a process does whose claim hangs for ever.
     os.kill(pid, signal.SIGSTOP)
+    monkeypatch.setattr(pulse, "EVERY", 0.2)
     until(lambda: yard.of(ProcessDeaf), "it is found")
     assert [event.pid for event in yard.of(ProcessDeaf)] == [pid]
     yard.send("good")
