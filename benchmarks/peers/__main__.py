@@ -67,7 +67,9 @@ def main() -> int:
     ]
     standings = [_held(name, peers, sizes) for name in given.on or STORES if any(name in each.setups for each in peers)]
     stored = _stored(sizes) if _BATCHES in only and "Redis" in (given.on or STORES) else None
-    command = " ".join(["python -m benchmarks.peers", *sys.argv[1:]])
+    # Where the rounds are written says nothing about them, and is a path of this machine.
+    words = [word for word in sys.argv[1:] if word != "--json" and word != str(given.json)]
+    command = " ".join(["python -m benchmarks.peers", *words])
     report = page.Report(command, began, given.quick, sizes.rounds, standings, stored)
     if given.json is not None:
         given.json.write_bytes(msgspec.json.encode(report))
