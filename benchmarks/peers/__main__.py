@@ -45,7 +45,9 @@ _BATCHES = "celery_batches"
 
 def main() -> int:
     """Measure those named, or all, on every store that they are set up for, and print the page."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=main.__doc__)
+    place = argparse.ArgumentParser(add_help=False)
+    place.add_argument("--json", type=Path, metavar="FILE", help="write all rounds there")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=main.__doc__, parents=[place])
     names = (*CONTESTANTS, _BATCHES)
     parser.add_argument("--only", action="append", choices=names, help="this one; may be given again")
     parser.add_argument("--on", action="append", choices=STORES, help="on this store only; may be given again")
@@ -54,7 +56,6 @@ def main() -> int:
     parser.add_argument(
         "--write", action="store_true", help=f"write the page and its plots into {_PAGE.relative_to(ROOT)}"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds there")
     given = parser.parse_args()
     # Ended from outside, the workers and servers end as well.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -68,8 +69,7 @@ def main() -> int:
     standings = [_held(name, peers, sizes) for name in given.on or STORES if any(name in each.setups for each in peers)]
     stored = _stored(sizes) if _BATCHES in only and "Redis" in (given.on or STORES) else None
     # Where the rounds are written says nothing about them, and is a path of this machine.
-    words = [word for word in sys.argv[1:] if word != "--json" and word != str(given.json)]
-    command = " ".join(["python -m benchmarks.peers", *words])
+    command = " ".join(["python -m benchmarks.peers", *place.parse_known_args()[1]])
     report = page.Report(command, began, given.quick, sizes.rounds, standings, stored)
     if given.json is not None:
         given.json.write_bytes(msgspec.json.encode(report))

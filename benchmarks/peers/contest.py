@@ -40,7 +40,7 @@ class Sizes(msgspec.Struct, frozen=True):
     orders: int
 
     def jobs(self, full: int) -> int:
-        """How many of so many."""
+        """Their share of so many; 100 at least."""
         return max(100, round(full * self.share))
 
 

@@ -21,10 +21,9 @@ from penstock.core.job import Holder, Lease
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.states import State
 from penstock.errors import ConfigError, SchemaTooNew, StoreError, StoreUnavailable
-from penstock.testing.contract.harness import ALICE, BOB, QUEUE, Told, beat, claim, ids, job, jobs, new_id
+from penstock.testing.contract.harness import ALICE, BOB, PATIENCE, QUEUE, Told, beat, claim, ids, job, jobs, new_id
 from penstock.testing.servers import PostgresServer
 
-PATIENCE = 20.0
 _numbers = itertools.count()
 
 

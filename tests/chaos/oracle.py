@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from penstock import Penstock
-from penstock.brokers.inspect import QueueCounts
-from penstock.core.canary import is_canary
+from penstock.brokers.inspect import QueueCounts, of_users
 from penstock.errors import StoreUnavailable
 
 HERE = Path(__file__).parent
@@ -100,8 +99,7 @@ class World:
 
     def counts(self) -> QueueCounts:
         with self.app.inspector() as inspector:
-            # A killed worker may leave a canary.
-            return next((each for each in inspector.count() if not is_canary(each.queue)), QueueCounts("default"))
+            return next(iter(of_users(inspector.count())), QueueCounts("default"))
 
     def live(self) -> int:
         """How many jobs wait or run; as long as the store is away, there is no telling, and 1 stands for it."""

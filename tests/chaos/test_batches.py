@@ -13,7 +13,7 @@ from oracle import FULL, SEED, Worker, send, until
 from tables import MongoTable, PostgresTable, SqliteTable, Table, order_lines
 
 from penstock import Penstock
-from penstock.core.canary import is_canary
+from penstock.brokers.inspect import of_users
 from penstock.errors import StoreUnavailable
 
 ORDERS = 200_000 if FULL else 20_000
@@ -124,9 +124,7 @@ def left(app: Penstock, fire: Fire) -> int:
     fire.keep()
     try:
         with app.inspector() as inspector:
-            # A killed worker may leave a canary.
-            counts = [each for each in inspector.count() if not is_canary(each.queue)]
-        return sum(each.ready + each.running + each.delayed for each in counts)
+            return sum(each.ready + each.running + each.delayed for each in of_users(inspector.count()))
     except StoreUnavailable:
         return 1
 

@@ -12,7 +12,7 @@ from network import Node
 from node_app import make
 
 from penstock import Penstock
-from penstock.core.canary import is_canary
+from penstock.brokers.inspect import of_users
 
 #: The long form: `PENSTOCK_CHAOS=full pytest tests/nodes`.
 FULL = os.environ.get("PENSTOCK_CHAOS") == "full"
@@ -68,10 +68,9 @@ class Site:
         return [note for note in notes if note.what in what]
 
     def live(self) -> int:
-        """How many jobs wait or run. A worker whose power fails may leave a canary, which the next one with its number takes."""
+        """How many jobs wait or run."""
         with self.app.inspector() as inspector:
-            counts = [each for each in inspector.count() if not is_canary(each.queue)]
-        return sum(each.ready + each.running + each.delayed + each.parked for each in counts)
+            return sum(each.ready + each.running + each.delayed + each.parked for each in of_users(inspector.count()))
 
     def close(self) -> None:
         for node in self.nodes.values():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from penstock.core.canary import is_canary
 from penstock.core.job import JobRecord
 from penstock.core.metrics import FINE, Sample
 from penstock.core.states import State
@@ -39,6 +40,11 @@ class QueueCounts(msgspec.Struct, frozen=True):
     dead: int = 0
     waiting: int = 0
     about: tuple[str, ...] = ()
+
+
+def of_users(counts: Iterable[QueueCounts]) -> list[QueueCounts]:
+    """Those of the user's queues: a worker's canary comes and goes, and one that was killed may leave its own."""
+    return [each for each in counts if not is_canary(each.queue)]
 
 
 class RunningJob(msgspec.Struct, frozen=True):

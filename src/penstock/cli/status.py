@@ -12,7 +12,6 @@ from penstock.cli import output
 from penstock.cli.options import examples, json_option, only_where, where_option
 from penstock.cli.output import STATE_STYLES, Cell, Column, Row
 from penstock.cli.values import Seconds
-from penstock.core.canary import is_canary
 from penstock.core.text import shown
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def status(words: tuple[str, ...], where: str | None, watch: bool, last: float, 
     if watch:
         _watch(only_where(where, words), last, exact=exact, as_json=as_json)
         return
-    from penstock.brokers.inspect import GLANCE
+    from penstock.brokers.inspect import GLANCE, of_users
     from penstock.cli.place import find_place
     from penstock.cli.progress import running_fields, running_progress, show_progress
     from penstock.core.metrics import COARSE
@@ -59,8 +58,7 @@ def status(words: tuple[str, ...], where: str | None, watch: bool, last: float, 
 
     place = find_place(only_where(where, words))
     with place.inspector() as inspector:
-        # A canary comes and goes, and is nothing of the user's.
-        queues = [counts for counts in inspector.count(most=None if exact else GLANCE) if not is_canary(counts.queue)]
+        queues = of_users(inspector.count(most=None if exact else GLANCE))
         workers = inspector.workers()
         progress = running_progress(inspector, workers)
         now = time.time()

@@ -19,10 +19,9 @@ import msgspec
 from rich.console import Console
 from rich.live import Live
 
-from penstock.brokers.inspect import GLANCE, Inspector, QueueCounts, WorkerRecord
+from penstock.brokers.inspect import GLANCE, Inspector, QueueCounts, WorkerRecord, of_users
 from penstock.cli.panels import View, draw
 from penstock.cli.place import Place, find_place
-from penstock.core.canary import is_canary
 from penstock.core.metrics import COARSE
 from penstock.core.summary import Summary, span_for, summarize
 from penstock.errors import StoreError
@@ -76,8 +75,7 @@ def watch_place(where: str | None, last: float) -> None:
 
 def _look(place: Place, inspector: Inspector, last: float) -> View:
     now = time.time()
-    # A canary comes and goes, and is nothing of the user's.
-    queues: Sequence[QueueCounts] = [counts for counts in inspector.count(most=GLANCE) if not is_canary(counts.queue)]
+    queues: Sequence[QueueCounts] = of_users(inspector.count(most=GLANCE))
     workers: Sequence[WorkerRecord] = inspector.workers()
     summary: Summary = summarize(inspector.metrics(now - last - COARSE, span=span_for(last)), last, now)
     return View(place.shown, _clock(), queues, workers, summary, DEAD_AFTER)
