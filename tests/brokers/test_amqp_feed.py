@@ -121,9 +121,9 @@ def test_of_many_events_that_nobody_takes_one_is_sent(store: AmqpBroker, monkeyp
     sent: list[str] = []
     publish = Wire.publish
 
-    def seen(self: Wire, posts: Any) -> Any:
+    def seen(self: Wire, posts: Any, *ring: Any) -> Any:
         sent.extend(post.key for post in posts)
-        return publish(self, posts)
+        return publish(self, posts, *ring)
 
     monkeypatch.setattr(Wire, "publish", seen)
     store.publish(events(*range(100)) + events(*range(100), topic="refunds"))

@@ -38,7 +38,7 @@ from penstock.brokers.amqp.sifting import Sifting
 from penstock.brokers.amqp.taking import Taking
 from penstock.brokers.amqp.transfer import AmqpTransfer
 from penstock.brokers.amqp.url import parse
-from penstock.brokers.amqp.wire import Wire, unroutable
+from penstock.brokers.amqp.wire import Ring, Wire, unroutable
 from penstock.brokers.base import COUNTED, Backlog, Exchange, Feature, WorkerInfo, refuse_transaction
 from penstock.brokers.diagnosis import Check, Schema
 from penstock.brokers.listener import Listener
@@ -69,7 +69,7 @@ class AmqpBroker(Backed):
         self._feed = Feed(self._wires, self._names, self._layout)
         self._routing = Routing()
         self._leaving = Leaving(self._drawing, self._wires, self._names, self._layout, self._keeper, self._inbox)
-        self._running = Running(self._keeper, lambda: self._wires()[0].ring(self._names.bell, ASKED))
+        self._running = Running(self._keeper, lambda: self._wires()[0].ring(Ring(self._names.bell, ASKED)))
         self._taking = Taking(
             self._wires, self._names, self._layout, self._keeper, self._drawing, self._leaving, self._inbox, self._running,
             self._publish,
@@ -201,7 +201,7 @@ class AmqpBroker(Backed):
         for again in (False, True):
             self._layout.ensure(side, {message.lane for message, _ in messages})
             posts = [self._layout.post(side, message, delay) for message, delay in messages]
-            returned = set(work.publish([*beside, *posts]))
+            returned = set(work.publish([*beside, *posts], self._ring(messages)))
             ignored = {one for one in returned if one[0] == self._names.published}
             unheard |= {key for _, key in ignored}
             returned -= ignored
@@ -215,10 +215,13 @@ class AmqpBroker(Backed):
             messages = [
                 pair for pair, post in zip(messages, posts, strict=True) if (post.exchange, post.key) in returned
             ]  # fmt: skip
-        if any(delay <= 0 for _, delay in messages):
-            # Who stands by does so for the lanes that it knows.
-            work.ring(self._names.bell, FRESH if self._layout.is_fresh else b"")
         return unheard
+
+    def _ring(self, messages: Sequence[tuple[Message, float]]) -> Ring | None:
+        if all(delay > 0 for _, delay in messages):
+            return None
+        # Who stands by does so for the lanes that it knows.
+        return Ring(self._names.bell, FRESH if self._layout.is_fresh else b"")
 
     def _keep(self, messages: Sequence[tuple[Message, float]]) -> None:
         """Store messages as jobs of the backend, while RabbitMQ takes none: what ends makes room, and must not wait for it."""
@@ -266,7 +269,7 @@ class AmqpBroker(Backed):
         deliveries.end(endings.ended)
         if endings.released:
             deliveries.give_back(endings.released)
-            work.ring(self._names.bell)
+            work.ring(Ring(self._names.bell))
         self._running.ended(outcome.lease.claim for outcome in outcomes)
         if not shares and (cut_off or endings.ended or endings.released):
             deliveries.settle()

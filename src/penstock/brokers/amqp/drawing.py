@@ -18,7 +18,7 @@ from penstock.brokers.amqp.keeper import Keeper
 from penstock.brokers.amqp.layout import Layout
 from penstock.brokers.amqp.message import Message, job_of
 from penstock.brokers.amqp.names import Lane, Names
-from penstock.brokers.amqp.wire import Wire
+from penstock.brokers.amqp.wire import Ring, Wire
 from penstock.core.job import Holder
 from penstock.core.limiter import Limit, queue_gate
 from penstock.errors import StoreError, StoreUnavailable
@@ -205,4 +205,4 @@ class Drawing:
             mine = [claim for claim in claims if claim in deliveries.held]
             deliveries.plan({}, mine)
             deliveries.give_back(mine)
-            work.ring(self._names.bell)
+            work.ring(Ring(self._names.bell))

@@ -10,7 +10,7 @@ from typing import Any
 from penstock.brokers.amqp.link import Link
 from penstock.brokers.amqp.names import Names
 from penstock.brokers.amqp.url import AmqpUrl
-from penstock.brokers.amqp.wire import Wire
+from penstock.brokers.amqp.wire import LOOKED_AFTER, Wire
 from penstock.brokers.base import Broker
 from penstock.brokers.listener import Listener
 from penstock.errors import StoreError
@@ -19,8 +19,6 @@ from penstock.errors import StoreError
 #: sent them. A message's end and its delay are RabbitMQ's business: there is nothing to do but to take it.
 ASKED, FRESH = b"asked", b"fresh"
 _PAUSE = 0.5
-#: Seconds from a ring to the wake: who stands by has had its job sent by then, and needs no other process to look for it in vain.
-_AFTER = 0.005
 #: Seconds of one wait for a ring.
 _LOOK = 30.0
 
@@ -84,7 +82,8 @@ class _Ear:
             except StoreError:
                 self._stopping.wait(_PAUSE)
                 continue
-            if heard and not self._stopping.wait(_AFTER):
+            # Who stands by has had its job sent by then, and needs no other process to look for it in vain.
+            if heard and not self._stopping.wait(LOOKED_AFTER):
                 next(tell for word, tell in self._tell.items() if word in heard)()
         with suppress(StoreError):
             self._link.close()

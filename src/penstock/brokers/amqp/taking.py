@@ -19,7 +19,7 @@ from penstock.brokers.amqp.message import Message, lease_of
 from penstock.brokers.amqp.names import Lane, Names
 from penstock.brokers.amqp.running import Running
 from penstock.brokers.amqp.shares import divided
-from penstock.brokers.amqp.wire import Wire
+from penstock.brokers.amqp.wire import Ring, Wire
 from penstock.core.job import DEFAULT_PRIORITY, Holder, Lease
 from penstock.core.outcome import Ending, Outcome
 from penstock.errors import StoreError
@@ -233,7 +233,7 @@ class Taking:
             deliveries.plan({}, claims)
             deliveries.give_back(claims)
             deliveries.settle()
-            work.ring(self._names.bell)
+            work.ring(Ring(self._names.bell))
         return len(claims)
 
     def _crashes(self, message: Message, delivery: Delivery) -> int:
