@@ -12,7 +12,7 @@ import msgspec
 
 from benchmarks.figures import AtLeast, Figure, alone, alternate
 from benchmarks.places import ROOT, folder
-from benchmarks.targets import Target, targets
+from benchmarks.targets import MongoTarget, Target, targets
 from penstock.cli.demo import orders
 
 
@@ -44,10 +44,22 @@ def _figures(target: Target, source: Path, count: int, repeats: int) -> list[Fig
 
     what = f"load of {count:,} orders into {target.name}"
     samples = alternate(repeats, ours, bare)
-    return [
+    figures = [
         samples.figure(what, "records/s", f">= {target.goal} of {target.loop}", AtLeast(target.goal)),
         alone(f"{what}: peak memory", "MB", peaks, "< 200 MB", lambda peak: peak < 200),
     ]
+    if isinstance(target, MongoTarget):
+        few = count // 25
+
+        def script() -> float:
+            target.empty()
+            return target.trickle(source, few)
+
+        samples = alternate(repeats, ours, script)
+        figures.append(
+            samples.figure(f"{what}, beside a script", "records/s", ">= 30 x two threads of insert_one", AtLeast(30))
+        )
+    return figures
 
 
 def _rate(target: Target, count: int, work: Callable[[], None]) -> float:

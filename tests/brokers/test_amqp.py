@@ -80,9 +80,16 @@ def test_a_plain_job_rings_as_one_that_is_sent_once_its_lane_is_known(store: Amq
         assert told.next() == "ready"
         store._layout._fresh_until = 0.0
         store.enqueue(jobs(1))
-        assert told.next() == "sent"
+        assert _told_but(told, "ready") == "sent"
         store.enqueue(jobs(1, priority=7))
-        assert told.next() == "ready"
+        assert _told_but(told, "sent") == "ready"
+
+
+def _told_but(told: Told, word: str) -> str:
+    """What else it is told: a job may ring twice."""
+    while (other := told.next()) == word:
+        pass
+    return other
 
 
 @pytest.mark.parametrize("limit", [None, Limit(concurrency=1)])
