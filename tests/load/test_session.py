@@ -238,13 +238,13 @@ def test_killed_at_any_moment_every_record_goes_in_once(tmp_path: Path, victim: 
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    write_orders(tmp_path / "orders.jsonl", 60_000, broken=(77, 30_000))
+    write_orders(tmp_path / "orders.jsonl", 120_000, broken=(77, 60_000))
     arguments = ("orders.jsonl", "--into", "sqlite:///market.db", "--create", "--quiet")
     pause = threading.Event()
     for _ in range(6):
         before = progress_of(tmp_path)
         with subprocess.Popen(command(*arguments), cwd=tmp_path, stderr=subprocess.DEVNULL) as loading:
-            goal = before + chance.randrange(1, 15_000)
+            goal = before + chance.randrange(1, 30_000)
             for _ in range(400):
                 if loading.poll() is not None or progress_of(tmp_path) >= goal:
                     break
@@ -263,9 +263,9 @@ def test_killed_at_any_moment_every_record_goes_in_once(tmp_path: Path, victim: 
         done = run(tmp_path, *arguments)
         assert done.returncode == 0, done.stderr.decode()
     found = [row[0] for row in rows(tmp_path / "market.db")]
-    assert len(found) == len(set(found)) == 59_998
+    assert len(found) == len(set(found)) == 119_998
     rejects = [json.loads(line)["line"] for line in (tmp_path / "orders.jsonl.rejects.jsonl").read_text().splitlines()]
-    assert rejects == [77, 30_000]
+    assert rejects == [77, 60_000]
 
 
 def killed(folder: Path, owner: str, name: str, *arguments: str) -> None:
