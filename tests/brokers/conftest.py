@@ -5,12 +5,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import pika
 import psycopg
 import pymongo
 import pytest
 
 from penstock.brokers.base import Broker
+from penstock.testing.servers import RabbitServer
 
 # Tests import what several of them share.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -170,6 +173,15 @@ def rabbit_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def open_rabbit(rabbit_url: str, opened: Callable[[str], Broker]) -> Callable[[], Broker]:
     """Opens connections to it."""
     return lambda: opened(rabbit_url)
+
+
+@pytest.fixture
+def channel(rabbit_server: RabbitServer) -> Iterator[Any]:
+    """A program beside it that knows RabbitMQ alone; what it publishes is confirmed."""
+    with closing(pika.BlockingConnection(pika.URLParameters(rabbit_server.url("%2F")))) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        yield channel
 
 
 @pytest.fixture

@@ -50,13 +50,6 @@ def store(url: str) -> Iterator[AmqpBroker]:
         yield broker
 
 
-@pytest.fixture
-def server_channel(rabbit_server: RabbitServer) -> Iterator[Any]:
-    connection = pika.BlockingConnection(pika.URLParameters(rabbit_server.url("%2F")))
-    yield connection.channel()
-    connection.close()
-
-
 def claim(store: AmqpBroker, limit: int = 100, holder: Holder = ALICE) -> list[Lease]:
     return store.exchange((), [QUEUE], limit, holder).leases
 
@@ -218,7 +211,7 @@ def test_what_is_returned_by_a_crash_counts_it(store: AmqpBroker, url: str) -> N
     assert (again.crashes, again.attempt) == (1, 0)
 
 
-def test_a_message_that_is_no_job_becomes_a_dead_letter(store: AmqpBroker, url: str, server_channel: Any) -> None:
+def test_a_message_that_is_no_job_becomes_a_dead_letter(store: AmqpBroker, url: str, channel: Any) -> None:
     plain = [b"i" * 16, "t", b"", "default", 5, 0, 0, None, 1, False, None, 0.0, 0.0]
     not_utf8, deep = msgspec.Raw(b"\xa1\xff"), msgspec.Raw(b"\x91" * 50_000 + b"\x90")
     wrong = [
@@ -231,7 +224,7 @@ def test_a_message_that_is_no_job_becomes_a_dead_letter(store: AmqpBroker, url: 
     bodies = {b"{not msgpack", *map(msgspec.msgpack.encode, wrong)}
     store.enqueue([sent := job()])
     for each in bodies:
-        server_channel.basic_publish("", queue_of(url), each, pika.BasicProperties(delivery_mode=2))
+        channel.basic_publish("", queue_of(url), each, pika.BasicProperties(delivery_mode=2))
     assert ids(claim_when_there(store)) == [sent.id]
     deadline = time.monotonic() + PATIENCE
     while len(dead := store.inspector().list(Selection(state=State.DEAD))) < len(bodies):
@@ -258,10 +251,10 @@ def test_what_a_queue_gives_up_becomes_a_dead_letter(url: str, tmp_path: Path, m
         assert store.depth(QUEUE) == 0
 
 
-def test_a_queue_that_is_deleted_is_declared_again(store: AmqpBroker, url: str, server_channel: Any) -> None:
+def test_a_queue_that_is_deleted_is_declared_again(store: AmqpBroker, url: str, channel: Any) -> None:
     store.enqueue(jobs(2))
     assert len(claim(store, 1)) == 1
-    server_channel.queue_delete(queue_of(url))
+    channel.queue_delete(queue_of(url))
     sent = job()
     for _ in range(3):
         try:
@@ -341,10 +334,10 @@ def test_a_killed_server_loses_nothing_that_it_confirmed(tmp_path: Path) -> None
             assert (told.message_id, theirs) == (str(UUID(bytes=event.id)), b"7")
 
 
-def test_what_lanes_are_known_by_is_not_away_with_one_node(store: AmqpBroker, url: str, server_channel: Any) -> None:
+def test_what_lanes_are_known_by_is_not_away_with_one_node(store: AmqpBroker, url: str, channel: Any) -> None:
     store.enqueue([job()])
     # Of another type, the server would refuse it.
-    server_channel.queue_declare(
+    channel.queue_declare(
         f"{parse(url).namespace}.known", durable=True, arguments={"x-queue-type": "quorum", "x-max-length": 0}
     )
 

@@ -2,13 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import msgspec
-import pika
 import pytest
 
 from penstock.brokers.amqp.broker import AmqpBroker
@@ -36,14 +34,6 @@ def store(open_rabbit: Callable[[], AmqpBroker]) -> AmqpBroker:
 @pytest.fixture
 def namespace(rabbit_url: str) -> str:
     return parse(rabbit_url).namespace
-
-
-@pytest.fixture
-def channel(rabbit_server: RabbitServer) -> Iterator[Any]:
-    with closing(pika.BlockingConnection(pika.URLParameters(rabbit_server.url("%2F")))) as connection:
-        channel = connection.channel()
-        channel.confirm_delivery()
-        yield channel
 
 
 class Outsider:

@@ -3,8 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +23,6 @@ from penstock.core.states import State
 from penstock.core.topics import Subscription, job_id, opened
 from penstock.errors import StoreUnavailable
 from penstock.testing.contract.harness import ALICE, BOB, ids
-from penstock.testing.servers import RabbitServer
 
 LEDGER = Subscription("ledger", "app.book", "orders.*", "ledger")
 AUDIT = Subscription("audit", "app.note", "#", "audit")
@@ -36,14 +34,6 @@ Publish = Callable[..., None]
 @pytest.fixture
 def store(open_rabbit: Callable[[], AmqpBroker]) -> AmqpBroker:
     return open_rabbit()
-
-
-@pytest.fixture
-def channel(rabbit_server: RabbitServer) -> Iterator[Any]:
-    with closing(pika.BlockingConnection(pika.URLParameters(rabbit_server.url("%2F")))) as connection:
-        channel = connection.channel()
-        channel.confirm_delivery()
-        yield channel
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-import pika
 import pytest
 
 from penstock.brokers.amqp import wire as source
@@ -14,7 +13,6 @@ from penstock.brokers.amqp.link import Link
 from penstock.brokers.amqp.url import parse
 from penstock.brokers.amqp.wire import JOB, Ring, Wire
 from penstock.testing.contract.harness import PATIENCE
-from penstock.testing.servers import RabbitServer
 
 
 @pytest.fixture
@@ -25,12 +23,6 @@ def wire(rabbit_url: str) -> Iterator[Wire]:
         link.open()
         with link.held():
             yield wires[-1]
-
-
-@pytest.fixture
-def channel(rabbit_server: RabbitServer) -> Iterator[Any]:
-    with closing(pika.BlockingConnection(pika.URLParameters(rabbit_server.url("%2F")))) as connection:
-        yield connection.channel()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from penstock.core.states import State
 from penstock.testing.contract.harness import ALICE, BOB, NOW, QUEUE, beat, claim, hand_in, ids, job, jobs
 from penstock.testing.contract.workflows import PASSES, stage, workflow
 
-SIZES = (100, 1_000, 10_000)
+SIZES = (100, 2_000, 20_000)
 
 
 class Recorder(monitoring.CommandListener):

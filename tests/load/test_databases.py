@@ -115,28 +115,28 @@ def test_loads_and_leaves_nothing_behind(tmp_path: Path, database: Database) -> 
 
 
 def test_a_file_that_is_loaded_twice_conflicts_as_told(tmp_path: Path, database: Database) -> None:
-    write_orders(tmp_path / "orders.jsonl", 400)
+    write_orders(tmp_path / "orders.jsonl", 1500)
     into = ("orders.jsonl", "--into", database.url, "--create", "--json", "--key", "order_id")
-    assert summary(run(tmp_path, *into))["records"] == 400
-    assert summary(run(tmp_path, *into, "--on-conflict", "ignore"))["records"] == 400
-    assert summary(run(tmp_path, *into, "--on-conflict", "update"))["records"] == 400
+    assert summary(run(tmp_path, *into))["records"] == 1500
+    assert summary(run(tmp_path, *into, "--on-conflict", "ignore"))["records"] == 1500
+    assert summary(run(tmp_path, *into, "--on-conflict", "update"))["records"] == 1500
     refused = summary(run(tmp_path, *into))
-    assert (refused["records"], refused["rejects"]) == (0, 400)
+    assert (refused["records"], refused["rejects"]) == (0, 1500)
     reject = json.loads((tmp_path / "orders.jsonl.rejects.jsonl").read_text().splitlines()[0])
     assert "duplicate key" in reject["reason"]
-    assert database.ids() == list(range(1, 401))
+    assert database.ids() == list(range(1, 1501))
 
 
 @pytest.mark.parametrize("victim", ["main", "writer"])
 def test_killed_in_the_middle_every_record_goes_in_once(tmp_path: Path, database: Database, victim: str) -> None:
-    count = 24_000
+    count = 40_000
     write_orders(tmp_path / "orders.jsonl", count, broken=(77,))
     arguments = ("orders.jsonl", "--into", database.url, "--create", "--quiet", "--key", "order_id")
     pause = threading.Event()
     for round in range(3):
         with subprocess.Popen(command(*arguments), cwd=tmp_path) as loading:
             for _ in range(1000):
-                if loading.poll() is not None or database.count() >= (round + 1) * 5000:
+                if loading.poll() is not None or database.count() >= (round + 1) * 8000:
                     break
                 pause.wait(0.01)
             with suppress(ProcessLookupError):
