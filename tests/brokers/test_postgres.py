@@ -13,7 +13,7 @@ import pytest
 
 from penstock.brokers import connect
 from penstock.brokers.inspect import Selection
-from penstock.brokers.listener import Waking
+from penstock.brokers.listener import Listener, Waking
 from penstock.brokers.postgres.arrays import Array
 from penstock.brokers.postgres.broker import PostgresBroker
 from penstock.brokers.postgres.holdings import Heads, Holdings
@@ -281,12 +281,16 @@ def test_a_busy_listener_gets_one_notification_for_many_commits(store: PostgresB
     busy, free = threading.Event(), threading.Event()
     rings = itertools.count()
 
-    def wake() -> None:
-        next(rings)
-        busy.set()
-        free.wait(PATIENCE)
+    class Busy(Listener):
+        def wake(self) -> None:
+            next(rings)
+            busy.set()
+            free.wait(PATIENCE)
 
-    with store.listen(Waking(wake)):
+        def idle(self, seconds: float) -> bool:
+            return free.is_set()
+
+    with store.listen(Busy()):
         store.enqueue(jobs(1))
         assert busy.wait(PATIENCE)
         for _ in range(200):
@@ -297,6 +301,31 @@ def test_a_busy_listener_gets_one_notification_for_many_commits(store: PostgresB
         # What came while it was busy is made up for, without a notification.
         assert busy.wait(PATIENCE)
     assert next(rings) <= 4
+
+
+@pytest.mark.parametrize("is_idle", [True, False], ids=["idle", "busy"])
+def test_whoever_is_idle_is_told_before_the_server_is_asked(
+    store: PostgresBroker, raw: psycopg.Connection, *, is_idle: bool
+) -> None:
+    armed: SimpleQueue[int] = SimpleQueue()
+    locks = "select count(*) from pg_locks where locktype = 'advisory' and objid = 1 and classid::text::bigint = hashtext(%s)::bigint & x'ffffffff'::bigint"
+
+    class Asking(Listener):
+        def wake(self) -> None:
+            raise AssertionError("it is a job")
+
+        def ready(self) -> None:
+            found = raw.execute(locks, (store._schema,)).fetchone()
+            armed.put(0 if found is None else found[0])
+
+        def idle(self, seconds: float) -> bool:
+            return is_idle
+
+    with store.listen(Asking()):
+        # What comes while it is not armed is made up for, not heard.
+        for _ in range(3 if is_idle else 1):
+            store.enqueue(jobs(1))
+            assert armed.get(timeout=PATIENCE) == is_idle
 
 
 def test_a_listener_survives_its_connection(store: PostgresBroker, raw: psycopg.Connection) -> None:
