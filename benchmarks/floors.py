@@ -24,12 +24,24 @@ _numbers = itertools.count(1)
 
 
 def run(quick: bool) -> list[Figure]:
-    """Jobs that are stored one by one on MongoDB and RabbitMQ; from the call to the first line of a job at an idle worker on Redis and RabbitMQ. Raw are one bare process, and two."""
+    """Jobs that are stored one by one on SQLite, MongoDB and RabbitMQ; from the call to the first line of a job at an idle worker on Redis and RabbitMQ. Raw are one bare process, and two."""
     jobs, rounds = (100, 2) if quick else (300, 8)
     count = 300 if quick else 1_000
+    with folder() as place:
+        # Three pages in place of one: a job is found by its id, and taken by its place. So many that the bare log is begun again, too.
+        figures = [
+            _one_by_one(
+                "SQLite",
+                lambda: f"sqlite:///{place}/{next(_numbers)}.db",
+                f"{place}/bare.db",
+                5 * count,
+                rounds,
+                least=0.6,
+            )
+        ]
     with MongoServer(durable=True) as mongo:
         # Two questions in place of one: a job's place in the order of arrival comes from a counter.
-        figures = [
+        figures += [
             _one_by_one(
                 "MongoDB",
                 lambda: f"{mongo.url()}&namespace=floor{next(_numbers)}",

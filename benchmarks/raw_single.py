@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import mmap
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 from benchmarks.tasks import STAMP
@@ -21,8 +23,22 @@ _PATIENCE = 1.0
 @contextmanager
 def sender(kind: str, url: str) -> Iterator[Callable[[int], object]]:
     """What sends a number, and returns when the server has it."""
-    with {"mongodb": _to_mongodb, "redis": _to_redis, "rabbitmq": _to_rabbitmq}[kind](url) as send:
+    with {"sqlite": _to_sqlite, "mongodb": _to_mongodb, "redis": _to_redis, "rabbitmq": _to_rabbitmq}[kind](
+        url
+    ) as send:
         yield send
+
+
+@contextmanager
+def _to_sqlite(path: str) -> Iterator[Callable[[int], object]]:
+    """A row in a table that has no index: a commit writes the page that it is in, and nothing else."""
+    for end in ("", "-wal", "-shm"):
+        Path(path + end).unlink(missing_ok=True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = full")
+        connection.execute("create table job (number integer primary key, payload blob not null)")
+        yield lambda number: connection.execute("insert into job (payload) values (?)", (b"%d" % number,))
 
 
 @contextmanager
