@@ -9,5 +9,5 @@ PEER = Peer(
     app="honker",
     worker=(),
     setups={"SQLite": Setup("", 0)},
-    missing="not measured: PyPI has its source only, whose build fetches crates with Rust's cargo",
+    missing="not measured: PyPI has its source only, whose build fetches crates from crates.io, which could not be reached; Debian 12 has older ones than it asks for (pyo3 0.17, and 0.28 is wanted)",
 )
