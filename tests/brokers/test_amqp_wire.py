@@ -41,6 +41,28 @@ def test_a_ring_goes_with_messages_and_again_where_they_were_safe_late(
     assert words.count(b"job") == 3
 
 
+def test_messages_of_which_the_system_takes_a_part_arrive_whole_and_in_their_order(wire: Wire, channel: Any) -> None:
+    queue = channel.queue_declare("", exclusive=True).method.queue
+    bodies = [bytes([number]) * size for number, size in enumerate((1, 12 << 20, 300_000, 5, 12 << 20, 1), 1)]
+    wire.publish([Post("", queue, body, JOB) for body in bodies[:3]])
+    wire.publish([Post("", queue, body, JOB) for body in bodies[3:]])
+    came = _until(channel, queue, bodies[-1])
+    assert [len(body) for body in came] == [len(body) for body in bodies]
+    assert came == bodies
+
+
+def test_a_ring_is_heard_when_the_channel_it_goes_by_was_closed(wire: Wire, channel: Any) -> None:
+    queue = channel.queue_declare("", exclusive=True).method.queue
+    channel.queue_bind(queue, "amq.fanout")
+    wire.ring(Ring("amq.fanout", b"before"))
+    assert _until(channel, queue, b"before") == [b"before"]
+    # The server closes the channel of a word for a bell that is not there.
+    wire.ring(Ring("no such bell"))
+    assert wire._link.turn(lambda: not wire._aside.is_open, PATIENCE)
+    wire.publish([Post("", queue, b"job", JOB)], Ring("amq.fanout", b"before"))
+    assert sorted(_until(channel, queue, b"before")[:2]) == [b"before", b"job"]
+
+
 def _until(channel: Any, queue: str, last: bytes) -> list[bytes]:
     words: list[bytes] = []
     for _, _, body in channel.consume(queue, auto_ack=True, inactivity_timeout=PATIENCE):

@@ -239,8 +239,13 @@ class AmqpBroker(Backed):
     ) -> Exchange:
         """See `Broker.exchange`. What is held of the backend ends there, and the rest by acknowledgements."""
         refuse_transaction(tx, "amqp")
-        with self._link.held(), self._taking.undone(holder):
-            return self._exchange(outcomes, queues, limit, holder, now)
+        with self._link.held():
+            before = self._taking.begin()
+            try:
+                return self._exchange(outcomes, queues, limit, holder, now)
+            except BaseException:
+                self._taking.undo(before, holder)
+                raise
 
     def _exchange(
         self, outcomes: Sequence[Outcome], queues: Sequence[str], limit: int, holder: Holder, now: float | None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -76,19 +76,18 @@ class Taking:
         self._wake: Callable[[], None] | None = None
         self._others: list[Lease] = []
 
-    @contextmanager
-    def undone(self, holder: Holder) -> Iterator[None]:
-        """What is taken goes back if anything raises: nobody would have it."""
-        self._others, before = [], self._wires()[2].last_claim
-        try:
-            yield
-        except BaseException:
-            with suppress(StoreError):
-                self._keeper.open().requeue(self._others, holder)
-            # Where the connection is gone, they have gone back with it.
-            with suppress(Exception):
-                self.give_back([claim for claim in self._wires()[2].held if claim > before])
-            raise
+    def begin(self) -> int:
+        """From here on, what is taken can be undone; returns the number of the last claim."""
+        self._others = []
+        return self._wires()[2].last_claim
+
+    def undo(self, before: int, holder: Holder) -> None:
+        """What was taken after a claim goes back: nobody would have it."""
+        with suppress(StoreError):
+            self._keeper.open().requeue(self._others, holder)
+        # Where the connection is gone, they have gone back with it.
+        with suppress(Exception):
+            self.give_back([claim for claim in self._wires()[2].held if claim > before])
 
     def stood(self, limit: int, holder: Holder) -> list[Lease]:
         """Take what came while the process stood by; there may be more, so it is told to come again."""

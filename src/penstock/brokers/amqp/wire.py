@@ -48,6 +48,8 @@ class Wire:
         self._refused: list[int] = []
         self._returned: list[tuple[str, str]] = []
         self._aside: Any = None
+        #: What is sent for a ring: there are few.
+        self._words: dict[Ring, bytes] = {}
         #: Why the server closed the channel, if it did.
         self.reason: object = None
         self._closed = closed
@@ -111,8 +113,11 @@ class Wire:
         # By a channel without confirms: each would be read and counted for nothing.
         if self._aside is None or not self._aside.is_open:
             self._aside = self._link.channel(lambda _: None)
-        post = Post(ring.bell, "", ring.word, PASSING, mandatory=False)
-        return b"".join(pieces([post], self._aside.channel_number, self._link.longest))
+            self._words.clear()
+        if ring not in self._words:
+            post = Post(ring.bell, "", ring.word, PASSING, mandatory=False)
+            self._words[ring] = b"".join(pieces([post], self._aside.channel_number, self._link.longest))
+        return self._words[ring]
 
     def _send(self, posts: Sequence[Post], ring: Ring | None) -> None:
         rung = b"" if ring is None else self._rung(ring)
