@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from penstock.errors import StoreError, StoreUnavailable
 _AT_ONCE = 2000
 #: Seconds from a ring to the look of who heard it; and those in which a message must be safe that its ring goes with, so that nobody looks too soon.
 LOOKED_AFTER, _SOON = 0.005, 0.004
+#: Seconds for which messages share a ring: that much later it still has time to be heard before they are looked for.
+_SHARED = 0.002
 #: How often those are counted at most that were given back, until they are there.
 _TIMES = 1000
 #: What is told of a job, and of a message that may be lost with the server.
@@ -48,8 +51,9 @@ class Wire:
         self._refused: list[int] = []
         self._returned: list[tuple[str, str]] = []
         self._aside: Any = None
-        #: What is sent for a ring: there are few.
+        #: What is sent for a ring, and when it last was; there are few.
         self._words: dict[Ring, bytes] = {}
+        self._rung_at: dict[Ring, float] = {}
         #: Why the server closed the channel, if it did.
         self.reason: object = None
         self._closed = closed
@@ -82,17 +86,15 @@ class Wire:
         """Send messages, and wait until the server has them safe; returns the exchanges and keys of those that nobody takes and that were to be told of.
 
         Parameters:
-            ring: for them. It goes with the last, for a call of the system of its own is an eighth of what a single message takes; and once more
-                when they are safe, if by then somebody may have looked.
+            ring: for them. It goes with the last, for a call of the system of its own is an eighth of what a single message takes, or went with those a moment
+                before; and once more when they are safe, if by then somebody may have looked.
 
         Raises:
             StoreUnavailable: the server has not taken all of them.
         """
         self._returned, self._refused = [], []
-        began = 0.0
         for start in range(0, len(posts), _AT_ONCE):
             end = start + _AT_ONCE
-            began = time.monotonic()
             self._send(posts[start:end], ring if end >= len(posts) else None)
             self._wait(lambda: not self._open)
         if self._refused:
@@ -100,7 +102,7 @@ class Wire:
                 f"{self._link.url.shown}: the server did not take {len(self._refused)} messages, for want of a majority of its nodes "
                 "or of room perhaps: try again"
             )
-        if ring is not None and time.monotonic() - began >= _SOON:
+        if ring is not None and not self._was_rung(ring, _SOON):
             self.ring(ring)
         return self._returned
 
@@ -108,6 +110,12 @@ class Wire:
         """Send a word that nobody need hear."""
         if not self.is_silent:
             self._link.send([self._rung(ring)])
+
+    def _was_rung(self, ring: Ring, seconds: float) -> bool:
+        """Was a word sent so many seconds ago at most, as far as is known?"""
+        if self._aside is None or not self._aside.is_open:
+            return False
+        return time.monotonic() - self._rung_at.get(ring, -math.inf) < seconds
 
     def _rung(self, ring: Ring) -> bytes:
         # By a channel without confirms: each would be read and counted for nothing.
@@ -117,10 +125,11 @@ class Wire:
         if ring not in self._words:
             post = Post(ring.bell, "", ring.word, PASSING, mandatory=False)
             self._words[ring] = b"".join(pieces([post], self._aside.channel_number, self._link.longest))
+        self._rung_at[ring] = time.monotonic()
         return self._words[ring]
 
     def _send(self, posts: Sequence[Post], ring: Ring | None) -> None:
-        rung = b"" if ring is None else self._rung(ring)
+        rung = b"" if ring is None or self._was_rung(ring, _SHARED) else self._rung(ring)
         if not self.channel.is_open:
             raise pika.exceptions.ChannelWrongStateError("the channel is closed")
         first = self._sent + 1
