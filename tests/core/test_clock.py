@@ -32,3 +32,13 @@ def test_a_second_step_starts_the_wait_anew() -> None:
     assert not steady.observe(500, 9)
     assert not steady.observe(511, 18.5)
     assert steady.observe(511.9, 19.4)
+
+
+def test_an_answer_that_is_late_is_taken_for_a_step() -> None:
+    steady = Steady(tolerance=2, settle=10)
+    assert steady.observe(1000, 0)
+    # Asked at 2, and the answer tells the time at 6.
+    assert not steady.observe(1006, 2)
+    assert not steady.observe(1008, 8)
+    assert not steady.observe(1017, 17)
+    assert steady.observe(1018, 18)

@@ -489,6 +489,58 @@ def test_who_finds_a_store_away_however_shortly_judges_nobody_once_it_is_back(mo
         setup.broker.close()
 
 
+class _Clock:
+    """The time module, with a monotonic clock that can be set forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
+def _late_once(setup: Setup, monkeypatch: pytest.MonkeyPatch, call: str, seconds: float) -> threading.Event:
+    """Have the answer to the first of these calls take so many seconds; another worker is silent for long by then. Set when the second has been answered."""
+    clock, calls, again = _Clock(), itertools.count(), threading.Event()
+    original, heartbeat = getattr(SqliteBroker, call), SqliteBroker.heartbeat
+
+    def late(self: SqliteBroker, *args: Any) -> object:
+        number = next(calls)
+        if not number:
+            heartbeat(self, WorkerInfo("silent", "host", 2, "prefork", 1, ("default",), 0.0), now=-1000.0)
+            clock.ahead += seconds
+        answer = original(self, *args)
+        if number:
+            again.set()
+        return answer
+
+    monkeypatch.setattr(upkeep_module, "time", clock)
+    monkeypatch.setattr(SqliteBroker, call, late)
+    return again
+
+
+def test_who_waited_long_for_an_answer_judges_nobody_right_after(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup.enqueue()
+    setup.claim(Holder("silent", 1))
+    setup.broker.heartbeat(WorkerInfo("silent", "host", 2, "prefork", 1, ("default",), 0.0))
+    _late_once(setup, monkeypatch, "promote", 4.0)
+    setup.start()
+    assert not setup.rescued.wait(1.0)
+    setup.upkeep.stop()
+    assert setup.events == []
+
+
+def test_a_beat_that_was_long_on_its_way_is_followed_by_another(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep_module, "BEAT", 1000.0)
+    again = _late_once(setup, monkeypatch, "heartbeat", 1001.0)
+    setup.start()
+    assert again.wait(SECONDS)
+    setup.upkeep.stop()
+
+
 def test_due_and_parked_jobs_become_ready(setup: Setup) -> None:
     setup.enqueue()
     lease = setup.claim(Holder("other"))

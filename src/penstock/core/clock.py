@@ -24,8 +24,8 @@ class Steady:
         """Take a look at both clocks, in seconds; True while theirs has not stepped lately.
 
         Parameters:
-            theirs: the server's time, read between this look and the last.
-            ours: this machine's monotonic time.
+            theirs: the server's time.
+            ours: this machine's monotonic time, before the server was asked. So an answer that is late looks like a step: others may have waited for theirs, too.
         """
         gap = theirs - ours
         if self._gap is not None and abs(gap - self._gap) > self._tolerance:

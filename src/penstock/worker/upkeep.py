@@ -131,8 +131,8 @@ class Upkeep:
         self._silent = True
         self._pause = 0.0
         self._answered_at: float | None = None
-        # Could it not be reached since then?
-        self._away = False
+        # Could it not be reached since then, or was an answer of the last round long in coming?
+        self._away = self._waited = False
 
     def start(self) -> None:
         """Start; the worker is told when the first heartbeat is stored."""
@@ -219,9 +219,11 @@ class Upkeep:
             self._hearing.round_begins()
             if timekeeper.is_pressing:
                 timekeeper.fire()
+            began = time.monotonic()
             wait = self._round(broker, timekeeper)
             self._hearing.round_ends()
             self._answered_at = time.monotonic()
+            self._waited = self._answered_at - began > _DEAF
             self._away = False
             self._pause = 0.0
             self._settle()
@@ -242,7 +244,8 @@ class Upkeep:
             now = time.monotonic()
             broker.heartbeat(self._worker.info())
             self._worker.beaten(now, DEAD_AFTER)
-            self._done("beat", BEAT)
+            # By when it was sent: that is what the others know, and they have waited since.
+            self._due["beat"] = now + BEAT
         if self._answered_at is None and broker.can_be_away and not self._hasty:
             # The store may have come back just now, and the others have not yet.
             self._done("rescue", DEAD_AFTER)
@@ -273,9 +276,12 @@ class Upkeep:
     def _is_deaf(self) -> bool:
         """Was the store away? Then the others could not beat either, and are not dead for having been silent.
 
-        However shortly: of a store that goes and comes back again and again, others may have missed each moment it was there.
+        However shortly: of a store that goes and comes back again and again, others may have missed each moment it was there. A driver that
+        asks again by itself, as MongoDB's does, tells of it by nothing but an answer that comes late.
         """
-        return self._answered_at is not None and (self._away or time.monotonic() - self._answered_at > _DEAF)
+        if self._answered_at is None:
+            return False
+        return self._away or self._waited or time.monotonic() - self._answered_at > _DEAF
 
     def _is_due(self, name: str) -> bool:
         return time.monotonic() >= self._due[name]

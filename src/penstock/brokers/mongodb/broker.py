@@ -173,8 +173,9 @@ class MongoBroker(Sides):
         parts = self._opened
         with self._translating():
             if now is None:
+                asked = time.monotonic()
                 now = parts.clock.ask()
-                if not self._steady.observe(now, time.monotonic()):
+                if not self._steady.observe(now, asked):
                     return 0
             parts.storing.intents.settle_old()
             rescued = 0

@@ -284,8 +284,9 @@ class PostgresBroker(Sides):
     def rescue(self, *, dead_after: float, now: float | None = None) -> int:
         """See `Broker.rescue`; after a step of the server's clock nobody is rescued until all have beaten again."""
         if now is None:
+            asked = time.monotonic()
             (theirs,) = self._link.run("clock")[0]
-            if not self._steady.observe(theirs, time.monotonic()):
+            if not self._steady.observe(theirs, asked):
                 return 0
         return int(self._link.run("rescue", dead_after=dead_after, interrupted=_INTERRUPTED, at=now)[0][0])
 

@@ -259,8 +259,9 @@ class RedisBroker(Broker):
 
     def rescue(self, *, dead_after: float, now: float | None = None) -> int:
         """See `Broker.rescue`; `now` is on the server's clock. After a step of that nobody is rescued until all have beaten again."""
+        asked = time.monotonic()
         theirs, silent = self._link.run("silent", moment(now), dead_after)
-        if now is None and not self._steady.observe(float(theirs), time.monotonic()):
+        if now is None and not self._steady.observe(float(theirs), asked):
             return 0
         return sum(int(self._link.run("give_back", "", worker, "", _INTERRUPTED, "", 0)) for worker in silent)
 
