@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import raw, raw_redis
 from benchmarks.figures import AtLeast, Figure, alternate
-from benchmarks.places import folder, url
+from benchmarks.places import cleared, folder, url
 from penstock import Penstock, Task
 from penstock.brokers.sqlite.broker import SqliteBroker
 from penstock.stores import sqlite
@@ -81,8 +81,6 @@ def _raw(place: Path, count: int, batch: int) -> float:
 
 def empty(path: Path) -> Path:
     """A new queue without jobs."""
-    for ending in ("", "-wal", "-shm", "-lock"):
-        Path(f"{path}{ending}").unlink(missing_ok=True)
-    with closing(SqliteBroker(url(path))) as broker:
+    with closing(SqliteBroker(url(cleared(path)))) as broker:
         broker.open()
     return path

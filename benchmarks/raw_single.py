@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.places import cleared
 from benchmarks.tasks import STAMP
 
 _QUEUE, _HELD = "raw:single", "raw:held"
@@ -32,9 +33,7 @@ def sender(kind: str, url: str) -> Iterator[Callable[[int], object]]:
 @contextmanager
 def _to_sqlite(path: str) -> Iterator[Callable[[int], object]]:
     """A row in a table that has no index: a commit writes the page that it is in, and nothing else."""
-    for end in ("", "-wal", "-shm"):
-        Path(path + end).unlink(missing_ok=True)
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(cleared(Path(path)), isolation_level=None)) as connection:
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
         connection.execute("create table job (number integer primary key, payload blob not null)")

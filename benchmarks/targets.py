@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from benchmarks.places import cleared
 from penstock.testing.servers import MongoServer, PostgresServer
 
 _BATCH = 1000
@@ -55,9 +56,7 @@ class SqliteTarget:
 
     def empty(self) -> str:
         """See `Target`."""
-        for ending in ("", "-wal", "-shm", "-lock"):
-            Path(f"{self._path}{ending}").unlink(missing_ok=True)
-        with closing(sqlite3.connect(self._path)) as connection:
+        with closing(sqlite3.connect(cleared(self._path))) as connection:
             connection.execute(_TABLE.replace("bigint primary key", "integer primary key"))
         return f"sqlite:///{self._path}"
 

@@ -25,14 +25,20 @@ def wire(rabbit_url: str) -> Iterator[Wire]:
             yield wires[-1]
 
 
+@pytest.fixture
+def queue(channel: Any) -> str:
+    """Hears what is said at `amq.fanout`."""
+    name: str = channel.queue_declare("", exclusive=True).method.queue
+    channel.queue_bind(name, "amq.fanout")
+    return name
+
+
 @pytest.mark.parametrize(
     ("soon", "heard"), [pytest.param(math.inf, [b"new"], id="soon"), pytest.param(0.0, [b"new", b"new"], id="late")]
 )
 def test_a_ring_goes_with_messages_and_again_where_they_were_safe_late(
-    wire: Wire, channel: Any, monkeypatch: pytest.MonkeyPatch, soon: float, heard: list[bytes]
+    wire: Wire, channel: Any, queue: str, monkeypatch: pytest.MonkeyPatch, soon: float, heard: list[bytes]
 ) -> None:
-    queue = channel.queue_declare("", exclusive=True).method.queue
-    channel.queue_bind(queue, "amq.fanout")
     monkeypatch.setattr(source, "_SOON", soon)
     wire.publish([Post("", queue, b"job", JOB)] * 3, Ring("amq.fanout", b"new"))
     wire.ring(Ring("amq.fanout", b"last"))
@@ -50,10 +56,8 @@ def test_a_ring_goes_with_messages_and_again_where_they_were_safe_late(
     ],
 )
 def test_messages_right_behind_one_another_share_a_ring(
-    wire: Wire, channel: Any, monkeypatch: pytest.MonkeyPatch, shared: float, soon: float, heard: int
+    wire: Wire, channel: Any, queue: str, monkeypatch: pytest.MonkeyPatch, shared: float, soon: float, heard: int
 ) -> None:
-    queue = channel.queue_declare("", exclusive=True).method.queue
-    channel.queue_bind(queue, "amq.fanout")
     monkeypatch.setattr(source, "_SHARED", shared)
     monkeypatch.setattr(source, "_SOON", soon)
     for _ in range(3):
@@ -66,8 +70,9 @@ def test_messages_right_behind_one_another_share_a_ring(
     assert words.count(b"job") == 4
 
 
-def test_messages_of_which_the_system_takes_a_part_arrive_whole_and_in_their_order(wire: Wire, channel: Any) -> None:
-    queue = channel.queue_declare("", exclusive=True).method.queue
+def test_messages_of_which_the_system_takes_a_part_arrive_whole_and_in_their_order(
+    wire: Wire, channel: Any, queue: str
+) -> None:
     bodies = [bytes([number]) * size for number, size in enumerate((1, 12 << 20, 300_000, 5, 12 << 20, 1), 1)]
     wire.publish([Post("", queue, body, JOB) for body in bodies[:3]])
     wire.publish([Post("", queue, body, JOB) for body in bodies[3:]])
@@ -76,9 +81,7 @@ def test_messages_of_which_the_system_takes_a_part_arrive_whole_and_in_their_ord
     assert came == bodies
 
 
-def test_a_ring_is_heard_when_the_channel_it_goes_by_was_closed(wire: Wire, channel: Any) -> None:
-    queue = channel.queue_declare("", exclusive=True).method.queue
-    channel.queue_bind(queue, "amq.fanout")
+def test_a_ring_is_heard_when_the_channel_it_goes_by_was_closed(wire: Wire, channel: Any, queue: str) -> None:
     wire.ring(Ring("amq.fanout", b"before"))
     assert _until(channel, queue, b"before") == [b"before"]
     # The server closes the channel of a word for a bell that is not there.

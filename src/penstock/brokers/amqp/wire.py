@@ -111,15 +111,17 @@ class Wire:
         if not self.is_silent:
             self._link.send([self._rung(ring)])
 
+    @property
+    def _has_aside(self) -> bool:
+        return self._aside is not None and bool(self._aside.is_open)
+
     def _was_rung(self, ring: Ring, seconds: float) -> bool:
         """Was a word sent so many seconds ago at most, as far as is known?"""
-        if self._aside is None or not self._aside.is_open:
-            return False
-        return time.monotonic() - self._rung_at.get(ring, -math.inf) < seconds
+        return self._has_aside and time.monotonic() - self._rung_at.get(ring, -math.inf) < seconds
 
     def _rung(self, ring: Ring) -> bytes:
         # By a channel without confirms: each would be read and counted for nothing.
-        if self._aside is None or not self._aside.is_open:
+        if not self._has_aside:
             self._aside = self._link.channel(lambda _: None)
             self._words.clear()
         if ring not in self._words:
