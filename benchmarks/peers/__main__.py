@@ -27,6 +27,7 @@ CONTESTANTS = (
     "persist_queue",
     "taskito",
     "honker",
+    "honker_batches",
     "pgqueuer",
     "procrastinate",
     "awa",

@@ -52,7 +52,6 @@ class Peer(msgspec.Struct, frozen=True, eq=False):
         setups: by the name of the store that it is measured on.
         packages: what is installed for it into an environment of its own; none for Penstock, which is there.
         workers: how often its worker is started.
-        missing: why it is not measured at all; empty where it is.
         variables: of its worker's and its client's environment, where its app is set up in several ways.
         url: the environment variable that its documentation has a broker's URL in, where it has one.
     """
@@ -63,14 +62,11 @@ class Peer(msgspec.Struct, frozen=True, eq=False):
     setups: Mapping[str, Setup]
     packages: tuple[str, ...] = ()
     workers: int = 1
-    missing: str = ""
     variables: Mapping[str, str] = {}
     url: str = URL
 
     def interpreter(self) -> str:
         """Its Python, with its packages; installs them when they are not there, or others are wanted."""
-        if self.missing:
-            raise PeerError(self.missing)
         if not self.packages:
             return sys.executable
         place = _PLACE / self.app

@@ -94,10 +94,12 @@ def test_slots_know_what_is_lost_and_what_ran_twice(tmp_path: Path, monkeypatch:
     assert struct.calcsize("=dq") * 4 == (tmp_path / "slots").stat().st_size
 
 
-def test_a_peer_that_is_missing_says_so() -> None:
-    peer = Peer("None", "none", (), {"SQLite": Setup("", 0)}, missing="not measured: it is not there")
-    with pytest.raises(PeerError, match="it is not there"):
-        peer.versions()
+def test_a_peer_that_pip_cannot_install_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.peers.peer._PLACE", tmp_path)
+    peer = Peer("None", "none", (), {"SQLite": Setup("", 0)}, packages=("./nothing",))
+    for _ in range(2):
+        with pytest.raises(PeerError, match=r"not installed: `pip install ./nothing` says ERROR: .*nothing"):
+            peer.versions()
 
 
 def test_what_a_session_has_started_is_seen_and_ended() -> None:

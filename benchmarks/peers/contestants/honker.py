@@ -1,4 +1,4 @@
-"""honker, which can't be installed here."""
+"""honker, with its own worker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from benchmarks.peers.peer import Peer, Setup
 PEER = Peer(
     name="honker",
     app="honker",
-    worker=(),
-    setups={"SQLite": Setup("", 0)},
-    missing="not measured: PyPI has its source only, whose build fetches crates from crates.io, which could not be reached; Debian 12 has older ones than it asks for (pyo3 0.17, and 0.28 is wanted)",
+    worker=("-m", "honker", "worker", "benchmarks.peers.apps.honker:database", "--concurrency", "1"),
+    setups={
+        "SQLite": Setup(
+            "`python -m honker worker --concurrency 1`, twice; results off; its commits do not wait for the disk (synchronous NORMAL, which it sets)",
+            20_000,
+        )
+    },
+    packages=("honker==0.2.4",),
+    workers=2,
 )
