@@ -533,6 +533,36 @@ def test_who_waited_long_for_an_answer_judges_nobody_right_after(setup: Setup, m
     assert setup.events == []
 
 
+def test_who_waits_long_for_every_answer_judges_by_a_longer_silence(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = {}
+    for name in ("dead", "slow"):
+        setup.enqueue()
+        setup.broker.heartbeat(WorkerInfo(name, "host", 2, "prefork", 1, ("default",), 0.0))
+        held[name] = setup.claim(Holder(name, 1)).id
+    clock, promote, heartbeat = _Clock(), SqliteBroker.promote, SqliteBroker.heartbeat
+
+    def slow(self: SqliteBroker, *args: Any) -> object:
+        if not clock.ahead:
+            for name, silent in ("dead", 70.0), ("slow", 50.0):
+                info = WorkerInfo(name, "host", 2, "prefork", 1, ("default",), 0.0)
+                heartbeat(self, info, now=time.monotonic() - silent)
+        clock.ahead += 4.0
+        return promote(self, *args)
+
+    monkeypatch.setattr(upkeep_module, "time", clock)
+    monkeypatch.setattr(upkeep_module, "_PROMOTE", 0.0)
+    monkeypatch.setattr(SqliteBroker, "promote", slow)
+    setup.start()
+    assert setup.rescued.wait(SECONDS)
+    setup.upkeep.stop()
+    assert setup.events == [Rescued(1)]
+    assert clock.ahead > 60
+    assert setup.claim(Holder("other")).id == held["dead"]
+    assert not setup.broker.exchange((), ("default",), 1, Holder("other")).leases
+
+
 def test_a_beat_that_was_long_on_its_way_is_followed_by_another(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep_module, "BEAT", 1000.0)
     again = _late_once(setup, monkeypatch, "heartbeat", 1001.0)

@@ -33,6 +33,9 @@ _DEAF = DEAD_AFTER / 2
 #: Seconds after an outage for which nobody is judged. The others may have begun to connect just before the store was back, and
 #: one attempt takes 10 s at most; a machine that has much to do needs its time, too.
 _AMNESTY = 2 * DEAD_AFTER
+#: Seconds of silence after which a worker is dead where every answer of the store is so long in coming, and seconds for which one that
+#: hears such answers judges nobody. An answer that takes half of that is an outage.
+_PATIENCE = 10 * DEAD_AFTER
 #: Times in a row that a canary was not heard until that is told for good: a new connection has not mended it. From then on
 #: the worker connects anew once in so many times only, for it may be a pooler that will never have it hear anything.
 _TELLING = 2
@@ -133,6 +136,8 @@ class Upkeep:
         self._answered_at: float | None = None
         # Could it not be reached since then, or was an answer of the last round long in coming?
         self._away = self._waited = False
+        # When the silent were judged for the last time, or the store was away.
+        self._judged_at = time.monotonic()
 
     def start(self) -> None:
         """Start; the worker is told when the first heartbeat is stored."""
@@ -224,7 +229,7 @@ class Upkeep:
             self._hearing.round_ends()
             self._answered_at = time.monotonic()
             self._waited = self._answered_at - began > _DEAF
-            self._away = False
+            self._away = self._answered_at - began > _PATIENCE / 2
             self._pause = 0.0
             self._settle()
             if not self._silent:
@@ -246,16 +251,7 @@ class Upkeep:
             self._worker.beaten(now, DEAD_AFTER)
             # By when it was sent: that is what the others know, and they have waited since.
             self._due["beat"] = now + BEAT
-        if self._answered_at is None and broker.can_be_away and not self._hasty:
-            # The store may have come back just now, and the others have not yet.
-            self._done("rescue", DEAD_AFTER)
-        elif self._is_deaf():
-            self._done("rescue", _AMNESTY)
-        if self._is_due("rescue"):
-            jobs = broker.rescue(dead_after=DEAD_AFTER)
-            self._done("rescue", BEAT * random.uniform(0.8, 1.0))
-            if jobs:
-                self._emitter.emit(Rescued(jobs))
+        self._rescue(broker)
         self._look_at_buried(broker)
         if self._is_due("unpark"):
             broker.unpark(tuple(self._terms))
@@ -273,15 +269,30 @@ class Upkeep:
         wait = _PROMOTE if next_due is None else max(0.001, min(_PROMOTE, next_due))
         return min(wait, max(0.0, min(self._due[name] for name in ("beat", "rescue")) - time.monotonic()))
 
-    def _is_deaf(self) -> bool:
-        """Was the store away? Then the others could not beat either, and are not dead for having been silent.
+    def _rescue(self, broker: Broker) -> None:
+        """Give back what silent workers hold. After an outage of the store not yet: the others could not beat either, and are not dead for having been silent.
 
-        However shortly: of a store that goes and comes back again and again, others may have missed each moment it was there. A driver that
+        However short it was: of a store that goes and comes back again and again, others may have missed each moment it was there. A driver that
         asks again by itself, as MongoDB's does, tells of it by nothing but an answer that comes late.
         """
-        if self._answered_at is None:
-            return False
-        return self._away or self._waited or time.monotonic() - self._answered_at > _DEAF
+        now = time.monotonic()
+        waited = 0.0 if self._answered_at is None else now - self._answered_at
+        late = self._waited or waited > _DEAF
+        if self._answered_at is None and broker.can_be_away and not self._hasty:
+            # The store may have come back just now, and the others have not yet.
+            self._done("rescue", DEAD_AFTER)
+        elif self._away or waited > _PATIENCE / 2:
+            self._judged_at = now
+            self._done("rescue", _AMNESTY)
+        elif late and now - self._judged_at < _PATIENCE:
+            self._done("rescue", _AMNESTY)
+        if self._is_due("rescue"):
+            # Where all answers come late somebody must judge all the same: by a silence that they do not explain.
+            jobs = broker.rescue(dead_after=_PATIENCE if late else DEAD_AFTER)
+            self._judged_at = now
+            self._done("rescue", _AMNESTY if late else BEAT * random.uniform(0.8, 1.0))
+            if jobs:
+                self._emitter.emit(Rescued(jobs))
 
     def _is_due(self, name: str) -> bool:
         return time.monotonic() >= self._due[name]
