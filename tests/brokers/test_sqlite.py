@@ -291,12 +291,18 @@ def log_of(broker: Broker) -> int:
 
 
 def test_the_log_is_short_where_jobs_come_one_by_one(queue_url: str, queue_file: Path) -> None:
-    with closing(opened(f"{queue_url}?durability=off")) as broker:
+    with closing(opened(queue_url)) as broker:
         for _ in range(500):
             broker.enqueue(jobs(1))
         assert log_of(broker) == sqlite.SHORT_LOG
         # It is begun again in place, and keeps its size.
         assert Path(f"{queue_file}-wal").stat().st_size < 1.1 * sqlite.SHORT_LOG * 4120
+
+
+def test_the_log_is_long_where_no_commit_waits_for_the_disk(queue_url: str) -> None:
+    with closing(opened(f"{queue_url}?durability=normal")) as broker:
+        broker.enqueue(jobs(1))
+        assert log_of(broker) == sqlite.LONG_LOG
 
 
 def test_the_log_is_long_where_much_is_written_at_once(queue_url: str) -> None:

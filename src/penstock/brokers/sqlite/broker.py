@@ -64,7 +64,8 @@ class SqliteBroker(Sides):
         self._moves = Moves(self._sql)
         self._topics = Topics(self._sql)
         self._looked_at = 0.0
-        self._log = sqlite.SHORT_LOG
+        # Where no commit waits for the disk a short log spares nobody a wait: to fold it back is the only one.
+        self._log = sqlite.SHORT_LOG if self._durability == "full" else sqlite.LONG_LOG
 
     def open(self) -> None:
         """See `Broker.open`."""
