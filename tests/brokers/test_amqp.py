@@ -270,13 +270,15 @@ def test_a_queue_that_is_deleted_is_declared_again(store: AmqpBroker, url: str, 
             taken += ids(claim(store))
 
 
-def test_what_is_not_confirmed_is_not_accepted(url: str) -> None:
+def test_what_is_not_confirmed_is_not_accepted(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy = Proxy(target_of(url))
     with closing(proxy), closing(AmqpBroker(by_way_of(url, proxy.port))) as store:
         store.open()
         store.enqueue(jobs(1))
-        proxy.cut_before_answer()
-        with pytest.raises(StoreUnavailable):
+        # Not even the answer to the first can be taken for that of the second.
+        proxy.fall_silent()
+        monkeypatch.setattr("penstock.brokers.amqp.link.ANSWER", 0.2)
+        with pytest.raises(StoreUnavailable, match="does not answer"):
             store.enqueue(jobs(1))
 
 
