@@ -196,14 +196,16 @@ class Day:
         try:
             broker.promote(now=float("inf"))
             leases = dispatcher.tick(2)
+            self.untold.clear()
+            if not leases and not dispatcher.waiting:
+                return dispatcher.is_work_left()
         except StoreError:
             return True
-        self.untold.clear()
         for lease in grouped(leases, runner.shared):
             outcome = runner.run(lease)
             for part in outcome.parts or (outcome,):
                 dispatcher.done(part)
-        return bool(leases or dispatcher.waiting)
+        return True
 
 
 def _info(holder: Holder) -> WorkerInfo:

@@ -186,6 +186,19 @@ def test_after_trouble_leases_that_nobody_heard_of_go_back_and_those_that_run_st
     assert setup.stale == []
 
 
+def test_work_is_left_where_nobody_heard_of_the_last_lease(any_setup: Setup) -> None:
+    setup = any_setup
+    setup.enqueue(1)
+    fail(setup)
+    # Its answer was lost.
+    setup.broker.exchange((), ("default",), 1, HOLDER)
+    assert setup.counts() == (0, 1)
+    assert setup.dispatcher.is_work_left()
+    assert setup.tick() == 1
+    setup.dispatcher.hand_in()
+    assert not setup.dispatcher.is_work_left()
+
+
 def test_a_lease_that_nobody_heard_of_and_that_may_not_run_twice_becomes_a_dead_letter(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:

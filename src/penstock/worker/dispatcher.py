@@ -114,8 +114,11 @@ class Dispatcher:
             return self._broker.backlog(self._queues).ready
 
     def is_work_left(self) -> bool:
-        """Is any job of the queues ready?"""
+        """Is any job of the queues ready? One of which this process has not heard that it was taken for it is so from now on."""
         with self._lock:
+            if self._looks:
+                # Who asks is about to leave, and nobody may come after it.
+                self._give_back_unknown()
             return any(self._broker.depth(queue) for queue in self._queues)
 
     def give_back(self, leases: Sequence[Lease]) -> None:
