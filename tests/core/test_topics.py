@@ -33,6 +33,8 @@ def stands_for(pattern: list[str], topic: list[str]) -> bool:
 @example("*.*", "a")
 @example("a.*", "a")
 @example("a.#.b", "a.b")
+@example("a", "ab")
+@example("ab", "a")
 def test_a_pattern_stands_for_what_amqp_says(pattern: str, topic: str) -> None:
     assert matches(pattern, topic) is stands_for(pattern.split("."), topic.split("."))
 

@@ -10,7 +10,7 @@ PEER = Peer(
     worker=("-m", "benchmarks.peers.apps.honker_batches"),
     setups={
         "SQLite": Setup(
-            "no tasks: `claim_batch` and `ack_batch` of 100 in a loop that its user writes, twice; commits as above; in bulk a transaction of 1,000",
+            "no tasks: `claim_batch` and `ack_batch` of 1,000 in a loop that its user writes, twice; commits as above; in bulk a transaction of 1,000",
             200_000,
         )
     },
