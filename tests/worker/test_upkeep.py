@@ -50,6 +50,11 @@ INFO = WorkerInfo(WORKER, "host", 1, "prefork", 2, ("default",), 0.0, RUNNING)
 TERMS = {"app.task": Terms(timeout=3.0, kill_after=1.5)}
 
 
+def other(name: str) -> WorkerInfo:
+    """What another worker says of itself."""
+    return WorkerInfo(name, "host", 2, "prefork", 1, ("default",), 0.0)
+
+
 class Spokesman:
     """The worker, for its upkeep."""
 
@@ -437,9 +442,9 @@ def test_what_its_processes_still_hold_goes_back_at_the_end(setup: Setup) -> Non
 
 def test_jobs_of_workers_that_are_dead_go_back(setup: Setup) -> None:
     setup.enqueue()
-    setup.broker.heartbeat(WorkerInfo("dead", "host", 2, "prefork", 1, ("default",), 0.0), now=-1000.0)
+    setup.broker.heartbeat(other("dead"), now=-1000.0)
     lease = setup.claim(Holder("dead", 1))
-    setup.broker.heartbeat(WorkerInfo("dead", "host", 2, "prefork", 1, ("default",), 0.0), now=-1000.0)
+    setup.broker.heartbeat(other("dead"), now=-1000.0)
     setup.start()
     assert setup.rescued.wait(SECONDS)
     assert setup.claim(Holder("other")).id == lease.id
@@ -454,7 +459,7 @@ def test_who_comes_to_a_store_that_may_have_been_away_judges_at_once_only_where_
     setup = Setup(any_url, hasty=hasty)
     setup.enqueue()
     setup.claim(Holder("silent", 1))
-    setup.broker.heartbeat(WorkerInfo("silent", "host", 2, "prefork", 1, ("default",), 0.0), now=1000.0)
+    setup.broker.heartbeat(other("silent"), now=1000.0)
     setup.start()
     assert setup.rescued.wait(SECONDS if hasty else 0.5) is hasty
     setup.upkeep.stop()
@@ -469,7 +474,7 @@ def test_who_finds_a_store_away_however_shortly_judges_nobody_once_it_is_back(mo
         setup = Setup(server.url(), hasty=True)
         setup.enqueue()
         setup.claim(Holder("silent", 1))
-        info = WorkerInfo("silent", "host", 2, "prefork", 1, ("default",), 0.0)
+        info = other("silent")
         setup.broker.heartbeat(info, now=time.time() - 1)
         setup.start()
         server.kill()
@@ -510,7 +515,7 @@ def _late_once(setup: Setup, monkeypatch: pytest.MonkeyPatch, call: str, seconds
     def late(self: SqliteBroker, *args: Any) -> object:
         number = next(calls)
         if not number:
-            heartbeat(self, WorkerInfo("silent", "host", 2, "prefork", 1, ("default",), 0.0), now=-1000.0)
+            heartbeat(self, other("silent"), now=-1000.0)
             clock.ahead += seconds
         answer = original(self, *args)
         if number:
@@ -525,7 +530,7 @@ def _late_once(setup: Setup, monkeypatch: pytest.MonkeyPatch, call: str, seconds
 def test_who_waited_long_for_an_answer_judges_nobody_right_after(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     setup.enqueue()
     setup.claim(Holder("silent", 1))
-    setup.broker.heartbeat(WorkerInfo("silent", "host", 2, "prefork", 1, ("default",), 0.0))
+    setup.broker.heartbeat(other("silent"))
     _late_once(setup, monkeypatch, "promote", 4.0)
     setup.start()
     assert not setup.rescued.wait(1.0)
@@ -539,14 +544,14 @@ def test_who_waits_long_for_every_answer_judges_by_a_longer_silence(
     held = {}
     for name in ("dead", "slow"):
         setup.enqueue()
-        setup.broker.heartbeat(WorkerInfo(name, "host", 2, "prefork", 1, ("default",), 0.0))
+        setup.broker.heartbeat(other(name))
         held[name] = setup.claim(Holder(name, 1)).id
     clock, promote, heartbeat = _Clock(), SqliteBroker.promote, SqliteBroker.heartbeat
 
     def slow(self: SqliteBroker, *args: Any) -> object:
         if not clock.ahead:
             for name, silent in ("dead", 70.0), ("slow", 50.0):
-                info = WorkerInfo(name, "host", 2, "prefork", 1, ("default",), 0.0)
+                info = other(name)
                 heartbeat(self, info, now=time.monotonic() - silent)
         clock.ahead += 4.0
         return promote(self, *args)
@@ -587,7 +592,7 @@ def test_due_and_parked_jobs_become_ready(setup: Setup) -> None:
 def test_a_worker_that_can_not_beat_judges_nobody(setup: Setup, queue_file: Path) -> None:
     setup.enqueue()
     setup.claim(Holder("other", 1))
-    setup.broker.heartbeat(WorkerInfo("other", "host", 2, "prefork", 1, ("default",), 0.0), now=-1000.0)
+    setup.broker.heartbeat(other("other"), now=-1000.0)
     with closing(sqlite3.connect(queue_file)) as connection:
         connection.execute(
             "create trigger refuse before insert on penstock_worker begin select raise(fail, 'the disk is full'); end"

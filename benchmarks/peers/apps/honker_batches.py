@@ -31,7 +31,7 @@ def many(numbers: Iterable[int]) -> None:
 
 
 async def main() -> None:
-    """Claim, run and acknowledge a hundred at once; where there are none, wait until the file changes."""
+    """Claim, run and acknowledge many at once; where there are none, wait until the file changes."""
     loop, name = asyncio.get_running_loop(), f"worker-{os.getpid()}"
     loop.add_signal_handler(signal.SIGTERM, sys.exit, 0)
     changes = database.update_events()

@@ -1,4 +1,4 @@
-"""honker, with a worker of its own calls for many."""
+"""honker's calls for many; no tasks and no worker, so a bare loop around them."""
 
 from __future__ import annotations
 

@@ -134,8 +134,10 @@ class Upkeep:
         self._silent = True
         self._pause = 0.0
         self._answered_at: float | None = None
-        # Could it not be reached since then, or was an answer of the last round long in coming?
-        self._away = self._waited = False
+        # Could it not be reached since then?
+        self._away = False
+        # Seconds that the last round took, nearly all of them for answers.
+        self._took = 0.0
         # When the silent were judged for the last time, or the store was away.
         self._judged_at = time.monotonic()
 
@@ -228,8 +230,8 @@ class Upkeep:
             wait = self._round(broker, timekeeper)
             self._hearing.round_ends()
             self._answered_at = time.monotonic()
-            self._waited = self._answered_at - began > _DEAF
-            self._away = self._answered_at - began > _PATIENCE / 2
+            self._took = self._answered_at - began
+            self._away = False
             self._pause = 0.0
             self._settle()
             if not self._silent:
@@ -276,8 +278,8 @@ class Upkeep:
         asks again by itself, as MongoDB's does, tells of it by nothing but an answer that comes late.
         """
         now = time.monotonic()
-        waited = 0.0 if self._answered_at is None else now - self._answered_at
-        late = self._waited or waited > _DEAF
+        waited = max(self._took, 0.0 if self._answered_at is None else now - self._answered_at)
+        late = waited > _DEAF
         if self._answered_at is None and broker.can_be_away and not self._hasty:
             # The store may have come back just now, and the others have not yet.
             self._done("rescue", DEAD_AFTER)
