@@ -14,6 +14,7 @@ import pytest
 from penstock.brokers import connect
 from penstock.brokers.inspect import Selection
 from penstock.brokers.listener import Listener, Waking
+from penstock.brokers.postgres import sweeps
 from penstock.brokers.postgres.arrays import Array
 from penstock.brokers.postgres.broker import PostgresBroker
 from penstock.brokers.postgres.holdings import Heads, Holdings
@@ -398,6 +399,31 @@ def test_a_late_commit_is_found_though_claims_have_gone_past_it(
         reader.rollback()
 
 
+def test_what_was_committed_late_is_looked_for_when_nothing_else_is_left(
+    store: PostgresBroker, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeps, "_EVERY", 3600.0)
+    with psycopg.connect(postgres_server.url()) as reader, psycopg.connect(postgres_server.url()) as late:
+        reader.execute("set transaction isolation level repeatable read")
+        reader.execute("select 1")
+        many_dead_entries(store)
+        sent = job()
+        store.enqueue([sent], tx=late)
+        assert claim(store) == []
+        store.enqueue(after := jobs(2))
+        first = claim(store, 2)
+        assert ids(first) == ids(after)
+        late.commit()
+        ended = [Outcome(lease) for lease in first]
+        # It is not time yet, and then it is.
+        assert store.exchange(ended[:1], [QUEUE], 5, ALICE).leases == []
+        store._heads._sweeps.next_at = time.monotonic()
+        store.enqueue(waiting := jobs(1))
+        assert ids(claim(store, 1)) == ids(waiting)
+        assert ids(store.exchange(ended[1:], [QUEUE], 5, ALICE).leases) == [sent.id]
+        reader.rollback()
+
+
 def test_claims_do_not_begin_where_all_entries_are_known_to_be_dead(store: PostgresBroker) -> None:
     many_dead_entries(store, 500)
     assert claim(store) == []
@@ -433,6 +459,23 @@ def test_heads_are_looked_for_from_the_beginning_unless_that_is_far() -> None:
     heads.found([], True, 1.6)
     assert lows(heads, 11.0) != beginning
     assert lows(heads, 11.7) == beginning
+
+
+def test_a_look_that_somebody_waits_for_leaves_a_sweep_to_one_that_finds_nothing() -> None:
+    heads = Heads()
+    beginning = lows(heads, 0.0)
+    assert not heads.sweep_waits(0.01)
+    heads.found([lease("a", 5, 42)], True, 0.0)
+    assert heads.ahead(["a"], 1.1, may_wait=True)["lows"].data != beginning
+    heads.found([], False, 1.1)
+    assert heads.sweep_waits(1.1)
+    assert lows(heads, 1.1) == beginning
+    heads.found([], True, 1.1)
+    assert not heads.sweep_waits(1.2)
+    # Where there is always something it is not put off for ever.
+    assert heads.ahead(["a"], 3.0, may_wait=True)["lows"].data != beginning
+    assert heads.ahead(["a"], 3.2, may_wait=True)["lows"].data == beginning
+    assert not heads.sweep_waits(3.2)
 
 
 def test_a_look_goes_on_where_the_last_one_was_once_that_is_far() -> None:

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from typing import ClassVar
 
 import msgspec
+from psycopg.rows import TupleRow
 
 from penstock.brokers.base import COUNTED, EVERY_BATCH, SOME_BATCHES, Backlog, Exchange, Feature, WorkerInfo
 from penstock.brokers.listener import Listener
@@ -161,12 +162,19 @@ class PostgresBroker(Sides):
             stale = columns.stale(outcomes, ordered, rows[0][0], ruled_out)
         else:
             rows, stale = self._link.run("take", **self._where(queues, limit, holder), at=now), []
-        leases = columns.leases(rows)
-        self._holdings.take(holder, leases)
-        self._heads.found(leases, columns.was_far(rows), time.monotonic())
+        leases = self._found(rows, holder)
+        if not leases and self._heads.sweep_waits(time.monotonic()):
+            rows = self._link.run("take", **self._where(queues, limit, holder, may_wait=False), at=now)
+            leases = self._found(rows, holder)
         if not leases:
             self._gates.ask_ahead(self._link, time.monotonic())
         return Exchange(leases, stale)
+
+    def _found(self, rows: Sequence[TupleRow], holder: Holder) -> list[Lease]:
+        leases = columns.leases(rows)
+        self._holdings.take(holder, leases)
+        self._heads.found(leases, columns.was_far(rows), time.monotonic())
+        return leases
 
     def _exchange_limited(
         self,
@@ -248,9 +256,9 @@ class PostgresBroker(Sides):
             self._gates.ended(session, good, now)
         return stale
 
-    def _where(self, queues: Sequence[str], limit: int, holder: Holder) -> dict[str, object]:
+    def _where(self, queues: Sequence[str], limit: int, holder: Holder, *, may_wait: bool = True) -> dict[str, object]:
         return {
-            **self._heads.ahead(queues, time.monotonic()),
+            **self._heads.ahead(queues, time.monotonic(), may_wait=may_wait),
             "most": limit,
             "worker": holder.worker,
             "process": holder.process,

@@ -67,7 +67,7 @@ class Heads:
     Usually from the very beginning: that keeps the order, and finds everything. But entries of jobs that ended stay in the
     index until it is cleaned, which another session's long transaction holds up, and the way past them grows with every
     job. Once it is long, a process looks from where it was last, and from the beginning about once a second, for what was
-    committed late or given back.
+    committed late or given back. If it can, when it has just found nothing: on the way past 100,000 such entries, 3.6 ms, a job that has come would wait.
     """
 
     def __init__(self) -> None:
@@ -77,17 +77,25 @@ class Heads:
         self._beginnings: dict[tuple[str, ...], dict[str, Array]] = {}
         self._sweeps = Sweeps()
 
-    def ahead(self, queues: Sequence[str], now: float) -> dict[str, Array]:
-        """Where to look, for a claim at a time of the monotonic clock; the queue that comes first changes each time."""
+    def ahead(self, queues: Sequence[str], now: float, *, may_wait: bool = False) -> dict[str, Array]:
+        """Where to look, for a claim at a time of the monotonic clock; the queue that comes first changes each time.
+
+        Parameters:
+            may_wait: as in `Sweeps.begin`.
+        """
         self._turn += 1
         turned = self._asked = self.turned(queues)
         beginning = self._beginnings.get(turned)
         if beginning is None:
             beginning = self._beginnings[turned] = _beginning(turned)
-        if self._sweeps.begin(now):
+        if self._sweeps.begin(now, may_wait=may_wait):
             return beginning
         lows = [self._lows.get((queue, rank), 0) for queue in turned for rank in _RANKS]
         return {**beginning, "lows": Array("int8", lows)}
+
+    def sweep_waits(self, now: float) -> bool:
+        """Is it time to look from the beginning, and the last look did not?"""
+        return self._sweeps.waits(now)
 
     def turned(self, queues: Sequence[str]) -> tuple[str, ...]:
         """The queues in the order to take from, which changes with each claim."""

@@ -17,11 +17,19 @@ class Sweeps:
         self._began = 0.0
         self._sweeps = True
 
-    def begin(self, now: float) -> bool:
-        """A look begins, at a time of the monotonic clock; says whether it is to be from the beginning."""
+    def begin(self, now: float, *, may_wait: bool = False) -> bool:
+        """A look begins, at a time of the monotonic clock; says whether it is to be from the beginning.
+
+        Parameters:
+            may_wait: it need not be, if one that is due has not waited long. Whoever says so asks whether it `waits` when the look has found nothing.
+        """
         self._began = now
-        self._sweeps = now >= self.next_at
+        self._sweeps = now >= self.next_at + (_EVERY if may_wait else 0.0)
         return self._sweeps
+
+    def waits(self, now: float) -> bool:
+        """Is one due, and the last look was not from the beginning?"""
+        return not self._sweeps and now >= self.next_at
 
     def end(self, now: float, *, was_far: bool) -> None:
         """It is over.
