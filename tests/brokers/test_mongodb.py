@@ -15,6 +15,7 @@ import pymongo
 import pytest
 
 from penstock.brokers import connect
+from penstock.brokers.base import WorkerInfo
 from penstock.brokers.diagnosis import Grade, Schema
 from penstock.brokers.inspect import Selection
 from penstock.brokers.listener import Waking
@@ -26,6 +27,7 @@ from penstock.core.prefetch import LARGEST
 from penstock.core.states import State
 from penstock.core.topics import Event, Subscription
 from penstock.errors import ConfigError, SchemaTooNew, StoreError, StoreUnavailable
+from penstock.stores.mongodb_clock import ServerClock
 from penstock.testing.contract.harness import (
     ALICE,
     BOB,
@@ -351,6 +353,17 @@ def test_time_is_the_servers(store: MongoBroker) -> None:
     assert found.run_at == pytest.approx(time.time() + 60, abs=5)
     due = store.promote()
     assert due == pytest.approx(60, abs=5)
+
+
+def test_a_heartbeat_counts_from_when_it_is_written(store: MongoBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A connection that is held up between a question and its answer, or the next question, makes nobody look silent.
+    monkeypatch.setattr(ServerClock, "ask", lambda _: time.time() - 60)
+    monkeypatch.setattr(ServerClock, "now", lambda _: time.time() - 60)
+    store.heartbeat(WorkerInfo(ALICE.worker, "host", 1, "prefork", 2, (QUEUE,), 0.0))
+    monkeypatch.undo()
+    assert store.rescue(dead_after=30) == 0
+    (worker,) = store.inspector().workers()
+    assert worker.silent_for == pytest.approx(0, abs=5)
 
 
 def test_a_worker_that_nobody_heard_of_has_as_long_as_any_other(store: MongoBroker) -> None:

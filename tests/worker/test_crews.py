@@ -47,6 +47,15 @@ def test_a_process_knows_of_beats_before_it_came(both: tuple[Someone, Someone]) 
     assert [one.board.lapsed(107.0, 107.1) for one in both] == [False, False]
 
 
+def test_a_beat_that_is_answered_late_undoes_none_that_was_sent_after_it(both: tuple[Someone, Someone]) -> None:
+    first, _ = both
+    crews = Crews([Lane("app:app", 2)])
+    crews.add(first)
+    for sent_at in (100.0, 105.0, 102.0, 109.0):
+        crews.beat(sent_at, 6.0)
+    assert not first.board.lapsed(100.0, 109.1)
+
+
 def test_who_has_its_only_slot_taken_is_not_woken(both: tuple[Someone, Someone]) -> None:
     # A store that sends jobs by itself does so to those who rest, and they begin it without a word to anybody.
     crews = Crews([Lane("app:app", 2)])

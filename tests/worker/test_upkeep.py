@@ -40,7 +40,7 @@ from penstock.testing.servers import RedisServer
 from penstock.testing.servers.process import LOOPBACK
 from penstock.worker import hearing as hearing_module
 from penstock.worker import upkeep as upkeep_module
-from penstock.worker.upkeep import BEAT, Upkeep
+from penstock.worker.upkeep import BEAT, DEAD_AFTER, Upkeep
 
 SECONDS = 10
 _numbers = itertools.count(1)
@@ -169,6 +169,35 @@ def test_a_store_that_refuses_to_be_cleared_up_still_has_its_delayed_jobs_run(
     assert [str(event) for event in setup.events if isinstance(event, StoreTrouble)] == [
         str(StoreTrouble("upkeep: permission denied for table result: grant this user what it needs"))
     ]
+
+
+def test_a_worker_beats_while_its_upkeep_waits_for_an_answer(queue_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep_module, "BEAT", 0.1)
+    waits, answered = threading.Event(), threading.Event()
+
+    def promote(self: SqliteBroker, **_: object) -> None:
+        waits.set()
+        assert answered.wait(SECONDS)
+
+    setup = Setup(queue_url)
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteBroker, "promote", promote)
+        setup.upkeep.start()
+        assert waits.wait(SECONDS)
+        beats, pause = setup.spokesman.beats, threading.Event()
+        deadline = time.monotonic() + SECONDS
+        while len(beats) < 5:
+            assert time.monotonic() < deadline
+            pause.wait(0.01)
+    assert max(later - earlier for (earlier, _), (later, _) in itertools.pairwise(beats)) < DEAD_AFTER
+    (worker,) = setup.broker.inspector().workers()
+    assert worker.silent_for < DEAD_AFTER
+    answered.set()
+    setup.upkeep.stop()
+    # Nor does it come back on the list, by a heartbeat that nobody waited for.
+    assert "penstock-pacemaker" not in {thread.name for thread in threading.enumerate()}
+    assert list(setup.broker.inspector().workers()) == []
+    setup.broker.close()
 
 
 def test_runs_of_schedules_become_jobs_when_they_are_due(setup: Setup) -> None:

@@ -140,8 +140,10 @@ class Crews:
             return tuple(job for child in self.children for job in child.board.running())
 
     def beat(self, now: float, dead_after: float) -> None:
-        """Note for all processes that their worker has beaten; see `Board.beat`. Safe from any thread."""
+        """Note for all processes that their worker has beaten; see `Board.beat`. Safe from any thread: the answers to heartbeats of two may come in another order."""
         with self._lock:
+            if self._beaten is not None and now < self._beaten[0]:
+                return
             self._beaten = now, dead_after
             for child in self.children:
                 child.board.beat(now, dead_after)

@@ -99,7 +99,7 @@ class Presence:
         self._ring()
 
     def beaten(self, now: float, dead_after: float) -> None:
-        """In the upkeep's thread: a heartbeat is stored."""
+        """A heartbeat is stored. Safe from any thread."""
         self._crews.beat(now, dead_after)
 
     def announce(self) -> None:

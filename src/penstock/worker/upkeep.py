@@ -22,6 +22,7 @@ from penstock.core.verdict import Death, judge, unseen
 from penstock.errors import StoreError
 from penstock.events.emit import Emitter, JobEnded, ListenerDeaf, Rescued, StoreBack, StoreTrouble
 from penstock.worker.hearing import Hearing, Rung
+from penstock.worker.pacemaker import Pacemaker
 from penstock.worker.timekeeper import Timekeeper
 
 #: Seconds between heartbeats.
@@ -61,7 +62,7 @@ class Spokesman(Rung, Protocol):
         """The worker's id."""
 
     def info(self) -> WorkerInfo:
-        """What each heartbeat says."""
+        """What each heartbeat says. Safe from any thread."""
 
     def record(self, broker: Broker, *, last: bool = False) -> None:
         """Write what the worker has counted, where it is time, or where it is the last time; raises nothing."""
@@ -70,7 +71,7 @@ class Spokesman(Rung, Protocol):
         """The first heartbeat is stored, or it has failed, and will be tried again; told once."""
 
     def beaten(self, now: float, dead_after: float) -> None:
-        """A heartbeat that was sent at `now` (monotonic seconds) is stored. A worker is dead that sends none for `dead_after` seconds."""
+        """A heartbeat that was sent at `now` (monotonic seconds) is stored. A worker is dead that sends none for `dead_after` seconds. Safe from any thread."""
 
     def made_ready(self, processes: int) -> None:
         """There is work for so many processes, by this worker's own doing. Does not block."""
@@ -94,7 +95,7 @@ class Upkeep:
 
     Parameters:
         url: of the broker.
-        worker: speaks for the worker; asked and told in this thread.
+        worker: speaks for the worker; asked and told in this thread, but for what is safe from any.
         terms: of the tasks this worker knows, by name: jobs parked for want of them are taken up again, and those of a
             process that died are judged by them.
         hasty: judge at once who is silent. A worker that runs to the end of the queue and leaves would never take up what a
@@ -130,6 +131,7 @@ class Upkeep:
         self._settled = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-upkeep", daemon=True)
+        self._pacemaker = Pacemaker(url, self._beat, BEAT)
         self._due = {"beat": 0.0, "rescue": 0.0, "promote": 0.0, "unpark": 0.0, "prune": 0.0}
         self._silent = True
         self._pause = 0.0
@@ -143,6 +145,7 @@ class Upkeep:
 
     def start(self) -> None:
         """Start; the worker is told when the first heartbeat is stored."""
+        self._pacemaker.start()
         self._thread.start()
 
     def bury(self, process: int, death: Death) -> None:
@@ -181,6 +184,7 @@ class Upkeep:
         try:
             self._serve()
         finally:
+            self._pacemaker.stop()
             self._ended.set()
             self._settle()
 
@@ -240,6 +244,8 @@ class Upkeep:
             self._hearing.wait(wait)
         self._judge_dead(broker)
         self._worker.record(broker, last=True)
+        # It would put the worker on the list again.
+        self._pacemaker.stop()
         broker.depart(self._worker.worker)
 
     def _round(self, broker: Broker, timekeeper: Timekeeper) -> float:
@@ -247,12 +253,10 @@ class Upkeep:
         self._judge_dead(broker)
         # First of all, and again until it is stored: who judges others by their silence must not be silent.
         if self._is_due("beat"):
-            # What has held as it was sent may have no more when it is answered.
-            now = time.monotonic()
-            broker.heartbeat(self._worker.info())
-            self._worker.beaten(now, DEAD_AFTER)
             # By when it was sent: that is what the others know, and they have waited since.
-            self._due["beat"] = now + BEAT
+            beaten_at = self._beat(broker)
+            self._pacemaker.beaten(beaten_at)
+            self._due["beat"] = beaten_at + BEAT
         self._rescue(broker)
         self._look_at_buried(broker)
         if self._is_due("unpark"):
@@ -270,6 +274,14 @@ class Upkeep:
         next_due = _sooner(next_due, timekeeper.fire())
         wait = _PROMOTE if next_due is None else max(0.001, min(_PROMOTE, next_due))
         return min(wait, max(0.0, min(self._due[name] for name in ("beat", "rescue")) - time.monotonic()))
+
+    def _beat(self, broker: Broker) -> float:
+        """Send a heartbeat; returns when that was (monotonic seconds). In this thread, or the pacemaker's."""
+        # What has held as it was sent may have no more when it is answered.
+        now = time.monotonic()
+        broker.heartbeat(self._worker.info())
+        self._worker.beaten(now, DEAD_AFTER)
+        return now
 
     def _rescue(self, broker: Broker) -> None:
         """Give back what silent workers hold. After an outage of the store not yet: the others could not beat either, and are not dead for having been silent.

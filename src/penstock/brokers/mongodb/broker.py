@@ -152,11 +152,11 @@ class MongoBroker(Sides):
 
     def heartbeat(self, worker: WorkerInfo, *, now: float | None = None) -> None:
         """See `Broker.heartbeat`; `now` is in epoch seconds, by the server's clock."""
-        parts = self._opened
+        # The server's time when it is written, however late that is: one that was held up must not make the worker look as if it had been silent since.
+        beat = {"$divide": [{"$toLong": "$$NOW"}, 1000]} if now is None else now
+        shown = {"info": msgspec.msgpack.encode(worker), "beat": beat}
         with self._translating():
-            beat = parts.clock.ask() if now is None else now
-            shown = {"info": msgspec.msgpack.encode(worker), "beat": beat}
-            parts.layout.workers.update_one({"_id": worker.id}, {"$set": shown}, upsert=True)
+            self._opened.layout.workers.update_one({"_id": worker.id}, [{"$set": shown}], upsert=True)
 
     def depart(self, worker: str) -> None:
         """See `Broker.depart`."""
