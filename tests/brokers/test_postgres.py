@@ -360,6 +360,22 @@ def test_the_first_job_of_all_is_heard_that_comes_while_nobody_is_notified(
         assert [told.get(timeout=PATIENCE), told.get(timeout=PATIENCE)] == [1, 1]
 
 
+def test_what_is_given_back_is_heard_of_that_comes_while_nobody_is_notified(
+    store: PostgresBroker, raw: psycopg.Connection
+) -> None:
+    told: SimpleQueue[int] = SimpleQueue()
+    store.enqueue(jobs(1))
+    claim(store)
+
+    def wake() -> None:
+        # As above; and what is given back gets no new place.
+        told.put(store.abandon(ALICE))
+
+    with store.listen(Waking(wake)):
+        raw.execute(f'notify "{store._schema}"')
+        assert [told.get(timeout=PATIENCE), told.get(timeout=PATIENCE)] == [1, 0]
+
+
 def test_a_listener_ends_in_order(store: PostgresBroker, raw: psycopg.Connection) -> None:
     before = {thread.name for thread in threading.enumerate()}
     with store.listen(Waking(lambda: None)):
