@@ -18,13 +18,13 @@ from benchmarks.latency import paced, waits
 from benchmarks.places import folder
 from benchmarks.tasks import STAMP
 from penstock import Penstock
-from penstock.testing.servers import MongoServer, RabbitServer, RedisServer
+from penstock.testing.servers import MongoServer, PostgresServer, RabbitServer, RedisServer
 
 _numbers = itertools.count(1)
 
 
 def run(quick: bool) -> list[Figure]:
-    """Jobs that are stored one by one on SQLite, MongoDB and RabbitMQ; from the call to the first line of a job at an idle worker on Redis and RabbitMQ. Raw are one bare process, and two."""
+    """Jobs that are stored one by one on SQLite, MongoDB and RabbitMQ; from the call to the first line of a job at an idle worker on PostgreSQL, Redis and RabbitMQ. Raw are one bare process, and two."""
     jobs, rounds = (100, 2) if quick else (300, 8)
     count = 300 if quick else 1_000
     with folder() as place:
@@ -51,6 +51,9 @@ def run(quick: bool) -> list[Figure]:
                 least=0.5,
             )
         ]
+    with folder() as place, PostgresServer(durable=True) as postgres:
+        server = postgres.url()
+        figures += _started("PostgreSQL", lambda: f"{server}?schema=floor{next(_numbers)}", server, place, jobs, rounds)
     with folder() as place, RabbitServer(durable=True) as rabbit:
 
         def new() -> str:

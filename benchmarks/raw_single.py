@@ -1,6 +1,6 @@
 """One job after the other with a store's driver alone: sent and confirmed, taken by an idle process, ended; nothing is lost, and nothing else is kept.
 
-`python -m benchmarks.raw_single redis|rabbitmq URL STAMPS` takes jobs until it is killed, and stamps each as its task would.
+`python -m benchmarks.raw_single postgresql|redis|rabbitmq URL STAMPS` takes jobs until it is killed, and stamps each as its task would.
 """
 
 from __future__ import annotations
@@ -24,9 +24,14 @@ _PATIENCE = 1.0
 @contextmanager
 def sender(kind: str, url: str) -> Iterator[Callable[[int], object]]:
     """What sends a number, and returns when the server has it."""
-    with {"sqlite": _to_sqlite, "mongodb": _to_mongodb, "redis": _to_redis, "rabbitmq": _to_rabbitmq}[kind](
-        url
-    ) as send:
+    senders = {
+        "sqlite": _to_sqlite,
+        "postgresql": _to_postgresql,
+        "mongodb": _to_mongodb,
+        "redis": _to_redis,
+        "rabbitmq": _to_rabbitmq,
+    }
+    with senders[kind](url) as send:
         yield send
 
 
@@ -38,6 +43,18 @@ def _to_sqlite(path: str) -> Iterator[Callable[[int], object]]:
         connection.execute("pragma synchronous = full")
         connection.execute("create table job (number integer primary key, payload blob not null)")
         yield lambda number: connection.execute("insert into job (payload) values (?)", (b"%d" % number,))
+
+
+@contextmanager
+def _to_postgresql(url: str) -> Iterator[Callable[[int], object]]:
+    """A row, and a word to those who wait, by one statement and its commit."""
+    import psycopg
+
+    send = "with sent as (insert into raw_single (number) values (%s)) select pg_notify('raw_single', '')"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("drop table if exists raw_single")
+        connection.execute("create table raw_single (number integer primary key, held integer)")
+        yield lambda number: connection.execute(send, (number,), prepare=True)
 
 
 @contextmanager
@@ -73,6 +90,25 @@ def _to_rabbitmq(url: str) -> Iterator[Callable[[int], object]]:
     connection.close()
 
 
+def take_postgresql(url: str, stamp: Callable[[int], None]) -> None:
+    """Take from PostgreSQL: a job is held by a commit, and deleted by another when it has ended."""
+    import psycopg
+
+    take = """
+        update raw_single set held = pg_backend_pid() where number = (
+          select number from raw_single where held is null order by number limit 1 for update skip locked)
+        returning number
+    """
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("listen raw_single")
+        while True:
+            for _ in connection.notifies(timeout=_PATIENCE, stop_after=1):
+                pass
+            while (found := connection.execute(take, prepare=True).fetchone()) is not None:
+                stamp(found[0])
+                connection.execute("delete from raw_single where number = %s", found, prepare=True)
+
+
 def take_redis(url: str, stamp: Callable[[int], None]) -> None:
     """Take from Redis: a job is held in a second list until it has ended."""
     import redis
@@ -106,7 +142,7 @@ def main() -> None:
     """Take jobs until killed."""
     kind, url, path = sys.argv[1:]
     with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
-        take = {"redis": take_redis, "rabbitmq": take_rabbitmq}[kind]
+        take = {"postgresql": take_postgresql, "redis": take_redis, "rabbitmq": take_rabbitmq}[kind]
         take(url, lambda number: STAMP.pack_into(memory, number * STAMP.size, time.monotonic()))
 
 

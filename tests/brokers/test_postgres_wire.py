@@ -102,3 +102,67 @@ def test_notifications_are_heard_whether_they_come_alone_or_with_an_answer(
         other.execute("notify news, 'two'")
     assert wire.run("select 1", {}) == [(1,)]
     assert wire.heard() == ["one", "two"]
+
+
+SUM = "select %(a)s + %(b)s"
+
+
+def prepared(wire: Wire) -> int:
+    """How many statements the session has ready."""
+    ((count,),) = wire.run("select count(*) from pg_prepared_statements", {})
+    return int(count)
+
+
+def test_what_comes_often_is_prepared_for_each_kind_of_values(wire: Wire) -> None:
+    for number in range(10):
+        assert wire.run(SUM, {"a": number, "b": 1}, often=True) == [(number + 1,)]
+        assert prepared(wire) == (number >= 4)
+        assert wire.run(SUM, {"a": number, "b": 1}) == [(number + 1,)]
+    for _ in range(6):
+        assert wire.run(SUM, {"a": 1 << 40, "b": 1}, often=True) == [((1 << 40) + 1,)]
+        assert wire.run("select 1", {}, often=True) == [(1,)]
+    assert prepared(wire) == 3
+
+
+def test_a_session_is_not_filled_with_what_is_prepared(wire: Wire) -> None:
+    for number in range(60):
+        for _ in range(6):
+            assert wire.run(f"select %(a)s + {number}", {"a": 1}, often=True) == [(number + 1,)]
+    assert prepared(wire) == 50
+
+
+def test_what_the_session_has_forgotten_is_sent_as_a_whole(wire: Wire) -> None:
+    for _ in range(6):
+        wire.run(SUM, {"a": 1, "b": 1}, often=True)
+    # As where a pooler hands out a session that another has had.
+    wire.run("deallocate all", {})
+    for _ in range(10):
+        assert wire.run(SUM, {"a": 1, "b": 2}, often=True) == [(3,)]
+    assert prepared(wire) == 0
+
+
+def test_what_another_has_prepared_in_the_session_is_used(wire: Wire) -> None:
+    other = Wire(wire.connection)
+    for each in (wire, other):
+        for number in range(6):
+            assert each.run(SUM, {"a": number, "b": 2}, often=True) == [(number + 2,)]
+    assert prepared(wire) == 1
+
+
+def test_what_has_changed_since_it_was_prepared_is_as_it_is_now(wire: Wire) -> None:
+    wire.run("create temporary table kept (n integer)", {})
+    wire.run("insert into kept values (7)", {})
+    for _ in range(6):
+        assert wire.run("select * from kept", {}, often=True) == [(7,)]
+    wire.run("alter table kept alter n type text", {})
+    for _ in range(2):
+        assert wire.run("select * from kept", {}, often=True) == [("7",)]
+
+
+def test_an_error_of_what_is_prepared_leaves_it_prepared(wire: Wire) -> None:
+    for _ in range(6):
+        wire.run("select 12 / %(n)s", {"n": 4}, often=True)
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        wire.run("select 12 / %(n)s", {"n": 0}, often=True)
+    assert wire.run("select 12 / %(n)s", {"n": 3}, often=True) == [(4,)]
+    assert prepared(wire) == 1

@@ -153,8 +153,8 @@ def _within(gen: Generator[Any, Any, T], patience: float) -> Generator[Any, Any,
 def connect(url: PostgresUrl, *, patience: float = PATIENCE) -> Connection:
     """Connect, in autocommit mode.
 
-    Nothing is prepared on the server's side, where a pooler such as PgBouncer might hand the next statement to another
-    session.
+    The driver prepares nothing on the server's side, where a pooler such as PgBouncer might hand the next statement to
+    another session.
 
     Parameters:
         patience: seconds for which the server may give no sign of life during a statement.

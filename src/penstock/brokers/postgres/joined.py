@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from penstock.brokers.postgres.link import Session
-from penstock.brokers.postgres.wire import fetched, prepared
+from penstock.brokers.postgres.wire import cursor_of, fetched
 from penstock.errors import ConfigError
 from penstock.stores.pending import Pending, Unfit
 from penstock.stores.statements import Statements
@@ -39,7 +39,7 @@ def joined(tx: object, sql: Statements) -> Session:
     connection = tx if isinstance(tx, psycopg.Connection) else _unwrapped(tx)
     if connection.closed:
         raise ConfigError("tx is a connection that is closed: hand over an open one")
-    return Session(partial(fetched, prepared(connection)), sql)
+    return Session(partial(fetched, cursor_of(connection)), sql)
 
 
 def _unwrapped(tx: Any) -> psycopg.Connection[Any]:

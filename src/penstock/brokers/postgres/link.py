@@ -17,6 +17,8 @@ from penstock.stores.statements import Statements
 #: The database undid the whole statement for the sake of another session: the same again is right.
 _AGAIN = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _TRIES = 4
+#: What each job needs. They only call functions, whose plans do not depend on the values: nothing is lost by a plan for all of them.
+_OFTEN = frozenset({"exchange", "finish", "store_one", "take"})
 #: The peer has closed its end: Linux tells at once, others by what is read.
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)
 
@@ -56,7 +58,7 @@ class Link:
         for tries in range(_TRIES):
             wire = self._connected()
             try:
-                return wire.run(self.sql[name], parameters)
+                return wire.run(self.sql[name], parameters, often=name in _OFTEN)
             except psycopg.Error as error:
                 if isinstance(error, _AGAIN) and tries + 1 < _TRIES:
                     continue

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import select
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
+from hashlib import blake2b
 from typing import Any
 
 import psycopg
@@ -19,6 +22,10 @@ from penstock.stores import postgres
 from penstock.stores.pending import Binary, BinaryDumper
 
 _PARAMETER = re.compile(r"%(?:%|\((\w+)\)s)")
+#: Uses of a statement, with values of the same types, from which on it is prepared; and how many of them a session keeps, at most.
+_OFTEN, _MOST = 5, 50
+#: The session knows nothing of it, for a pooler has handed us another, or what it knows is out of date.
+_FORGOTTEN = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.FeatureNotSupported)
 
 
 class Wire:
@@ -31,22 +38,60 @@ class Wire:
     def __init__(self, connection: postgres.Connection) -> None:
         self.connection = connection
         self._pgconn = connection.pgconn
-        self._transformer = Transformer.from_context(prepared(connection))
+        self._transformer = Transformer.from_context(cursor_of(connection))
         self._socket = connection.fileno()
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
+        self._prepares = True
+        #: Statements, and the types of their values: how often they were used, and what they were prepared as.
+        self._uses: Counter[tuple[object, ...]] = Counter()
+        self._prepared: dict[tuple[object, ...], bytes] = {}
 
-    def run(self, text: str, parameters: Mapping[str, object]) -> list[TupleRow]:
-        """Run a statement; returns as `fetched` does."""
+    def run(self, text: str, parameters: Mapping[str, object], *, often: bool = False) -> list[TupleRow]:
+        """Run a statement; returns as `fetched` does.
+
+        Parameters:
+            often: prepare it in the session if it comes again and again. Outside of a transaction only: it may fail, and is run once more then.
+        """
+        if often and self._prepares:
+            query, values = self._dumped(text, parameters)
+            name = self._name(query)
+            if name is not None:
+                self._pgconn.send_query_prepared(name, values, self._transformer.formats, Format.BINARY)
+                try:
+                    return self.answer()
+                except _FORGOTTEN:
+                    self._prepares = False
         self.send(text, parameters)
         return self.answer()
 
     def send(self, text: str, parameters: Mapping[str, object]) -> None:
         """Send a statement, and go on; `answer` is to be called next."""
-        query, names = _numbered(text)
+        query, values = self._dumped(text, parameters)
         transformer = self._transformer
-        values = transformer.dump_sequence([parameters[name] for name in names], [PyFormat.AUTO] * len(names))
         self._pgconn.send_query_params(query, values, transformer.types, transformer.formats, Format.BINARY)
+
+    def _dumped(self, text: str, parameters: Mapping[str, object]) -> tuple[bytes, Sequence[Buffer | None]]:
+        query, names = _numbered(text)
+        return query, self._transformer.dump_sequence(
+            [parameters[name] for name in names], [PyFormat.AUTO] * len(names)
+        )
+
+    def _name(self, query: bytes) -> bytes | None:
+        """As what it is prepared, for values of the types of those that were dumped last; None where it is not."""
+        types = self._transformer.types
+        key = query, types
+        if key not in self._prepared:
+            self._uses[key] += 1
+            if self._uses[key] < _OFTEN or len(self._prepared) >= _MOST:
+                return None
+            # Made of what it stands for: behind a pooler others prepare theirs in the same session.
+            name = b"penstock_" + blake2b(repr(types).encode() + query, digest_size=16).hexdigest().encode()
+            self._pgconn.send_prepare(name, query, types)
+            with suppress(psycopg.errors.DuplicatePreparedStatement):
+                self.answer()
+            self._prepared[key] = name
+        return self._prepared[key]
 
     def answer(self) -> list[TupleRow]:
         """What came of the statement that was sent."""
@@ -115,7 +160,7 @@ def _numbered(text: str) -> tuple[bytes, tuple[str, ...]]:
     return _PARAMETER.sub(number, text).encode(), tuple(names)
 
 
-def prepared(connection: psycopg.Connection[Any]) -> psycopg.Cursor[TupleRow]:
+def cursor_of(connection: psycopg.Connection[Any]) -> psycopg.Cursor[TupleRow]:
     """A cursor with plain rows, binary values and our own types, whatever its connection is set to."""
     cursor: psycopg.Cursor[TupleRow] = psycopg.Cursor(connection, row_factory=tuple_row)
     cursor.format = Format.BINARY
