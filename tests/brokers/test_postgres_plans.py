@@ -9,22 +9,30 @@ from contextlib import closing
 import psycopg
 import pytest
 
+from penstock import Penstock, chain, group
 from penstock.brokers import connect
+from penstock.brokers.base import COUNTED
 from penstock.brokers.inspect import Selection
 from penstock.brokers.postgres import census
 from penstock.brokers.postgres.broker import PostgresBroker
 from penstock.core.job import Failure
 from penstock.core.limiter import Limit, gate
-from penstock.core.outcome import Ending, Outcome
+from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.states import State
 from penstock.testing.contract.harness import ALICE, BOB, QUEUE, beat, claim, job, jobs
 from penstock.testing.servers import PostgresServer
 
-SIZES = (50, 2_000, 40_000)
+#: The smallest is enough for all of the tests, which take jobs out of it.
+SIZES = (300, 2_000, 40_000)
+#: As many as the largest has, of which PostgreSQL knows nothing: it has looked when the queue was empty.
+UNKNOWN = 40_001
 _numbers = itertools.count()
 _WAYS = re.compile(
     r"(?:Seq|Index|Index Only|Bitmap Heap|Bitmap Index|Tid|Tid Range) Scan.*? on \w+|Sort|Hash Join|Merge Join"
 )
+
+_READ = re.compile(r"Scan.*? on \w+.*?actual rows=(\d+) loops=(\d+)")
+_IN_VAIN = re.compile(r"Rows Removed by (?:Join )?Filter: (\d+)")
 
 
 def take(store: PostgresBroker) -> None:
@@ -107,12 +115,23 @@ def keyed(store: PostgresBroker) -> None:
         leases = [lease for lease in given.leases if lease.gate is not None]
 
 
+def stages(store: PostgresBroker) -> None:
+    with closing(Penstock(f"{store._link.url.shown}?schema={store._schema}")) as app:
+        task = app.task(name="t", queue="stages")(abs)
+        chain(group(*[task.si(1)] * 20), group(*[task.si(1)] * 20), task.si(1)).delay()
+    for expected in (20, 20, 1):
+        leases = store.exchange((), ["stages"], 100, ALICE).leases
+        assert len(leases) == expected
+        ended = [Outcome(lease, steps=(Step(lease.batch, 1),)) for lease in leases if lease.batch is not None]
+        assert store.exchange(ended, (), 0, ALICE).stale == []
+
+
 def due(store: PostgresBroker) -> None:
     assert store.schedules().due(100).rows == []
 
 
 HOT: list[Callable[[PostgresBroker], None]] = [
-    take, exchange, mixed_endings, enqueue, give_back, rescue, promote, unpark, upkeep, look_after, limited, keyed,
+    take, exchange, mixed_endings, enqueue, give_back, rescue, promote, unpark, upkeep, look_after, limited, keyed, stages,
 ]  # fmt: skip
 
 
@@ -120,7 +139,7 @@ HOT: list[Callable[[PostgresBroker], None]] = [
 def deep(postgres_server: PostgresServer) -> Iterator[dict[int, PostgresBroker]]:
     """A queue of each size, with as many delayed jobs, and what PostgreSQL then knows of it."""
     stores: dict[int, PostgresBroker] = {}
-    for size in SIZES:
+    for size in (*SIZES, UNKNOWN):
         store = connect(f"{postgres_server.url()}?schema=deep{next(_numbers)}")
         assert isinstance(store, PostgresBroker)
         store.open()
@@ -131,9 +150,19 @@ def deep(postgres_server: PostgresServer) -> Iterator[dict[int, PostgresBroker]]
             )
             for (table,) in tables.fetchall():
                 connection.execute(f"alter table {store._schema}.{table} set (autovacuum_enabled = off)")
+            if size == UNKNOWN:
+                # Of pages with nothing in them it concludes that there is nothing in any others.
+                store.enqueue(jobs(size))
+                leases = claim(store, size)
+                assert store.exchange([Outcome(lease) for lease in leases], (), 0, ALICE).stale == []
+                for (table,) in connection.execute(
+                    "select relname from pg_stat_user_tables where schemaname = %s", (store._schema,)
+                ).fetchall():
+                    connection.execute(f"vacuum (truncate off, analyze) {store._schema}.{table}")
             store.enqueue(jobs(size))
             store.enqueue(jobs(size, run_at=1e10))
-            connection.execute(f"analyze {store._schema}.job")
+            if size != UNKNOWN:
+                connection.execute(f"analyze {store._schema}.job")
         stores[size] = store
     yield stores
     for store in stores.values():
@@ -142,6 +171,11 @@ def deep(postgres_server: PostgresServer) -> Iterator[dict[int, PostgresBroker]]
 
 def ways(store: PostgresBroker, work: Callable[[PostgresBroker], None]) -> list[str]:
     """How every statement of some work goes through the tables, in order."""
+    return [" ".join(way.split()) for plan in plans(store, work) for way in _WAYS.findall(plan)]
+
+
+def plans(store: PostgresBroker, work: Callable[[PostgresBroker], None]) -> list[str]:
+    """The plan of every statement of some work, with what it came to."""
     plans: list[str] = []
     with closing(PostgresBroker(f"{store._link.url.shown}?schema={store._schema}")) as fresh:
         fresh.open()
@@ -149,11 +183,11 @@ def ways(store: PostgresBroker, work: Callable[[PostgresBroker], None]) -> list[
         connection.add_notice_handler(lambda notice: plans.append(notice.message_primary or ""))
         connection.execute(
             "load 'auto_explain'; set client_min_messages = log; set auto_explain.log_min_duration = 0; "
-            "set auto_explain.log_nested_statements = on"
+            "set auto_explain.log_nested_statements = on; set auto_explain.log_analyze = on; set auto_explain.log_timing = off"
         )
         work(fresh)
         connection.execute("set auto_explain.log_min_duration = -1")
-    return [" ".join(way.split()) for plan in plans if "uto_explain" not in plan for way in _WAYS.findall(plan)]
+    return [plan for plan in plans if "uto_explain" not in plan]
 
 
 def test_a_claim_reads_the_head_of_the_ready_set_in_its_order(deep: dict[int, PostgresBroker]) -> None:
@@ -198,6 +232,15 @@ def test_a_hot_statement_never_reads_all_jobs(
 ) -> None:
     through = [way for way in ways(deep[SIZES[-1]], work) if way.startswith(("Seq", "Bitmap")) and way.endswith(" job")]
     assert through == []
+
+
+@pytest.mark.parametrize("work", HOT)
+def test_a_hot_statement_reads_little_of_a_queue_of_which_nothing_is_known(
+    deep: dict[int, PostgresBroker], work: Callable[[PostgresBroker], None]
+) -> None:
+    for plan in plans(deep[UNKNOWN], work):
+        read = [int(rows) * int(loops) for rows, loops in _READ.findall(plan)] + list(map(int, _IN_VAIN.findall(plan)))
+        assert max(read, default=0) <= COUNTED + 1_000, plan
 
 
 def test_a_look_at_a_deep_queue_reads_a_part_of_it(deep: dict[int, PostgresBroker]) -> None:
