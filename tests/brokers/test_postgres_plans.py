@@ -15,7 +15,7 @@ from penstock.brokers.base import COUNTED
 from penstock.brokers.inspect import Selection
 from penstock.brokers.postgres import census
 from penstock.brokers.postgres.broker import PostgresBroker
-from penstock.core.job import Failure
+from penstock.core.job import Dedup, Failure
 from penstock.core.limiter import Limit, gate
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.states import State
@@ -126,12 +126,33 @@ def stages(store: PostgresBroker) -> None:
         assert store.exchange(ended, (), 0, ALICE).stale == []
 
 
+def chosen(store: PostgresBroker) -> None:
+    store.enqueue(sent := jobs(20, queue="chosen"))
+    these = Selection(ids=tuple(each.id for each in sent))
+    inspector = store.inspector()
+    assert inspector.cancel(these) == 20
+    assert inspector.retry(these) == 20
+    held = store.exchange((), ["chosen"], 5, BOB).leases
+    assert inspector.delete(these) == 15
+    assert inspector.cancel(these) == 5
+    ended = [Outcome(lease, Ending.DEAD, crashes=1) for lease in held]
+    assert store.exchange(ended, (), 0, BOB).stale == []
+    assert inspector.delete(these) == 5
+
+
+def unique(store: PostgresBroker) -> None:
+    for _ in range(3):
+        store.enqueue([job(queue="unique", unique="k", dedup=Dedup(replace=True))])
+    (lease,) = store.exchange((), ["unique"], 5, BOB).leases
+    assert store.exchange([Outcome(lease)], (), 0, BOB).stale == []
+
+
 def due(store: PostgresBroker) -> None:
     assert store.schedules().due(100).rows == []
 
 
 HOT: list[Callable[[PostgresBroker], None]] = [
-    take, exchange, mixed_endings, enqueue, give_back, rescue, promote, unpark, upkeep, look_after, limited, keyed, stages,
+    take, exchange, mixed_endings, enqueue, give_back, rescue, promote, unpark, upkeep, look_after, limited, keyed, stages, unique,
 ]  # fmt: skip
 
 
@@ -190,6 +211,12 @@ def plans(store: PostgresBroker, work: Callable[[PostgresBroker], None]) -> list
     return [plan for plan in plans if "uto_explain" not in plan]
 
 
+def most_read(plan: str) -> int:
+    """The most rows that one step of a plan has read, or read in vain."""
+    read = [int(rows) * int(loops) for rows, loops in _READ.findall(plan)]
+    return max([0, *read, *map(int, _IN_VAIN.findall(plan))])
+
+
 def test_a_claim_reads_the_head_of_the_ready_set_in_its_order(deep: dict[int, PostgresBroker]) -> None:
     through = [way for way in ways(deep[SIZES[-1]], take) if way.endswith(" job")]
     # Before it comes the look whether any job keeps an order.
@@ -239,8 +266,12 @@ def test_a_hot_statement_reads_little_of_a_queue_of_which_nothing_is_known(
     deep: dict[int, PostgresBroker], work: Callable[[PostgresBroker], None]
 ) -> None:
     for plan in plans(deep[UNKNOWN], work):
-        read = [int(rows) * int(loops) for rows, loops in _READ.findall(plan)] + list(map(int, _IN_VAIN.findall(plan)))
-        assert max(read, default=0) <= COUNTED + 1_000, plan
+        assert most_read(plan) <= COUNTED + 1_000, plan
+
+
+def test_a_command_for_many_jobs_reads_the_queue_once_at_most_for_all_of_them(deep: dict[int, PostgresBroker]) -> None:
+    for plan in plans(deep[UNKNOWN], chosen):
+        assert most_read(plan) <= 3 * UNKNOWN, plan
 
 
 def test_a_look_at_a_deep_queue_reads_a_part_of_it(deep: dict[int, PostgresBroker]) -> None:

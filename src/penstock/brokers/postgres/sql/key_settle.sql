@@ -3,8 +3,8 @@
 with holder as materialized (
   select id, claim is not null as runs from penstock.job where uniq = %(key)s and id <> %(id)s::uuid for update
 ), freed as (
-  update penstock.job j set uniq = null from holder where j.id = holder.id and holder.runs and %(started)s
+  update penstock.job j set uniq = null from holder where j.id = any(array[holder.id]) and holder.runs and %(started)s
 ), gone as (
-  delete from penstock.job j using holder where j.id = holder.id and not holder.runs and %(replace)s returning j.id
+  delete from penstock.job j using holder where j.id = any(array[holder.id]) and not holder.runs and %(replace)s returning j.id
 )
 select max(id::text)::uuid from gone

@@ -2,7 +2,7 @@
 -- Out: the ids of those that are kept. The jobs are locked: none of them can be given back before this commits.
 with held as materialized (
   select j.id, j.claim from penstock.job j
-  where j.id = any(%(jobs)s) and j.claim = any(%(claims)s) order by j.id for share
+  where j.id = any(%(jobs)s) and j.claim = any(%(claims)s) order by uuid_send(j.id) for share
 )
 insert into penstock.result (id, value, expires_at)
 select x.id, x.value, penstock.moment(extract(epoch from coalesce(penstock.moment(%(at)s::float8), clock_timestamp()))::float8 + x.ttl)

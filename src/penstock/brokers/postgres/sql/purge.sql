@@ -2,7 +2,7 @@
 with these as (
   select id from penstock.job where (queue = %(queue)s or (queue >= ',' || %(queue)s || ',' and queue < ',' || %(queue)s || '-')) and state in (0, 1) and claim is null order by id for update
 ), gone as (
-  delete from penstock.job j using these where j.id = these.id returning j.batch, j.items
+  delete from penstock.job j using these where j.id = any(array[these.id]) returning j.batch, j.items
 ), shrunk as (
   update penstock.batch b
   set total = b.total - case when st.id is null then s.items else 0 end, failed = b.failed + case when st.id is null then 0 else s.items end
