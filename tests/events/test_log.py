@@ -21,6 +21,20 @@ print(*[logging.getLogger(name).isEnabledFor(logging.DEBUG) for name in ("pensto
     assert done.stdout.split() == ["True", "False"]
 
 
+def test_what_a_driver_says_of_a_connection_that_was_lost_is_no_traceback() -> None:
+    program = """
+from pymongo.logger import _log_client_error
+from penstock.events.log import configure
+configure(verbose=False)
+try:
+    raise ConnectionError
+except ConnectionError:
+    _log_client_error()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert done.stderr == ""
+
+
 def test_jobs_that_came_to_the_same_end_are_one_line(caplog: pytest.LogCaptureFixture) -> None:
     emitter = Emitter()
     log_events(emitter)

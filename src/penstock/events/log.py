@@ -48,6 +48,8 @@ def log_events(emitter: Emitter) -> None:
 def configure(verbose: bool) -> None:
     """Log to standard error, for programs whose main module is Penstock's own."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+    # When it can't clear up behind a connection that was lost it says so with fifty lines of its own code. The server clears up by itself, and the loss is told of here.
+    logging.getLogger("pymongo.client").setLevel(logging.CRITICAL)
     if verbose:
         # Ours alone: a database's driver tells of every command.
         _log.setLevel(logging.DEBUG)
