@@ -46,7 +46,7 @@ class Sizes(msgspec.Struct, frozen=True):
 
 QUICK = Sizes(one=300, share=0.1, paced=51, idle=1, rounds=1, orders=2_000)
 #: More rounds rather than longer ones: what else the host does comes in seconds and minutes, and the median leaves it out. But of 200 waits the 99th percentile is
-#: the second longest, and goes from 3.2 to 9.8 ms in ten rounds on PostgreSQL; of 400 it is the fourth.
+#: the second longest, and goes from 3.2 to 9.8 ms in six rounds on PostgreSQL; of 400 it is the fourth.
 FULL = Sizes(one=2_000, share=0.5, paced=401, idle=2, rounds=5, orders=20_000)
 
 

@@ -4,7 +4,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from queue import SimpleQueue
 
 import msgspec
@@ -393,15 +393,22 @@ def many_dead_entries(store: PostgresBroker, count: int = 1500) -> None:
         outcomes = [Outcome(lease) for lease in leases]
 
 
-def test_a_late_commit_is_found_though_claims_have_gone_past_it(
-    store: PostgresBroker, postgres_server: PostgresServer
-) -> None:
-    with psycopg.connect(postgres_server.url()) as reader, psycopg.connect(postgres_server.url()) as late:
+@contextmanager
+def uncommitted(store: PostgresBroker, server: PostgresServer) -> Iterator[tuple[bytes, psycopg.Connection]]:
+    """A job that another session has stored behind many dead entries, which stay while the context is open, and has still to commit; its id, and that session."""
+    with psycopg.connect(server.url()) as reader, psycopg.connect(server.url()) as late:
         reader.execute("set transaction isolation level repeatable read")
         reader.execute("select 1")
         many_dead_entries(store)
-        sent = job()
-        store.enqueue([sent], tx=late)
+        (sent,) = store.enqueue(jobs(1), tx=late)
+        yield sent, late
+        reader.rollback()
+
+
+def test_a_late_commit_is_found_though_claims_have_gone_past_it(
+    store: PostgresBroker, postgres_server: PostgresServer
+) -> None:
+    with uncommitted(store, postgres_server) as (sent, late):
         assert claim(store) == []
         assert store._heads._sweeps.next_at > time.monotonic()
         store.enqueue(after := jobs(3))
@@ -411,20 +418,14 @@ def test_a_late_commit_is_found_though_claims_have_gone_past_it(
         deadline = time.monotonic() + PATIENCE
         while not (found := claim(store)):
             assert time.monotonic() < deadline
-        assert ids(found) == [sent.id]
-        reader.rollback()
+        assert ids(found) == [sent]
 
 
 def test_what_was_committed_late_is_looked_for_when_nothing_else_is_left(
     store: PostgresBroker, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeps, "_EVERY", 3600.0)
-    with psycopg.connect(postgres_server.url()) as reader, psycopg.connect(postgres_server.url()) as late:
-        reader.execute("set transaction isolation level repeatable read")
-        reader.execute("select 1")
-        many_dead_entries(store)
-        sent = job()
-        store.enqueue([sent], tx=late)
+    with uncommitted(store, postgres_server) as (sent, late):
         assert claim(store) == []
         store.enqueue(after := jobs(2))
         first = claim(store, 2)
@@ -436,8 +437,7 @@ def test_what_was_committed_late_is_looked_for_when_nothing_else_is_left(
         store._heads._sweeps.next_at = time.monotonic()
         store.enqueue(waiting := jobs(1))
         assert ids(claim(store, 1)) == ids(waiting)
-        assert ids(store.exchange(ended[1:], [QUEUE], 5, ALICE).leases) == [sent.id]
-        reader.rollback()
+        assert ids(store.exchange(ended[1:], [QUEUE], 5, ALICE).leases) == [sent]
 
 
 def test_claims_do_not_begin_where_all_entries_are_known_to_be_dead(store: PostgresBroker) -> None:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import pairwise
 
 import pytest
@@ -112,18 +112,9 @@ def test_a_worker_whose_connections_fall_silent_is_still_heard_of(redis_server: 
                 beats.wait(1)
                 proxy.fall_silent()
             beats.wait(2)
-            with connect_to(url) as broker:
+            with closing(connect(url)) as broker:
+                broker.open()
                 (worker,) = broker.inspector().workers()
                 assert worker.silent_for < SECONDS
     finally:
         proxy.close()
-
-
-@contextmanager
-def connect_to(url: str) -> Iterator[Broker]:
-    broker = connect(url)
-    broker.open()
-    try:
-        yield broker
-    finally:
-        broker.close()

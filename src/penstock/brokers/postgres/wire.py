@@ -53,21 +53,23 @@ class Wire:
         Parameters:
             often: prepare it in the session if it comes again and again. Outside of a transaction only: it may fail, and is run once more then.
         """
-        if often and self._prepares:
-            query, values = self._dumped(text, parameters)
-            name = self._name(query)
-            if name is not None:
-                self._pgconn.send_query_prepared(name, values, self._transformer.formats, Format.BINARY)
-                try:
-                    return self.answer()
-                except _FORGOTTEN:
-                    self._prepares = False
-        self.send(text, parameters)
+        query, values = self._dumped(text, parameters)
+        name = self._name(query) if often and self._prepares else None
+        if name is not None:
+            self._pgconn.send_query_prepared(name, values, self._transformer.formats, Format.BINARY)
+            try:
+                return self.answer()
+            except _FORGOTTEN:
+                self._prepares = False
+        self._send(query, values)
         return self.answer()
 
     def send(self, text: str, parameters: Mapping[str, object]) -> None:
         """Send a statement, and go on; `answer` is to be called next."""
-        query, values = self._dumped(text, parameters)
+        self._send(*self._dumped(text, parameters))
+
+    def _send(self, query: bytes, values: Sequence[Buffer | None]) -> None:
+        """Send a statement with the values that were dumped last."""
         transformer = self._transformer
         self._pgconn.send_query_params(query, values, transformer.types, transformer.formats, Format.BINARY)
 
