@@ -124,6 +124,7 @@ def test_who_stands_by_is_sent_one_job_of_each_lane_and_told(store: AmqpBroker, 
         rest = [each for each in sent if each.id != lease.id]
         assert sorted(ids(claim(other, BOB))) == sorted(ids(rest))
         assert store.exchange([Outcome(lease)], [QUEUE], 100, ALICE) == Exchange([], [])
+        rung.clear()
         assert store.standby([QUEUE], rung.set)
         other.enqueue(more := [job(), job(priority=9)])
         assert rung.wait(PATIENCE)
