@@ -440,6 +440,27 @@ def test_what_was_committed_late_is_looked_for_when_nothing_else_is_left(
         assert ids(store.exchange(ended[1:], [QUEUE], 5, ALICE).leases) == [sent]
 
 
+def test_one_process_at_a_time_looks_from_the_beginning(
+    store: PostgresBroker, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that do at once are both away for as long as it takes, and what comes meanwhile waits for them."""
+    monkeypatch.setattr(sweeps, "_EVERY", 3600.0)
+    with uncommitted(store, postgres_server) as (sent, late):
+        assert claim(store) == []
+        store.enqueue(after := jobs(1))
+        assert ids(claim(store)) == ids(after)
+        late.commit()
+        store._heads._sweeps.next_at = time.monotonic()
+        with psycopg.connect(postgres_server.url()) as another:
+            another.execute("select pg_advisory_xact_lock(hashtext(%s), 3)", [store._schema])
+            assert claim(store) == []
+        # It goes on from where it was, and has its turn later.
+        assert store._heads._sweeps.next_at > time.monotonic() + 60
+        assert claim(store) == []
+        store._heads._sweeps.next_at = time.monotonic()
+        assert ids(claim(store)) == [sent]
+
+
 def test_claims_do_not_begin_where_all_entries_are_known_to_be_dead(store: PostgresBroker) -> None:
     many_dead_entries(store, 500)
     assert claim(store) == []

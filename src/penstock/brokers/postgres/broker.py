@@ -164,7 +164,7 @@ class PostgresBroker(Sides):
             rows, stale = self._link.run("take", **self._where(queues, limit, holder), at=now), []
         leases = self._found(rows, holder)
         if not leases and self._heads.sweep_waits(time.monotonic()):
-            rows = self._link.run("take", **self._where(queues, limit, holder, may_wait=False), at=now)
+            rows = self._link.run("sweep", **self._where(queues, limit, holder, may_wait=False), at=now)
             leases = self._found(rows, holder)
         if not leases:
             self._gates.ask_ahead(self._link, time.monotonic())

@@ -68,6 +68,7 @@ class Heads:
     index until it is cleaned, which another session's long transaction holds up, and the way past them grows with every
     job. Once it is long, a process looks from where it was last, and from the beginning about once a second, for what was
     committed late or given back. If it can, when it has just found nothing: on the way past 100,000 such entries, 3.6 ms, a job that has come would wait.
+    And if no other does just then: then somebody is there for what comes.
     """
 
     def __init__(self) -> None:
