@@ -16,6 +16,7 @@ from penstock.brokers.mongodb import intents
 from penstock.brokers.mongodb.broker import MongoBroker
 from penstock.brokers.mongodb.plan import Plan
 from penstock.brokers.timetable import Timetable
+from penstock.core.job import Failure
 from penstock.core.outcome import Ending, Outcome, Step
 from penstock.core.schedule import Schedule, run_of
 from penstock.core.states import State
@@ -69,6 +70,48 @@ def test_endings_with_everything_that_goes_with_them(open_one: Callable[[], Mong
         survivor.inspector().delete(Selection())
         hand_in(survivor, *[Outcome(lease) for lease in after], holder=BOB)
         survivor.purge("default")
+        if not killed:
+            assert number > 5
+            return
+    raise AssertionError("it was never let through")
+
+
+def test_a_job_goes_on_when_what_it_left_is_there_and_counted(open_one: Callable[[], MongoBroker]) -> None:
+    """As the reader of a load does, killed between any two commands: whoever takes the job next may be the one that ends the batch."""
+    survivor = open_one()
+    for number in range(30):
+        batch = new_id()
+        (reader,) = jobs(1, batch=batch, items=0)
+        survivor.enqueue([reader], now=NOW)
+        (lease,) = claim(survivor)
+        left = (
+            *jobs(2, batch=batch, queue="after"),
+            job(batch=batch, queue="after", dead=True, failure=Failure("Bad", "record")),
+        )
+        steps = (Step(batch, total=3, failed=1),)
+        outcome = Outcome(lease, Ending.SNOOZE, payload=b"rest", follow_ups=left, steps=steps)
+        victim = open_one()
+        with killed_at(number) as killed:
+            hand_in(victim, outcome)
+        victim.close()
+        counted = survivor.inspector().batch(batch)
+        there = survivor.inspector().list(Selection(batch=batch, queue="after"))
+        states = [one.state for one in there]
+        if counted is not None and counted.failed:
+            assert State.DEAD in states
+        if State.READY in states:
+            assert counted is not None
+            assert counted.total == 3
+        if claim(survivor, holder=BOB):
+            assert counted is not None
+            assert (counted.total, counted.failed) == (3, 1)
+            assert sorted(states) == [State.DEAD, State.READY, State.READY]
+        survivor.abandon(ALICE)
+        assert nothing_is_left_over(survivor)
+        survivor.abandon(BOB)
+        survivor.inspector().delete(Selection())
+        survivor.purge("default")
+        survivor.purge("after")
         if not killed:
             assert number > 5
             return

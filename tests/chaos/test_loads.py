@@ -15,7 +15,7 @@ from tables import MongoTable, PostgresTable, SqliteTable, Table, order_lines
 
 from penstock import Penstock
 
-ORDERS = 200_000 if FULL else 20_000
+ORDERS = 200_000 if FULL else 100_000
 EVENTS = 25 if FULL else 5
 #: Runs that give up, for a server was away for too long, and are started again, at most.
 RUNS = 40

@@ -1,7 +1,7 @@
 """The PostgreSQL sink: every type, every way a table can refuse a row, and tables that change."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -10,10 +10,12 @@ import psycopg
 import pytest
 from places import PostgresPlace
 
+from penstock.chaos.proxy import Proxy
 from penstock.errors import ConfigError, SinkError, StoreUnavailable
 from penstock.sinks.base import OnConflict, Rejected, Target, Written
 from penstock.sinks.postgres.sink import PostgresSink
 from penstock.testing.servers import PostgresServer
+from penstock.testing.servers.process import LOOPBACK
 
 ADD = OnConflict.ADD
 
@@ -332,6 +334,41 @@ def test_a_connection_that_is_cut_is_made_again(place: PostgresPlace) -> None:
             writing.write_with(pack({"id": 3}), cut)
         assert writing.write(b"a", pack({"id": 1})).repeated
     assert place.run("select id from orders order by 1") == [(1,), (2,)]
+
+
+@pytest.mark.parametrize("rows", [1, 8])
+@pytest.mark.parametrize("how", ["write", "write_jobs", "write_with"])
+def test_a_connection_that_goes_while_a_row_is_refused_blames_no_table(
+    postgres_server: PostgresServer, place: PostgresPlace, how: str, rows: int
+) -> None:
+    """Wherever in the answers the connection is cut: the last that is heard of may be that a row was refused."""
+    place.run("create table orders (id integer primary key check (id <> 0))")
+    records = pack(*({"id": id} for id in range(rows)))
+    ids = [b"%016d" % id for id in range(rows)]
+    writes: dict[str, Callable[[PostgresSink], Written | None]] = {
+        "write": lambda sink: sink.write(b"a", records),
+        "write_jobs": lambda sink: sink.write_jobs(ids, records),
+        "write_with": lambda sink: sink.write_with(records, lambda tx, written: True),
+    }
+    port = postgres_server.process.port
+    proxy = Proxy((LOOPBACK, port))
+    url = place.url.replace(f":{port}/", f":{proxy.port}/")
+    # What follows a refusal, before the server is ready for more, is six bytes: none of them is stepped over.
+    for after in range(0, 4000, 5):
+        place.run("truncate orders; drop table if exists penstock_ledger, penstock_ledger_jobs")
+        with PostgresSink(url, Target("orders")) as writing:
+            writing.exists()
+            proxy.cut_in_answer(after)
+            try:
+                written = writes[how](writing)
+            except StoreUnavailable:
+                continue
+            else:
+                break
+    assert after > 100
+    assert written is not None
+    assert [each.index for each in written.rejected] == [0]
+    proxy.close()
 
 
 def test_rows_and_ledger_go_in_together_or_not_at_all(place: PostgresPlace) -> None:

@@ -252,8 +252,9 @@ def plan_of(good: Sequence[Prepared]) -> Plan:
         if plain:
             released.setdefault(outcome.lease.claim, []).append(outcome.lease.id)
         elif one.update is not None:
-            plan.updates.append(([outcome.lease.id], {"claim": outcome.lease.claim}, one.update))
-    plan.updates += [(ids, {"claim": claim}, to_its_place()) for claim, ids in released.items()]
+            updates = plan.again if outcome.ending in AGAIN else plan.updates
+            updates.append(([outcome.lease.id], {"claim": outcome.lease.claim}, one.update))
+    plan.again += [(ids, {"claim": claim}, to_its_place()) for claim, ids in released.items()]
     return plan
 
 

@@ -28,7 +28,8 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 from penstock.brokers.mongodb.documents import HIDDEN, STANDING, Update
 from penstock.brokers.mongodb.flows import Flows, News
 from penstock.brokers.mongodb.layout import Layout
-from penstock.brokers.mongodb.plan import Guard, Plan, arrive, count_once, duplicates, load, reschedule, write
+from penstock.brokers.mongodb.plan import Change, Guard, Plan, arrive, count_once, duplicates, load, reschedule, write
+from penstock.brokers.mongodb.waiting import ENDED
 from penstock.errors import StoreUnavailable
 from penstock.stores.mongodb import Document
 from penstock.stores.mongodb_clock import ServerClock
@@ -310,10 +311,9 @@ class Intents:
         layout = self._layout.unhurried
         mark = {"mark": token}
         done = Plan(
-            deletes=[(ids, mark) for ids, _ in plan.deletes],
-            updates=[(ids, mark, _off_the_shelf(update)) for ids, _, update in plan.updates],
+            deletes=[(ids, mark) for ids, _ in plan.deletes], updates=_off_the_shelf(plan.updates, mark),
             results=plan.results,
-        )
+        )  # fmt: skip
         if plan.inbox:
             layout.inbox.delete_many({ADOPTED: token})
         if plan.shipment is not None:
@@ -321,6 +321,9 @@ class Intents:
         if plan.arrival is not None:
             arrive(layout, plan.arrival)
         write(layout, done, None)
+        if hidden and any(sums.get("failed") for sums in plan.steps.values()):
+            # Before they are counted: whoever sees by its counters that a batch has ended looks for those that failed.
+            layout.jobs.update_many({"birth": token, "shelf.state": {"$in": ENDED}}, _SHOWN)
         count_once(layout, plan.steps, token)
         if "born" in plan.flow:
             # Before its jobs: what follows from their ends is told by it.
@@ -328,6 +331,8 @@ class Intents:
         if hidden:
             layout.jobs.update_many({"birth": token}, _SHOWN)
         self.flows.follow(plan)
+        # A job that goes on is free again when all that it has left is there, and counted: it may be the last of its batch.
+        write(layout, Plan(again=_off_the_shelf(plan.again, mark)), None)
         # Not before their jobs are there: whoever finds the mark on a schedule that is due does all of this again.
         reschedule(layout, list(plan.schedules.values()), mark)
         if plan.shipment is not None:
@@ -342,8 +347,12 @@ def _hidden(born: Document, token: str) -> Document:
     return {**plain, "state": HIDDEN, "birth": token, "shelf": shelf}
 
 
-def _off_the_shelf(update: Update) -> Update:
-    """The same update, for a job that is marked: what was on the shelf is of no further use."""
+def _off_the_shelf(changes: Sequence[Change], mark: Guard) -> list[Change]:
+    """The same changes, for jobs that are marked: what was on the shelf is of no further use."""
+    return [(ids, mark, _emptied(update)) for ids, _, update in changes]
+
+
+def _emptied(update: Update) -> Update:
     if isinstance(update, list):
         return [*update, {"$unset": ["mark", "shelf"]}]
     return {**update, "$unset": {**update.get("$unset", {}), "mark": 1, "shelf": 1}}
@@ -354,7 +363,9 @@ def _packed(plan: Plan) -> bytes:
     return bson.encode(
         {
             "deletes": [ids for ids, _ in plan.deletes],
-            "updates": [{"ids": ids, "update": update} for ids, _, update in plan.updates],
+            "updates": [{"ids": ids, "update": update} for ids, _, update in (*plan.updates, *plan.again)],
+            # An older version, which may finish this, makes no difference.
+            "again": len(plan.again),
             "results": plan.results,
             "steps": [{"batch": batch, "sums": sums} for batch, sums in plan.steps.items()],
             "inbox": plan.inbox,
@@ -369,9 +380,12 @@ def _packed(plan: Plan) -> bytes:
 
 def _unpacked(data: bytes) -> Plan:
     found = bson.decode(data, codec_options=_CODEC)
+    updates: list[Change] = [(one["ids"], {}, one["update"]) for one in found["updates"]]
+    last = len(updates) - found.get("again", 0)
     return Plan(
         deletes=[(ids, {}) for ids in found["deletes"]],
-        updates=[(one["ids"], {}, one["update"]) for one in found["updates"]],
+        updates=updates[:last],
+        again=updates[last:],
         results=found["results"],
         steps={one["batch"]: one["sums"] for one in found["steps"]},
         inbox=found["inbox"],

@@ -26,12 +26,14 @@ RESCHEDULED = 50
 
 T = TypeVar("T")
 Guard = Mapping[str, Any]
+#: Ids, what the jobs must be like, and what becomes of them.
+Change = tuple[list[bytes], Guard, Update]
 
 
 class Plan(msgspec.Struct):
     """Changes that belong together. A job that does not fit its guard any more is left alone.
 
-    `deletes` has ids and their guard; `updates` has ids, their guard and the update; `births` are jobs to be stored,
+    `deletes` has ids and their guard; `updates` has ids, their guard and the update; `again` has those of jobs that go on; `births` are jobs to be stored,
     `grows` says that their items add to the totals of their batches; `results` are documents of results, `steps` what
     to add to the counters of batches, and `inbox` says that the messages taken have become jobs. With a `shipment`, its document, the jobs
     that are deleted leave by it; `arrival` is the id of one that has arrived. `schedules` has the names of schedules and what they become.
@@ -40,7 +42,8 @@ class Plan(msgspec.Struct):
     """
 
     deletes: list[tuple[list[bytes], Guard]] = []
-    updates: list[tuple[list[bytes], Guard, Update]] = []
+    updates: list[Change] = []
+    again: list[Change] = []
     births: list[Document] = []
     grows: bool = False
     results: list[Document] = []
@@ -121,7 +124,7 @@ def write(layout: Layout, plan: Plan, session: ClientSession | None) -> None:
     _keep(layout, plan.results, session)
     for ids, guard in plan.deletes:
         layout.jobs.delete_many({"_id": {"$in": ids}, **guard}, session=session)
-    updates = [_operation(ids, guard, update) for ids, guard, update in plan.updates]
+    updates = [_operation(ids, guard, update) for ids, guard, update in (*plan.updates, *plan.again)]
     if updates:
         layout.jobs.bulk_write(updates, ordered=False, session=session)
     # Last: workers of one batch meet here, and a transaction should not hold the counters for longer than it must.

@@ -14,10 +14,14 @@ _NOT_A_ROWS = frozenset("08 0A 25 26 28 34 3B 3D 3F 40 42 53 55 57 58 72 F0 HV X
 #: Codes whose details say which key it was. The details of others repeat the row.
 _KEYS = frozenset({"23505", "23503", "23P01"})
 _LINE = re.compile(r"^COPY .*?, line (\d+)", re.MULTILINE)
+#: What is raised for a value that psycopg has no form for.
+UNENCODABLE = (ValueError, TypeError, OverflowError, RecursionError)
 
 
-def is_rows_fault(error: psycopg.Error) -> bool:
+def is_rows_fault(error: Exception) -> bool:
     """Would the others go in without one of the rows?"""
+    if not isinstance(error, psycopg.Error):
+        return True
     code = error.sqlstate
     if code is None:
         return isinstance(error, psycopg.DataError)
@@ -41,8 +45,15 @@ def line_of(error: Exception) -> int | None:
     return int(found[1]) - 1 if found else None
 
 
-def failure(error: psycopg.Error, shown: str, table: str) -> PenstockError:
-    """What an error that no row is to blame for becomes."""
+def failure(error: Exception, shown: str, table: str, *, is_lost: bool) -> PenstockError:
+    """What an error becomes that is not looked into for the row to blame.
+
+    Parameters:
+        is_lost: the connection is.
+    """
+    if not isinstance(error, psycopg.Error) or (is_lost and is_rows_fault(error)):
+        # A row was to blame, and the connection went before it could be told which.
+        return StoreUnavailable(f"{shown}: the connection was lost: try again")
     code = error.sqlstate or ""
     if code == "42501":
         return SinkError(f"{shown}: {reason(error)}: grant this user what it needs to write into {table}")

@@ -17,7 +17,7 @@ from penstock.sinks.job_rows import check_count, joined, left_out, settle
 from penstock.sinks.postgres import jobs, ledger
 from penstock.sinks.postgres.columns import creation, quoted, statement, table_of
 from penstock.sinks.postgres.copy import Copier
-from penstock.sinks.postgres.errors import failure, is_rows_fault, line_of, reason
+from penstock.sinks.postgres.errors import UNENCODABLE, failure, is_rows_fault, line_of, reason
 from penstock.sinks.postgres.rows import Batch, Row
 from penstock.sinks.postgres.single import Single
 from penstock.sinks.settling import Stale, settling
@@ -213,8 +213,8 @@ class PostgresSink(Sink):
                 copier.put(connection, part, batch.types)
                 if copier.table.deferrable:
                     connection.execute(b"set constraints all immediate")
-            except (psycopg.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
-                if connection.closed or (isinstance(error, psycopg.Error) and not is_rows_fault(error)):
+            except (psycopg.Error, *UNENCODABLE) as error:
+                if connection.closed or not is_rows_fault(error):
                     raise
                 connection.execute(b"rollback to part")
                 fresh = True
@@ -263,8 +263,10 @@ class PostgresSink(Sink):
         connection = self._connected()
         try:
             yield connection
-        except psycopg.Error as error:
-            found = failure(error, self._url.shown, self.target.table)
+        except (psycopg.Error, *UNENCODABLE) as error:
+            if not connection.closed and not isinstance(error, psycopg.Error):
+                raise
+            found = failure(error, self._url.shown, self.target.table, is_lost=connection.closed)
             if connection.closed or isinstance(found, StoreUnavailable):
                 self._disconnect()
             raise found from error
