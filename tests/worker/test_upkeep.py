@@ -25,7 +25,7 @@ from penstock.core.job import Holder, Lease, NewJob
 from penstock.core.outcome import Ending, Outcome
 from penstock.core.schedule import Schedule
 from penstock.core.verdict import Death, Excess, Run
-from penstock.errors import StoreError
+from penstock.errors import StoreError, StoreFull
 from penstock.events.emit import (
     Emitter,
     Event,
@@ -113,6 +113,8 @@ class Setup:
         emitter = Emitter()
         emitter.subscribe(Event, self.events.append)
         emitter.subscribe(Rescued, lambda event: self.rescued.set())
+        self.troubled = threading.Event()
+        emitter.subscribe(StoreTrouble, lambda event: self.troubled.set())
         self.back = threading.Event()
         emitter.subscribe(StoreBack, lambda event: self.back.set())
         self.upkeep = Upkeep(url, self.spokesman, TERMS, emitter, hasty=hasty)
@@ -467,6 +469,29 @@ def test_what_its_processes_still_hold_goes_back_at_the_end(setup: Setup) -> Non
     setup.claim(Holder(WORKER, 1))
     setup.upkeep.stop()
     assert setup.broker.depth("default") == 1
+
+
+def test_who_finds_no_room_to_leave_is_known_to_be_dead_at_once_and_not_before(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On SQLite: it listens on while the disk is full, and what it listened at tells of its end."""
+
+    def full(self: SqliteBroker, *_: Any, **__: Any) -> None:
+        raise StoreFull("no space left: free some, then try again")
+
+    monkeypatch.setattr(upkeep_module, "BEAT", 0.01)
+    setup.start()
+    setup.enqueue()
+    lease = setup.claim(Holder(WORKER, 1))
+    with monkeypatch.context() as refusing:
+        refusing.setattr(SqliteBroker, "heartbeat", full)
+        refusing.setattr(SqliteBroker, "depart", full)
+        assert setup.troubled.wait(SECONDS)
+        assert setup.broker.rescue(dead_after=60.0) == 0
+        setup.upkeep.stop()
+    assert setup.broker.rescue(dead_after=60.0) == 1
+    assert setup.claim(Holder("other")).id == lease.id
+    assert [type(event) for event in setup.events] == [StoreTrouble]
 
 
 def test_jobs_of_workers_that_are_dead_go_back(setup: Setup) -> None:

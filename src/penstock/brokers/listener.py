@@ -13,6 +13,9 @@ class Listener(ABC):
     between the kinds of news says only what it does when it wakes.
     """
 
+    #: Does whoever listens end, and listen nowhere else after this? Where that is by an error, a store may show others that it is dead.
+    leaving = False
+
     @abstractmethod
     def wake(self) -> None:
         """There may be work: new, given back, or due; or a delayed job is due sooner now."""

@@ -72,14 +72,19 @@ class Doorbell:
                 os.unlink(os.path.join(self._folder, name))
 
     def listening(
-        self, wake: Callable[[], None], ready: Callable[[], None] | None = None
+        self, wake: Callable[[], None], ready: Callable[[], None] | None = None, *, leaving: Callable[[], bool]
     ) -> AbstractContextManager[None]:
-        """Call `wake` from a thread at every ring while the context is open, or `ready` where it is for ready jobs."""
-        return self.receiving(lambda words: (ready or wake)() if words == _READY else wake())
+        """Call `wake` from a thread at every ring while the context is open, or `ready` where it is for ready jobs; `leaving` as in `receiving`."""
+        return self.receiving(lambda words: (ready or wake)() if words == _READY else wake(), leaving)
 
     @contextmanager
-    def receiving(self, hear: Callable[[bytes], None]) -> Iterator[None]:
-        """Call `hear` from a thread with the words of every ring while the context is open."""
+    def receiving(self, hear: Callable[[bytes], None], leaving: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Call `hear` from a thread with the words of every ring while the context is open.
+
+        Parameters:
+            leaving: asked where the context is left by an error. With True the socket stays, and nobody holds it: that tells others of the end,
+                where nothing could be written.
+        """
         # Not by `secrets`, which loads OpenSSL. An address has room for 107 bytes, and a name may have 255: what is left over identifies enough.
         name = f".{os.fsdecode(os.fsencode(self._base)[:24])}-{os.urandom(6).hex()}.sock"
         bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -99,13 +104,18 @@ class Doorbell:
         arguments = (bell, hear, stopping, removed)
         thread = threading.Thread(target=_listen, args=arguments, name="penstock-listen", daemon=True)
         thread.start()
+        stays = False
         try:
             yield
+        except BaseException:
+            stays = leaving()
+            raise
         finally:
             stopping.set()
             self.ring(name)
             self.name = None
-            self.remove(name)
+            if not stays:
+                self.remove(name)
             removed.set()
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from penstock.core.decide import Terms
 from penstock.core.ids import uuid7s
 from penstock.core.job import Holder
 from penstock.core.verdict import Death, judge, unseen
-from penstock.errors import StoreError
+from penstock.errors import StoreError, StoreFull
 from penstock.events.emit import Emitter, JobEnded, ListenerDeaf, Rescued, StoreBack, StoreTrouble
 from penstock.worker.hearing import Hearing, Rung
 from penstock.worker.pacemaker import Pacemaker
@@ -175,6 +175,7 @@ class Upkeep:
 
     def stop(self) -> None:
         """Take the worker's name off the list, give back what it may still hold, and end."""
+        self._hearing.leaving = True
         self._stopping = True
         self._nudge.set()
         # To a store that has never answered there is nothing to give back.
@@ -209,29 +210,43 @@ class Upkeep:
             except _DeafListener:
                 continue
             except StoreError as error:
-                self._settle()
                 self._away = self._away or not opened
-                if self._answered_at is None:
-                    self._answered_at = -math.inf
-                if self._silent:
-                    self._silent = False
-                    self._emitter.emit(StoreTrouble(f"upkeep: {error}"))
+                self._tell(error)
                 if self._stopping:
                     return
             finally:
                 broker.close()
-            self._pause = min(_LONGEST_PAUSE, max(0.2, self._pause * 2))
-            self._nudge.wait(self._pause * random.uniform(0.5, 1.0))
-            self._nudge.clear()
+            self._rest()
+
+    def _tell(self, error: StoreError) -> None:
+        """The store refuses: say so, once, until it answers again."""
+        self._settle()
+        if self._answered_at is None:
+            self._answered_at = -math.inf
+        if self._silent:
+            self._silent = False
+            self._emitter.emit(StoreTrouble(f"upkeep: {error}"))
+
+    def _rest(self) -> None:
+        """Wait before the store is tried again."""
+        self._pause = min(_LONGEST_PAUSE, max(0.2, self._pause * 2))
+        self._nudge.wait(self._pause * random.uniform(0.5, 1.0))
+        self._nudge.clear()
 
     def _keep(self, broker: Broker, timekeeper: Timekeeper) -> None:
         while not self._stopping:
             self._nudge.clear()
             self._hearing.round_begins()
-            if timekeeper.is_pressing:
-                timekeeper.fire()
-            began = time.monotonic()
-            wait = self._round(broker, timekeeper)
+            try:
+                if timekeeper.is_pressing:
+                    timekeeper.fire()
+                began = time.monotonic()
+                wait = self._round(broker, timekeeper)
+            except StoreFull as error:
+                # It has answered: nothing is wrong with the connection, or with where this worker is known to listen.
+                self._tell(error)
+                self._rest()
+                continue
             self._hearing.round_ends()
             self._answered_at = time.monotonic()
             self._took = self._answered_at - began

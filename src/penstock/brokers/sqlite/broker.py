@@ -350,7 +350,7 @@ class SqliteBroker(Sides):
 
     def listen(self, listener: Listener) -> AbstractContextManager[None]:
         """See `Broker.listen`: a Unix datagram socket beside the file."""
-        return self._bell.listening(listener.wake, listener.ready)
+        return self._bell.listening(listener.wake, listener.ready, leaving=lambda: listener.leaving)
 
     def watch_ends(self, tell: Callable[[Sequence[bytes]], None]) -> AbstractContextManager[bool]:
         """See `Broker.watch_ends`: a Unix datagram socket in a folder beside the file."""
