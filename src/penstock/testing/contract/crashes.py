@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,20 +13,9 @@ from penstock.brokers.base import Broker
 from penstock.brokers.inspect import Selection
 from penstock.core.states import State
 from penstock.testing.contract.harness import QUEUE, ContractBase, by_record, ids, jobs
-from penstock.testing.contract.processes import Child, ProcessContract, claimed
+from penstock.testing.contract.processes import Child, ProcessContract, claimed, settled
 
 LIMIT = 10
-#: Seconds within which a server is through with what it was sent.
-_THROUGH = 0.1
-
-
-def _settled(look: Callable[[], int]) -> int:
-    """What a look comes to once the server is through with what a killed process had sent: it may carry that out, and commit it, after the process has died."""
-    pause, seen = threading.Event(), -1
-    while (now := look()) != seen:
-        seen = now
-        pause.wait(_THROUGH)
-    return now
 
 
 class CrashContract(ProcessContract, ContractBase):
@@ -50,7 +38,7 @@ class CrashContract(ProcessContract, ContractBase):
             # On a busy machine a child may get far ahead of who kills it, and leave nothing for the next.
             for last in chunks[-1:]:
                 excused.update(last)
-            held = _settled(lambda: len(store.inspector().list(Selection(state=State.RUNNING))))
+            held = settled(lambda: len(store.inspector().list(Selection(state=State.RUNNING))))
             assert held <= LIMIT
             assert store.rescue(dead_after=5, now=time.time() + 60) == held
         survivor = start("drain", url, "survivor", LIMIT)
@@ -71,7 +59,7 @@ class CrashContract(ProcessContract, ContractBase):
             child.go()
             lines = [child.line() for _ in range(chance.randrange(1, 15))] + child.kill()
             told += len(lines)
-            depth = _settled(lambda: store.depth(QUEUE))
+            depth = settled(lambda: store.depth(QUEUE))
             assert depth % 50 == 0
             assert told * 50 <= depth <= (told + 1) * 50
             told = depth // 50

@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from penstock.testing.contract.harness import ContractBase
+
+T = TypeVar("T")
+
+#: Seconds within which a server is through with what it was sent.
+_THROUGH = 0.1
 
 
 class Child:
@@ -95,3 +102,12 @@ def together(children: list[Child]) -> None:
 def claimed(lines: list[str]) -> list[list[bytes]]:
     """The ids of each exchange that `drain` told of."""
     return [[bytes.fromhex(id) for id in line.split()[1:]] for line in lines if line.startswith("claimed ")]
+
+
+def settled(look: Callable[[], T]) -> T:
+    """What a look comes to once the server is through with what a killed process had sent: it may carry that out, and commit it, after the process has died."""
+    pause, seen = threading.Event(), None
+    while (now := look()) != seen:
+        seen = now
+        pause.wait(_THROUGH)
+    return now

@@ -30,7 +30,7 @@ from penstock.testing.contract.harness import (
     state,
     with_namespace,
 )
-from penstock.testing.contract.processes import Child, ProcessContract
+from penstock.testing.contract.processes import Child, ProcessContract, settled
 
 LEDGER = Subscription("ledger", "app.book", "orders.*", "ledger")
 MAIL = Subscription("mail", "app.tell", "orders.filled", "mail")
@@ -281,7 +281,7 @@ class TopicContract(ProcessContract, ContractBase):
             for _ in range(chance.randrange(1, 10)):
                 child.line()
             child.kill()
-            depths = {store.depth(queue) for queue in QUEUES}
+            depths = settled(lambda: {store.depth(queue) for queue in QUEUES})
             assert len(depths) == 1
             assert depths.pop() % 20 == 0
 
