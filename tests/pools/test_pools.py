@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +182,26 @@ def test_a_pool_that_stops_ends_what_runs_and_starts_nothing(stage: Stage) -> No
     stage.wait_for(len(held))
     assert sorted(stage.ended) == held
     assert numbers(stage.pool.take_back()) == [100, 101, 102]
+
+
+@pytest.mark.skipif(PATCHED, reason="of threads")
+@pytest.mark.parametrize("kind", [ThreadsPool, AsyncioPool])
+def test_what_is_given_a_slot_as_the_pool_stops_is_run_or_taken_back(kind: type[ThreadsPool]) -> None:
+    """The stop comes from another thread, after the slot is given and before a thread is told of it."""
+
+    class Stopped(kind):  # type: ignore[misc, valid-type]
+        def _begin(self, starts: Sequence[tuple[int, Lease]]) -> None:
+            if starts[0][1].key:
+                self.stop()
+            super()._begin(starts)
+
+    stage = Stage(Stopped, 2)
+    stage.submit(0).join(SECONDS)
+    stage.wait_for(1)
+    stage.submit(1, 2, 3).join(SECONDS)
+    assert stage.pool.running() == []
+    assert numbers(stage.pool.take_back()) == [1, 2, 3]
+    stage.pool.close()
 
 
 def test_short_jobs_make_room_for_more(stage: Stage) -> None:

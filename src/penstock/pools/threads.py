@@ -39,16 +39,24 @@ class ThreadsPool(SlotsPool):
 
     def _begin(self, starts: Sequence[tuple[int, Lease]]) -> None:
         with self._lock:
+            if self._stopped:
+                # The threads have been told to end: none of them would come for these, which are taken back then.
+                for slot, lease in reversed(starts):
+                    del self._current[slot]
+                    self._free.append(slot)
+                    self._leases.appendleft(lease)
+                return
             used = min(len(starts), self._unused)
             self._unused -= used
             first = self._threads
             # A thread that has freed its slot and is not back yet comes for one of these, too.
             self._threads += min(len(starts) - used, self.slots - first)
             last = self._threads
+            # Under the lock, so that what tells the threads to end comes behind them.
+            for start in starts:
+                self._starts.put(start)
         for number in range(first, last):
             threading.Thread(target=self._serve, name=f"penstock-slot-{number}", daemon=True).start()
-        for start in starts:
-            self._starts.put(start)
 
     def stop(self) -> None:
         """See `Pool.stop`."""
