@@ -45,13 +45,14 @@ SENT = {
 class Place(NamedTuple):
     """A store, reached through a proxy and past it, and where the sink's rows are.
 
-    `hasty` is what has a client give up soon on a server that does not answer.
+    `hasty` and `hasty_rows` are what has a client of either give up soon on a server that does not answer.
     """
 
     url: str
     proxied: str
     hasty: str
     rows_url: str
+    hasty_rows: str
     rows_from: Callable[[int], list[int]]
 
 
@@ -63,12 +64,14 @@ def place_of(url: str, port: int, folder: Path) -> Place:
     """A place, given its URL and the port of the proxy before it."""
     address = url.partition("?")[0]
     scheme = address.partition(":")[0]
+    hasty, hasty_rows = _HASTY.get(scheme, ""), ""
     rows_url, rows_from = f"sqlite:///{folder}/rows.db?durability=off", partial(_in_file, str(folder / "rows.db"))
     if scheme == "postgresql":
         rows_url, rows_from = by_way_of(address, port), partial(_in_postgres, address)
     elif scheme == "mongodb":
         rows_url, rows_from = by_way_of(address, port), partial(_in_mongodb, f"{address}?directConnection=true")
-    return Place(url, by_way_of(url, port), _HASTY.get(scheme, ""), rows_url, rows_from)
+        hasty_rows = hasty
+    return Place(url, by_way_of(url, port), hasty, rows_url, hasty_rows, rows_from)
 
 
 def _in_file(path: str, first: int) -> list[int]:
@@ -139,7 +142,8 @@ class Days:
         number = next(_numbers)
         log = self._folder / f"log{number}"
         url = self._place.proxied + (self._place.hasty if fault.hangs else "")
-        words = {"url": url, "rows": self._place.rows_url, "log": str(log), "number": number}
+        rows = self._place.rows_url + (self._place.hasty_rows if fault.hangs else "")
+        words = {"url": url, "rows": rows, "log": str(log), "number": number}
         ids = {name: bytes.fromhex(id) for name, id in json.loads(self._order(act="day", **words)).items()}
 
         def harmed() -> None:
