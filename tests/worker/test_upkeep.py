@@ -480,6 +480,7 @@ def test_who_finds_no_room_to_leave_is_known_to_be_dead_at_once_and_not_before(
         raise StoreFull("no space left: free some, then try again")
 
     monkeypatch.setattr(upkeep_module, "BEAT", 0.01)
+    before = {*threading.enumerate()}
     setup.start()
     setup.enqueue()
     lease = setup.claim(Holder(WORKER, 1))
@@ -488,10 +489,11 @@ def test_who_finds_no_room_to_leave_is_known_to_be_dead_at_once_and_not_before(
         refusing.setattr(SqliteBroker, "depart", full)
         assert setup.troubled.wait(SECONDS)
         assert setup.broker.rescue(dead_after=60.0) == 0
-        # In a process that goes on, the thread that listens lets go of the socket a moment later.
-        (listening,) = (thread for thread in threading.enumerate() if thread.name == "penstock-listen")
+        own = {*threading.enumerate()} - before
         setup.upkeep.stop()
-        listening.join(SECONDS)
+        # In a process that goes on, the thread that listens lets go of the socket a moment later.
+        for thread in own:
+            thread.join(SECONDS)
     assert setup.broker.rescue(dead_after=60.0) == 1
     assert setup.claim(Holder("other")).id == lease.id
     assert [type(event) for event in setup.events] == [StoreTrouble]
