@@ -151,6 +151,28 @@ def test_leases_lapse_where_the_worker_was_silent_for_long() -> None:
     board.close()
 
 
+def test_a_slots_first_job_does_not_start_either_where_it_was_taken_before_a_long_silence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process may be frozen between having taken a job and its start, in a slot that has nothing to end."""
+    board = Board.create(1)
+    declined: list[Lease] = []
+    board.declined = declined.append
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    board.beat(now, 6.0)
+    board.held_since = now
+    now += 20.0
+    assert board.note(0, lease(1))
+    board.beat(now, 6.0)
+    assert board.note(0, lease(2))
+    assert declined == [lease(1), lease(2)]
+    assert board.entries() == []
+    board.held_since = now
+    assert not board.note(0, lease(3))
+    board.close()
+
+
 def test_what_may_be_anothers_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     board = Board.create(2)
     theirs = Board(os.dup(board.descriptor), 2)

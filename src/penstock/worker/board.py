@@ -89,6 +89,8 @@ class Board:
         self.quick: Callable[[float], object] = _nobody
         #: Called in the process with a job that is not to start after all.
         self.declined: Callable[[Lease], object] = _nobody
+        #: Since when the process holds the newest of its leases, at least, in monotonic seconds.
+        self.held_since = math.inf
         #: What the process has counted.
         self.counters = Counters(self._view[self._end - counters.ROOM :])
 
@@ -120,8 +122,8 @@ class Board:
         """A slot starts a job, or is free again.
 
         Returns:
-            Whether it is not to start it: while it ran the one before, the worker has been silent for so long that others
-            may have been given what it held. The slot is free then, and `declined` was told.
+            Whether it is not to start it: while it ran the one before, or since its lease was taken, the worker has been silent
+            for so long that others may have been given what it held. The slot is free then, and `declined` was told.
         """
         now = time.monotonic()
         before = self._noted[slot]
@@ -136,6 +138,9 @@ class Board:
                     self.note(slot, None)
                     self.declined(lease)
                     return True
+        elif lease is not None and self.lapsed(self.held_since, now):
+            self.declined(lease)
+            return True
         self._noted[slot] = lease
         offset = _HEADER.size + slot * _ENTRY.size
         if lease is None:

@@ -95,6 +95,7 @@ class Process:
         self._dispatcher = Dispatcher(
             broker, holder, queues, self._report_stale, board.count, meter, settled, board.lapsed
         )
+        self._board = board
         self._lapsed = board.lapsed
         board.declined = self._decline
         kind = load_pool(pool)
@@ -187,6 +188,7 @@ class Process:
         began = time.monotonic()
         if self._lapsed(self._exchanged_at, began):
             self._dispatcher.release(self._unstarted())
+        self._board.held_since = began
         try:
             leases = self._dispatcher.tick(room)
         except StoreError as error:
