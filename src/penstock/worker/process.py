@@ -96,7 +96,6 @@ class Process:
             broker, holder, queues, self._report_stale, board.count, meter, settled, board.lapsed
         )
         self._board = board
-        self._lapsed = board.lapsed
         board.declined = self._decline
         kind = load_pool(pool)
         self._collectors = Collectors(runner.shared, 1 if kind.inline else slots, in_turn=kind.inline)
@@ -186,7 +185,7 @@ class Process:
     def _tick(self, room: int) -> int | None:
         """One exchange, then run or start what it brought; None when the store refused and a pause was made."""
         began = time.monotonic()
-        if self._lapsed(self._exchanged_at, began):
+        if self._board.lapsed(self._exchanged_at, began):
             self._dispatcher.release(self._unstarted())
         self._board.held_since = began
         try:
